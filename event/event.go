@@ -1,0 +1,94 @@
+// Package event is the event standard: the grammar of event types, the bounds and the canonical encoding of the
+// envelope, identifiers, errors as payloads, and the framing of guest messages. The formats are described byte for byte
+// in docs/format.md.
+package event
+
+import (
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event/eventpb"
+)
+
+// Encode appends e's canonical bytes to dst: fields in order of their numbers, map entries sorted by key, unknown
+// fields last, as they came. It does not check bounds; Check does.
+func Encode(dst []byte, e *eventpb.Envelope) []byte {
+	size := e.SizeVT()
+	start := len(dst)
+	dst = append(dst, make([]byte, size)...)
+	if _, err := e.MarshalToSizedBufferVT(dst[start:]); err != nil {
+		panic("event: encode an envelope in memory: " + err.Error()) // no input can cause it
+	}
+	return dst
+}
+
+// Decode reads one envelope that fills b. It refuses what exceeds the bounds before it allocates, a malformed event
+// type, and a timestamp before the epoch. The envelope shares no memory with b.
+func Decode(b []byte) (*eventpb.Envelope, error) {
+	const op = "decode envelope"
+	if len(b) > inos.EnvelopeHeadBytesMax+inos.PayloadBytesMax {
+		return nil, inos.Errorf(inos.CodeEnvelopeTooLarge, op, "%d bytes, at most %d", len(b), inos.EnvelopeHeadBytesMax+inos.PayloadBytesMax)
+	}
+	e := &eventpb.Envelope{}
+	if err := e.UnmarshalVT(b); err != nil {
+		return nil, inos.Errorf(inos.CodeBadEnvelope, op, "%d bytes: %w", len(b), err)
+	}
+	return e, Check(e)
+}
+
+// Check holds an envelope to the standard: bounds, event type, timestamp.
+func Check(e *eventpb.Envelope) error {
+	const op = "check envelope"
+	if len(e.Payload) > inos.PayloadBytesMax {
+		return inos.Errorf(inos.CodeEnvelopeTooLarge, op, "the payload has %d bytes, at most %d", len(e.Payload), inos.PayloadBytesMax)
+	}
+	if head := e.SizeVT() - len(e.Payload); head > inos.EnvelopeHeadBytesMax {
+		return inos.Errorf(inos.CodeEnvelopeTooLarge, op, "the head has %d bytes, at most %d", head, inos.EnvelopeHeadBytesMax)
+	}
+	if e.Timestamp < 0 {
+		return inos.Errorf(inos.CodeBadEnvelope, op, "the timestamp %d is before 1970", e.Timestamp)
+	}
+	_, err := ParseType(e.EventType)
+	return err
+}
+
+// Message is a payload message of eventpb.
+type Message interface {
+	SizeVT() int
+	MarshalToSizedBufferVT([]byte) (int, error)
+	UnmarshalVT([]byte) error
+}
+
+// Payload returns m's bytes.
+func Payload(m Message) []byte {
+	b := make([]byte, m.SizeVT())
+	if _, err := m.MarshalToSizedBufferVT(b); err != nil {
+		panic("event: encode a payload in memory: " + err.Error()) // no input can cause it
+	}
+	return b
+}
+
+// Open reads e's payload into m; the error names the event type.
+func Open(e *eventpb.Envelope, m Message) error {
+	if err := m.UnmarshalVT(e.Payload); err != nil {
+		return inos.Errorf(inos.CodeBadEnvelope, e.EventType, "the payload of %d bytes does not decode: %w", len(e.Payload), err)
+	}
+	return nil
+}
+
+// Reply answers a request: the same id, trace and type with another state.
+func Reply(request *eventpb.Envelope, state State, now inos.Micros, payload []byte) *eventpb.Envelope {
+	reply := &eventpb.Envelope{
+		Id:        request.Id,
+		EventType: WithState(request.EventType, state),
+		Timestamp: int64(now),
+		Payload:   payload,
+	}
+	if m := request.Metadata; m != nil {
+		reply.Metadata = &eventpb.Metadata{UserId: m.UserId, DeviceId: m.DeviceId, TraceContext: m.TraceContext}
+	}
+	return reply
+}
+
+// Failed answers a request with an error.
+func Failed(request *eventpb.Envelope, now inos.Micros, err error) *eventpb.Envelope {
+	return Reply(request, StateFailed, now, Payload(ErrorPayload(err)))
+}

@@ -1,0 +1,194 @@
+package inos
+
+import "context"
+
+// Content keeps chunks on one node's disk, addressed by the BLAKE3 of their stored bytes.
+//
+// Calls may come from many goroutines at once. Errors carry a Code: CodeChunkNotFound, CodeChunkCorrupt, CodeDiskFull,
+// CodeReadOnly, CodeIO. Put is idempotent. Close waits for the calls under way.
+type Content interface {
+	// Put stores a chunk and returns when it is on stable storage: file and directory entry fsynced. Bytes that do
+	// not hash to id are refused with CodeChunkCorrupt. existed says that the chunk was there, or came back from
+	// the trash. Concurrent Puts share their flushes.
+	Put(ctx context.Context, id ChunkID, stored []byte) (existed bool, err error)
+	// Get appends the chunk's stored bytes to dst after verifying them against id. A chunk that fails is set aside
+	// as corrupt, is no longer held, and CodeChunkCorrupt is returned.
+	Get(ctx context.Context, id ChunkID, dst []byte) ([]byte, error)
+	// Trash moves chunks out of sight; they can come back by Put until EmptyTrash. An unknown id is no error.
+	Trash(ctx context.Context, ids []ChunkID) (chunks int, bytes int64, err error)
+	// EmptyTrash removes at most limit chunks that were trashed before the time.
+	EmptyTrash(ctx context.Context, before Micros, limit int) (chunks int, bytes int64, err error)
+	// Inventory lists at most limit held ids above after, in order. end says that none follows.
+	Inventory(ctx context.Context, after ChunkID, limit int) (ids []ChunkID, end bool, err error)
+	// Scrub re-hashes at most limit chunks above after, sets the bad ones aside and names them.
+	Scrub(ctx context.Context, after ChunkID, limit int) (Scrubbed, error)
+	// Usage returns exact counters; it never walks the disk.
+	Usage() Usage
+	Close() error
+}
+
+// Scrubbed is the result of one page of Scrub.
+type Scrubbed struct {
+	Chunks int
+	Bytes  int64
+	Bad    []ChunkID
+	Next   ChunkID // pass as after
+	End    bool
+}
+
+// Usage counts what a content store holds. Used and trash bytes are sums of stored lengths.
+type Usage struct {
+	Chunks     int64
+	UsedBytes  int64
+	TrashBytes int64
+	FreeBytes  int64 // of the file system, less the store's reserve
+	Unclean    bool  // the store was opened after a crash and its counters were recovered
+}
+
+// FileInfo is one version of one file. Units: bytes, microseconds.
+type FileInfo struct {
+	Owner           Subject
+	Path            Path
+	Version         uint64
+	FileID          FileID
+	ManifestID      ChunkID
+	PlainBytes      uint64
+	StoredBytes     uint64
+	Chunks          uint64
+	CreatedAt       Micros
+	ContentType     string
+	ReplicasWanted  uint32
+	ReplicasReached uint32
+}
+
+// ChunkRow is a chunk as the map knows it.
+type ChunkRow struct {
+	Entry    Entry
+	Nodes    []NodeID
+	Manifest bool      // a manifest node, not data
+	Children []ChunkID // what a manifest node refers to
+}
+
+// ChunkGeneration names a chunk at one generation: a new reference raises the generation, so an order to delete that
+// names an older one is void.
+type ChunkGeneration struct {
+	ID         ChunkID
+	Generation uint64
+}
+
+// RequestKey makes a request idempotent: its reply is remembered under the key for RequestKeyLife.
+type RequestKey struct {
+	Subject   Subject
+	ID        string // UUIDv7 of the request
+	EventType string
+}
+
+// RequestKeyLife is how long a reply is remembered; an older request id is refused.
+const RequestKeyLife = 24 * Hour
+
+// Semantic is the memory of facts: files, references, chunk locations, identity, idempotence keys.
+//
+// Each verb is one transaction with its preconditions stated here, idempotent, and without policy. Verbs may be called
+// from many goroutines; concurrent commits share their flushes. When a verb returns without error its effect is durable.
+// Errors carry a Code: CodeFileNotFound, CodeConflict, CodeIO, CodeDiskFull, CodeReadOnly. An error with CodeIO leaves the outcome
+// unknown; calling again with the same arguments settles it.
+type Semantic interface {
+	// FindChunks returns for each hash the entry of a chunk that owner holds with that plain hash, or nil.
+	// A chunk without a reference (collectable) is not returned.
+	FindChunks(ctx context.Context, owner Subject, hashes []PlainHash) ([]*Entry, error)
+	// StageChunks inserts chunk rows, their edges and locations under the pin of an upload, which it creates when
+	// needed. Every child of a manifest node must have a row already or come earlier in the same call (CodeConflict).
+	// A chunk that exists gets its generation raised.
+	StageChunks(ctx context.Context, upload UploadID, owner Subject, chunks []ChunkRow, now Micros) error
+	// CommitFile stages the given chunks, writes the next version of file.Path with file.ManifestID as its root (whose
+	// row must exist, CodeConflict), moves the reference of the version before to nothing, drops the upload's pin and
+	// remembers the result under key. A key seen before changes nothing and returns the file committed then, repeated true.
+	CommitFile(ctx context.Context, upload UploadID, file FileInfo, chunks []ChunkRow, key RequestKey, now Micros) (f FileInfo, repeated bool, err error)
+	// AbortUpload drops the pin of one upload, or of every upload when id is empty, in bounded batches.
+	AbortUpload(ctx context.Context, upload UploadID) (uploads int, err error)
+	// LookupFile returns the live file at a path, or (path empty) a live file of owner with that FileID.
+	LookupFile(ctx context.Context, owner Subject, path Path, id FileID) (FileInfo, error)
+	// ListFiles pages through live files by path, bytewise: those above after that begin with prefix.
+	ListFiles(ctx context.Context, owner Subject, prefix, after string, limit int) (files []FileInfo, more bool, err error)
+	// DeleteFile writes a tombstone as the path's next version and remembers it under key.
+	DeleteFile(ctx context.Context, owner Subject, path Path, key RequestKey, now Micros) (version uint64, repeated bool, err error)
+	// CondemnChunks names at most limit chunks that nothing refers to.
+	CondemnChunks(ctx context.Context, limit int) ([]ChunkGeneration, error)
+	// ForgetChunks removes the rows and edges of those chunks that are still unreferenced at that generation; their
+	// children may become collectable.
+	ForgetChunks(ctx context.Context, chunks []ChunkGeneration) (forgotten int, err error)
+	// UnknownChunks returns those ids that have no row.
+	UnknownChunks(ctx context.Context, ids []ChunkID) ([]ChunkID, error)
+	// ChunkNodes returns for each id the nodes that hold it; an unknown id gets none.
+	ChunkNodes(ctx context.Context, ids []ChunkID) ([][]NodeID, error)
+	// PruneReplies forgets request keys older than before.
+	PruneReplies(ctx context.Context, before Micros) (pruned int, err error)
+	// Totals returns counters kept by the verbs; it never scans.
+	Totals(ctx context.Context) (Totals, error)
+	// PutToken stores a session under the hash of its secret, replacing one with the same token id.
+	PutToken(ctx context.Context, hash [HashBytes]byte, s Session) error
+	// FindToken returns the session of a secret's hash, or CodeUnauthenticated.
+	FindToken(ctx context.Context, hash [HashBytes]byte) (Session, error)
+	Close() error
+}
+
+// Totals counts what the semantic memory knows.
+type Totals struct {
+	Files       uint64 // live
+	PlainBytes  uint64 // of live files
+	Chunks      uint64 // rows, manifest nodes included
+	StoredBytes uint64 // of those chunks
+	Collectable uint64 // chunks without a reference
+	Uploads     uint64 // pins
+}
+
+// Event is one line of history.
+type Event struct {
+	ID       string
+	Type     string
+	At       Micros
+	TraceID  string
+	Subject  Subject
+	Path     string
+	Detail   string
+	Duration Micros
+	Seq      uint64 // set by the memory: grows with each event recorded
+}
+
+// Span sums one stage of one trace.
+type Span struct {
+	TraceID    string
+	Stage      string
+	Calls      uint32
+	FirstStart Micros
+	LastEnd    Micros
+	Total      Micros
+	Max        Micros
+	Failed     uint32
+	Stalled    uint32
+	Bytes      uint64
+}
+
+// EventFilter selects events; zero fields select all.
+type EventFilter struct {
+	TypePrefix string
+	TraceID    string
+	Subject    Subject
+	AfterSeq   uint64
+	After      Micros
+	Limit      int  // 0: 1,000
+	Last       bool // the newest Limit events, still returned oldest first
+}
+
+// Episodic is the memory of what happened. It is written in batches and bounded: the oldest go first. No decision reads it.
+type Episodic interface {
+	// Record appends events and spans in one transaction; recording an event id twice keeps one.
+	Record(ctx context.Context, events []Event, spans []Span) error
+	// Events returns matching events by ascending Seq.
+	Events(ctx context.Context, f EventFilter) ([]Event, error)
+	// Spans returns the stages of one trace by first start.
+	Spans(ctx context.Context, traceID string) ([]Span, error)
+	// Trim removes what exceeds the memory's bounds (age, rows) and returns how many rows went.
+	Trim(ctx context.Context, now Micros) (removed int, err error)
+	Close() error
+}
