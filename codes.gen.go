@@ -34,6 +34,12 @@ const (
 	CodeShuttingDown        Code = 28 // The node is stopping.
 	CodeFolderInUse         Code = 29 // Another node uses this data folder.
 	CodeBuildIncomplete     Code = 30 // This binary was built without its WASM files.
+	CodePreconditionFailed  Code = 31 // The file is not in the state that the request demands.
+	CodeRangeNotSatisfiable Code = 32 // The range begins behind the end of the file.
+	CodeMethodNotAllowed    Code = 33 // This address does not take this method.
+	CodeRouteNotFound       Code = 34 // There is nothing at this address.
+	CodeNodeUnreachable     Code = 35 // No node answers at this address.
+	CodeAddressInUse        Code = 36 // Another process listens on this address.
 )
 
 var catalogue = [...]struct {
@@ -70,6 +76,12 @@ var catalogue = [...]struct {
 	CodeShuttingDown:        {"shutting_down", "Try again when it is back.", 503},
 	CodeFolderInUse:         {"folder_in_use", "Stop the other 'inos up' or choose another --data.", 500},
 	CodeBuildIncomplete:     {"build_incomplete", "Run 'make build' and start bin/inos.", 500},
+	CodePreconditionFailed:  {"precondition_failed", "Read the file's current ETag and try again.", 412},
+	CodeRangeNotSatisfiable: {"range_not_satisfiable", "Ask for a range within the length that the answer names.", 416},
+	CodeMethodNotAllowed:    {"method_not_allowed", "Use one of the methods of the answer's Allow header.", 405},
+	CodeRouteNotFound:       {"route_not_found", "See the calls under /v1 in docs/operate.md.", 404},
+	CodeNodeUnreachable:     {"node_unreachable", "Start one with 'inos up', or name another with --node or --data.", 503},
+	CodeAddressInUse:        {"address_in_use", "Stop it, or choose another address with --listen.", 500},
 }
 
 // Name returns the code's name in the catalogue, or "unknown".
