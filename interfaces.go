@@ -67,6 +67,7 @@ type ChunkRow struct {
 	Nodes    []NodeID
 	Manifest bool      // a manifest node, not data
 	Children []ChunkID // what a manifest node refers to
+	Known    bool      // the caller found it by FindChunks and wrote no bytes for it
 }
 
 // ChunkGeneration names a chunk at one generation: a new reference raises the generation, so an order to delete that

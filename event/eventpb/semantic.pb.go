@@ -20,6 +20,7 @@ type ChunkRow struct {
 	Nodes         []string `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`       // node ids with a copy on stable storage
 	Node          bool     `protobuf:"varint,3,opt,name=node,proto3" json:"node,omitempty"`        // a manifest node, not data
 	Children      [][]byte `protobuf:"bytes,4,rep,name=children,proto3" json:"children,omitempty"` // chunk ids a manifest node refers to
+	Known         bool     `protobuf:"varint,5,opt,name=known,proto3" json:"known,omitempty"`      // the caller found it (find_chunks) and wrote no bytes: a conflict when it is being collected
 }
 
 func (x *ChunkRow) Reset() {
@@ -54,6 +55,13 @@ func (x *ChunkRow) GetChildren() [][]byte {
 		return x.Children
 	}
 	return nil
+}
+
+func (x *ChunkRow) GetKnown() bool {
+	if x != nil {
+		return x.Known
+	}
+	return false
 }
 
 // semantic:find_chunks:v1: what an owner already holds, by plain hash.
@@ -755,6 +763,7 @@ func (m *ChunkRow) CloneVT() *ChunkRow {
 	}
 	r := new(ChunkRow)
 	r.Node = m.Node
+	r.Known = m.Known
 	if rhs := m.Entry; rhs != nil {
 		r.Entry = slices.Clone(rhs)
 	}
@@ -1335,6 +1344,9 @@ func (this *ChunkRow) EqualVT(that *ChunkRow) bool {
 		if string(vx) != string(vy) {
 			return false
 		}
+	}
+	if this.Known != that.Known {
+		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
 }
@@ -2093,6 +2105,16 @@ func (m *ChunkRow) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.Known {
+		i--
+		if m.Known {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x28
 	}
 	if len(m.Children) > 0 {
 		for iNdEx := len(m.Children) - 1; iNdEx >= 0; iNdEx-- {
@@ -3469,6 +3491,9 @@ func (m *ChunkRow) SizeVT() (n int) {
 			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 		}
 	}
+	if m.Known {
+		n += 2
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -4064,6 +4089,18 @@ func (m *ChunkRow) UnmarshalVT(dAtA []byte) error {
 			m.Children = append(m.Children, make([]byte, postIndex-iNdEx))
 			copy(m.Children[len(m.Children)-1], dAtA[iNdEx:postIndex])
 			iNdEx = postIndex
+		case 5:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Known", wireType)
+			}
+			var v int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			v = int(_v)
+			if err != nil {
+				return err
+			}
+			m.Known = bool(v != 0)
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
