@@ -624,6 +624,9 @@ pub struct ChunkRow {
     /// chunk ids a manifest node refers to
     #[prost(bytes = "vec", repeated, tag = "4")]
     pub children: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// the caller found it (find_chunks) and wrote no bytes: a conflict when it is being collected
+    #[prost(bool, tag = "5")]
+    pub known: bool,
 }
 /// semantic:find_chunks:v1: what an owner already holds, by plain hash.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
