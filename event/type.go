@@ -96,3 +96,8 @@ func parseVersion(s string) (uint32, error) {
 	n, err := strconv.ParseUint(s[1:], 10, 32)
 	return uint32(n), err
 }
+
+// StateOf returns the state of a valid event type.
+func StateOf(eventType string) State {
+	return State(eventType[strings.LastIndexByte(eventType, ':')+1:])
+}

@@ -1,0 +1,63 @@
+package event
+
+// The event types in use, each by its request; its ends have the same type with another state. The payload messages
+// are in proto/, one file per service.
+const (
+	// What clients ask.
+	FilesPut    = "files:put:v1:requested"    // FilesPutRequest, FilesPutProgress, FilesPutReply
+	FilesGet    = "files:get:v1:requested"    // FilesGetRequest, FilesGetHeader, FilesGetReply
+	FilesDelete = "files:delete:v1:requested" // FilesDeleteRequest, FilesDeleteReply
+	FilesList   = "files:list:v1:requested"   // FilesListRequest, FilesListReply
+	FilesStat   = "files:stat:v1:requested"   // FilesStatRequest, FilesStatReply
+	FilesVerify = "files:verify:v1:requested" // FilesVerifyRequest, FilesVerifyProgress, FilesVerifyReply
+	NodeStatus  = "node:status:v1:requested"  // NodeStatusRequest, NodeStatusReply
+
+	// What the host tells its kernel.
+	NodeBoot        = "node:boot:v1:requested"        // NodeBoot; no reply
+	NodeTick        = "node:tick:v1:requested"        // no payload, no reply
+	NodeDrain       = "node:drain:v1:requested"       // no payload; completed when no work is left
+	IdentitySession = "identity:session:v1:requested" // Session; no reply
+	IdentityRevoke  = "identity:revoke:v1:requested"  // Revocation; no reply
+	StreamGone      = "stream:gone:v1:completed"      // StreamGone, unasked
+	WorkerExit      = "worker:exit:v1:completed"      // WorkerExit, unasked
+	KernelLost      = "node:kernel:v1:failed"         // Error; the host's answer to requests whose kernel stopped
+
+	// What the kernel asks of its host.
+	StreamRead        = "stream:read:v1:requested"         // StreamReadRequest, StreamReadReply
+	StreamWrite       = "stream:write:v1:requested"        // StreamWriteRequest, StreamWriteReply
+	BufferRelease     = "buffer:release:v1:requested"      // BufferRelease; no reply
+	WorkerStart       = "worker:start:v1:requested"        // WorkerStartRequest, WorkerStartReply
+	WorkerStop        = "worker:stop:v1:requested"         // WorkerStopRequest, WorkerStopReply
+	WorkerCall        = "worker:call:v1:requested"         // WorkerCallRequest, WorkerCallReply
+	ContentWrite      = "content:write_chunk:v1:requested" // ContentWriteRequest, ContentWriteReply
+	ContentRead       = "content:read_chunk:v1:requested"  // ContentReadRequest, ContentReadReply
+	ContentTrash      = "content:trash_chunk:v1:requested" // ContentTrashRequest, ContentTrashReply
+	ContentEmptyTrash = "content:empty_trash:v1:requested" // ContentEmptyTrashRequest, ContentEmptyTrashReply
+	ContentInventory  = "content:inventory:v1:requested"   // ContentInventoryRequest, ContentInventoryReply
+	ContentScrub      = "content:scrub:v1:requested"       // ContentScrubRequest, ContentScrubReply
+	ContentUsage      = "content:usage:v1:requested"       // ContentUsageRequest, ContentUsage
+	FindChunks        = "semantic:find_chunks:v1:requested"
+	StageChunks       = "semantic:stage_chunks:v1:requested"
+	CommitFile        = "semantic:commit_file:v1:requested"
+	AbortUpload       = "semantic:abort_upload:v1:requested"
+	LookupFile        = "semantic:lookup_file:v1:requested"
+	ListFiles         = "semantic:list_files:v1:requested"
+	DeleteFile        = "semantic:delete_file:v1:requested"
+	CondemnChunks     = "semantic:condemn_chunks:v1:requested"
+	ForgetChunks      = "semantic:forget_chunks:v1:requested"
+	UnknownChunks     = "semantic:unknown_chunks:v1:requested"
+	ChunkNodes        = "semantic:chunk_nodes:v1:requested"
+	PruneReplies      = "semantic:prune_replies:v1:requested"
+	Totals            = "semantic:totals:v1:requested"
+	EpisodicRecord    = "episodic:record:v1:requested" // RecordRequest, RecordReply
+
+	// What the storage module answers, inside a WorkerCallRequest.
+	EncodeChunk    = "storage:encode_chunk:v1:requested"
+	DescribeChunk  = "storage:describe_chunk:v1:requested"
+	InflateChunk   = "storage:inflate_chunk:v1:requested"
+	BuildNode      = "storage:build_node:v1:requested"
+	OpenNode       = "storage:open_node:v1:requested"
+	ProveChunk     = "storage:prove_chunk:v1:requested"
+	VerifyProof    = "storage:verify_proof:v1:requested"
+	ModuleManifest = "module:manifest:v1:requested" // no payload, ModuleManifest
+)
