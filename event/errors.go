@@ -2,20 +2,26 @@ package event
 
 import (
 	"errors"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/inos-mesh/inos"
 	"github.com/inos-mesh/inos/event/eventpb"
 )
 
-// ErrorPayload returns err as the payload of a failed event. An error without a code is internal.
+// ErrorTextBytesMax bounds each text of an error payload; longer ones are cut.
+const ErrorTextBytesMax = 4 << 10
+
+// ErrorPayload returns err as the payload of a failed event. An error without a code is internal. Texts are cut to
+// ErrorTextBytesMax bytes, and what is not UTF-8 in them is replaced.
 func ErrorPayload(err error) *eventpb.Error {
 	var e *inos.Error
 	if !errors.As(err, &e) {
 		e = &inos.Error{Code: inos.CodeInternal, Op: "unknown", Message: err.Error()}
 	}
 	return &eventpb.Error{
-		Code: uint32(e.Code), Name: e.Code.Name(), Operation: e.Op, Message: e.Message,
-		Hint: e.HintText(), RetryAfterUs: int64(e.RetryAfter),
+		Code: uint32(e.Code), Name: e.Code.Name(), Operation: errorText(e.Op), Message: errorText(e.Message),
+		Hint: errorText(e.HintText()), RetryAfterUs: int64(e.RetryAfter),
 	}
 }
 
@@ -33,4 +39,16 @@ func FailureOf(e *eventpb.Envelope) *inos.Error {
 		return inos.Errorf(inos.CodeBadEnvelope, e.EventType, "a failed event of %s without an error payload", Stage(e.EventType))
 	}
 	return ErrorFrom(&p)
+}
+
+// errorText makes s fit for a string field: a message may quote a file name or bytes from outside.
+func errorText(s string) string {
+	if len(s) > ErrorTextBytesMax {
+		end := ErrorTextBytesMax
+		for end > ErrorTextBytesMax-utf8.UTFMax && !utf8.RuneStart(s[end]) {
+			end--
+		}
+		s = s[:end]
+	}
+	return strings.ToValidUTF8(s, "?")
 }

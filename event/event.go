@@ -20,28 +20,33 @@ func Encode(dst []byte, e *eventpb.Envelope) []byte {
 	return dst
 }
 
-// Decode reads one envelope that fills b. It refuses what exceeds the bounds before it allocates, a malformed event
-// type, and a timestamp before the epoch. The envelope shares no memory with b.
+// Decode reads one envelope that fills b. It refuses what exceeds the bounds before it allocates, a string that is not
+// UTF-8, a group, a field with another wire type than its declaration's, a malformed event type, and a timestamp before
+// the epoch. A singular field that comes again replaces the one before (metadata is merged), as protobuf says. The envelope
+// shares no memory with b. On an error it returns no envelope.
 func Decode(b []byte) (*eventpb.Envelope, error) {
 	const op = "decode envelope"
 	if len(b) > inos.EnvelopeHeadBytesMax+inos.PayloadBytesMax {
 		return nil, inos.Errorf(inos.CodeEnvelopeTooLarge, op, "%d bytes, at most %d", len(b), inos.EnvelopeHeadBytesMax+inos.PayloadBytesMax)
 	}
+	if err := scanEnvelope(b); err != nil {
+		return nil, err
+	}
 	e := &eventpb.Envelope{}
 	if err := e.UnmarshalVT(b); err != nil {
 		return nil, inos.Errorf(inos.CodeBadEnvelope, op, "%d bytes: %w", len(b), err)
 	}
-	return e, Check(e)
+	if err := Check(e); err != nil {
+		return nil, err
+	}
+	return e, nil
 }
 
 // Check holds an envelope to the standard: bounds, event type, timestamp.
 func Check(e *eventpb.Envelope) error {
 	const op = "check envelope"
-	if len(e.Payload) > inos.PayloadBytesMax {
-		return inos.Errorf(inos.CodeEnvelopeTooLarge, op, "the payload has %d bytes, at most %d", len(e.Payload), inos.PayloadBytesMax)
-	}
-	if head := e.SizeVT() - len(e.Payload); head > inos.EnvelopeHeadBytesMax {
-		return inos.Errorf(inos.CodeEnvelopeTooLarge, op, "the head has %d bytes, at most %d", head, inos.EnvelopeHeadBytesMax)
+	if err := checkSizes(op, e.SizeVT()-len(e.Payload), len(e.Payload)); err != nil {
+		return err
 	}
 	if e.Timestamp < 0 {
 		return inos.Errorf(inos.CodeBadEnvelope, op, "the timestamp %d is before 1970", e.Timestamp)
