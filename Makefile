@@ -6,7 +6,7 @@ MAKEFLAGS += --no-builtin-rules --no-print-directory
 .DELETE_ON_ERROR:
 
 VERSION := $(shell git describe --always --dirty --tags 2>/dev/null || echo unknown)
-LDFLAGS := -s -w -X github.com/inos-mesh/inos/build.Version=$(VERSION)
+LDFLAGS := -s -w -X github.com/inos-mesh/inos/host.version=$(VERSION)
 
 # What kernel.wasm and storage.wasm are made of; a file that has gone must not stop make, hence the wildcard.
 KERNEL_SOURCES := $(wildcard *.go) $(shell find event kernel -name '*.go' ! -name '*_test.go' 2>/dev/null) go.mod tools/build-kernel

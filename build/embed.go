@@ -1,6 +1,6 @@
-// Package build hands out what the build produces before the binary: the WebAssembly files, embedded from this folder,
-// and the version. The folder holds one committed placeholder, so the module compiles in a fresh clone; a file that has
-// not been built is an error with the code build_incomplete when it is asked for, not a compile error.
+// Package build hands out what the build produces before the binary: the WebAssembly files, embedded from this
+// folder. The folder holds one committed placeholder, so the module compiles in a fresh clone; a file that has not been
+// built is an error with the code build_incomplete when it is asked for, not a compile error.
 package build
 
 import (
@@ -11,10 +11,6 @@ import (
 
 //go:embed *.wasm
 var files embed.FS
-
-// Version names the source that the binary was built from, as git describe prints it. The linker sets it
-// (-X github.com/inos-mesh/inos/build.Version=…); a plain go build leaves "dev".
-var Version = "dev"
 
 // Kernel returns the bytes of kernel.wasm, layer 2. The caller owns the copy. Code: CodeBuildIncomplete.
 func Kernel() ([]byte, error) { return read("kernel.wasm") }
