@@ -1,0 +1,33 @@
+package api
+
+import "time"
+
+// Bounds of the server. A transfer may take as long as it needs, but not stand still.
+const (
+	// StallTimeout ends a connection that moved no byte for so long while the node wanted to read or write.
+	StallTimeout = 60 * time.Second
+	// HeaderTimeout bounds the time from a request's first byte to the end of its header.
+	HeaderTimeout = 15 * time.Second
+	// IdleTimeout closes a kept connection without a request.
+	IdleTimeout = 120 * time.Second
+	// HeaderBytesMax bounds a request's header.
+	HeaderBytesMax = 32 << 10
+	// RequestsMax bounds the requests under way; more are answered with busy.
+	RequestsMax = 2048
+	// FollowersMax bounds those of them that follow the events.
+	FollowersMax = 128
+
+	secretBytesMax     = 4096             // of a bearer token
+	contentTypeMax     = 255              // bytes of a Content-Type that is kept with a file
+	traceStateMax      = 512              // bytes of a tracestate that is passed on (W3C Trace Context, 3.3.1.5)
+	listLimitMax       = 1000             // files of a page
+	chunkLimitMax      = 1024             // chunks of a page
+	eventsLimitMax     = 10_000           // events of one answer that does not follow
+	eventsPage         = 500              // events read from the memory at once
+	replacedTriesMax   = 4                // a file that is replaced between stat and get is looked up again
+	keepAliveInterval  = 15 * time.Second // between comments on an idle event stream
+	readyLife          = time.Second      // an answer of /readyz is remembered, because anyone may ask
+	readyTimeout       = 5 * time.Second  // for the kernel to answer /readyz
+	busyRetry          = time.Second      // advice to a client turned away at the door
+	conditionValuesMax = 64               // entity tags of one condition
+)

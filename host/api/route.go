@@ -1,0 +1,148 @@
+package api
+
+import (
+	"net/url"
+	"sort"
+	"strings"
+
+	"github.com/inos-mesh/inos"
+)
+
+// route is one kind of address.
+type route int
+
+const (
+	routeNone route = iota
+	routeHome
+	routeHealth
+	routeReady
+	routeMetrics
+	routeVersion
+	routeStatus
+	routeFiles // the list
+	routeFile
+	routeBlob
+	routeStat
+	routeVerify
+	routeEvents
+	routeTrace
+)
+
+// target is a parsed address.
+type target struct {
+	route   route
+	path    inos.Path
+	fileID  *inos.FileID
+	traceID string
+}
+
+type method struct {
+	method string
+	serve  func(*exchange, target) error
+}
+
+type methods []method
+
+// allow returns the value of an Allow header.
+func (m methods) allow() string {
+	names := make([]string, len(m))
+	for i := range m {
+		names[i] = m[i].method
+	}
+	sort.Strings(names)
+	return strings.Join(names, ", ")
+}
+
+// routes is the whole interface: what each address is called in metrics, whether it needs a token, and its methods.
+var routes = map[route]struct {
+	name    string
+	open    bool // no token
+	methods methods
+}{
+	routeNone:    {name: "none"},
+	routeHome:    {"home", true, methods{{"GET", (*exchange).home}, {"HEAD", (*exchange).home}}},
+	routeHealth:  {"health", true, methods{{"GET", (*exchange).health}, {"HEAD", (*exchange).health}}},
+	routeReady:   {"ready", true, methods{{"GET", (*exchange).readiness}, {"HEAD", (*exchange).readiness}}},
+	routeMetrics: {"metrics", false, methods{{"GET", (*exchange).metrics}}},
+	routeVersion: {"version", false, methods{{"GET", (*exchange).version}}},
+	routeStatus:  {"status", false, methods{{"GET", (*exchange).status}}},
+	routeFiles:   {"files", false, methods{{"GET", (*exchange).list}}},
+	routeFile: {"file", false, methods{
+		{"GET", (*exchange).get}, {"HEAD", (*exchange).head}, {"PUT", (*exchange).put}, {"DELETE", (*exchange).remove},
+	}},
+	routeBlob:   {"blob", false, methods{{"GET", (*exchange).get}, {"HEAD", (*exchange).head}}},
+	routeStat:   {"stat", false, methods{{"GET", (*exchange).stat}}},
+	routeVerify: {"verify", false, methods{{"POST", (*exchange).verify}}},
+	routeEvents: {"events", false, methods{{"GET", (*exchange).events}, {"POST", (*exchange).submit}}},
+	routeTrace:  {"trace", false, methods{{"GET", (*exchange).traces}}},
+}
+
+func (r route) name() string     { return routes[r].name }
+func (r route) open() bool       { return routes[r].open }
+func (r route) methods() methods { return routes[r].methods }
+
+var exact = map[string]route{
+	"/": routeHome, "/healthz": routeHealth, "/readyz": routeReady, "/metrics": routeMetrics,
+	"/v1/version": routeVersion, "/v1/status": routeStatus, "/v1/files": routeFiles, "/v1/stat": routeStat,
+	"/v1/verify": routeVerify, "/v1/events": routeEvents,
+}
+
+// parseTarget reads the address of a request. It works on the escaped path and cleans nothing: an address with an
+// empty element, ".", ".." or an escaped slash is refused as it stands, so that a permission can never be asked for
+// another path than the one that is used. The route is known even when its argument is refused.
+func parseTarget(u *url.URL) (target, error) {
+	escaped := u.EscapedPath()
+	if r, ok := exact[escaped]; ok {
+		return target{route: r}, nil
+	}
+	if rest, ok := strings.CutPrefix(escaped, "/v1/files/"); ok {
+		p, err := parsePath(rest)
+		return target{route: routeFile, path: p}, err
+	}
+	if rest, ok := strings.CutPrefix(escaped, "/v1/stat/"); ok {
+		p, err := parsePath(rest)
+		return target{route: routeStat, path: p}, err
+	}
+	if rest, ok := strings.CutPrefix(escaped, "/v1/blobs/"); ok {
+		id, err := inos.ParseFileID(rest)
+		return target{route: routeBlob, fileID: &id}, err
+	}
+	if rest, ok := strings.CutPrefix(escaped, "/v1/traces/"); ok {
+		if !isTraceID(rest) {
+			return target{route: routeTrace}, inos.Errorf(inos.CodeBadRequest, "parse trace id", "%.80q is not 32 lower-case hexadecimal digits", rest)
+		}
+		return target{route: routeTrace, traceID: rest}, nil
+	}
+	return target{}, inos.Errorf(inos.CodeRouteNotFound, "find route", "%.200q", escaped)
+}
+
+// parsePath reads a file's path from the rest of an escaped URL path.
+func parsePath(escaped string) (inos.Path, error) {
+	const op = "parse path"
+	if len(escaped) > 3*inos.PathBytesMax { // %xx for each byte
+		return "", inos.Errorf(inos.CodeBadPath, op, "the path is longer than %d bytes", inos.PathBytesMax)
+	}
+	var b strings.Builder
+	for _, element := range strings.Split(escaped, "/") {
+		plain, err := url.PathUnescape(element)
+		if err != nil {
+			return "", inos.Errorf(inos.CodeBadPath, op, "%.80q is not escaped as a URL: %w", element, err)
+		}
+		if strings.Contains(plain, "/") {
+			return "", inos.Errorf(inos.CodeBadPath, op, "%.80q hides a slash", element)
+		}
+		b.WriteByte('/')
+		b.WriteString(plain)
+	}
+	p := inos.Path(b.String())
+	return p, inos.CheckPath(p)
+}
+
+// escapePath is the inverse of parsePath: the rest of a URL path for a valid path.
+func escapePath(p inos.Path) string {
+	elements := strings.Split(strings.TrimPrefix(string(p), "/"), "/")
+	for i := range elements {
+		elements[i] = url.PathEscape(elements[i])
+	}
+	return strings.Join(elements, "/")
+}

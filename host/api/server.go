@@ -1,0 +1,162 @@
+package api
+
+import (
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/inos-mesh/inos"
+)
+
+// Options tune a Handler; the zero value is right for a node.
+type Options struct {
+	// Now returns the time; nil means time.Now.
+	Now func() time.Time
+	// StallTimeout replaces the constant of that name when it is not zero.
+	StallTimeout time.Duration
+	// RequestsMax replaces the constant of that name when it is not zero.
+	RequestsMax int
+}
+
+// Handler serves the HTTP interface of one node. Close ends the answers that would never end by themselves.
+type Handler struct {
+	node    Node
+	now     func() time.Time
+	stall   time.Duration
+	limit   int64
+	started time.Time
+
+	underWay  atomic.Int64
+	followers atomic.Int64
+	counts    counts
+	ready     readiness
+
+	closeOnce sync.Once
+	closed    chan struct{}
+}
+
+// New returns the handler of a node's HTTP interface. It trusts nothing of a request but its TCP connection: every
+// route except /, /healthz and /readyz needs a bearer token.
+func New(node Node, o Options) *Handler {
+	h := &Handler{node: node, now: o.Now, stall: o.StallTimeout, limit: int64(o.RequestsMax), closed: make(chan struct{})}
+	if h.now == nil {
+		h.now = time.Now
+	}
+	if h.stall == 0 {
+		h.stall = StallTimeout
+	}
+	if h.limit == 0 {
+		h.limit = RequestsMax
+	}
+	h.started = h.now()
+	return h
+}
+
+// NewServer returns an http.Server for a handler with the bounds of this package. Its Shutdown ends those who follow
+// the events first, so that it can end.
+func NewServer(h *Handler) *http.Server {
+	s := &http.Server{Handler: h, ReadHeaderTimeout: HeaderTimeout, IdleTimeout: IdleTimeout, MaxHeaderBytes: HeaderBytesMax}
+	s.RegisterOnShutdown(h.Close)
+	return s
+}
+
+// Close ends the answers that follow the events. Requests under way go on. It may be called more than once.
+func (h *Handler) Close() { h.closeOnce.Do(func() { close(h.closed) }) }
+
+// exchange is one request and its answer.
+type exchange struct {
+	h       *Handler
+	w       *stallWriter
+	r       *http.Request
+	rc      *http.ResponseController
+	session inos.Session
+	trace   trace
+}
+
+// ServeHTTP implements http.Handler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	rc := http.NewResponseController(w)
+	sw := &stallWriter{ResponseWriter: w, rc: rc, stall: h.stall}
+	x := &exchange{h: h, w: sw, r: r, rc: rc}
+	route := "none"
+	began := h.now()
+	defer func() {
+		p := recover()
+		if p != nil && p != http.ErrAbortHandler {
+			// The kernel's state is not touched by a handler, so the node goes on; the stack goes to the server's log.
+			debug.PrintStack()
+			if sw.status == 0 {
+				x.fail(inos.Errorf(inos.CodeInternal, route, "the handler broke off: %v", p))
+				p = nil
+			}
+		}
+		h.counts.add(route, sw.status, h.now().Sub(began))
+		sw.refresh() // for what the server still flushes
+		if p != nil {
+			panic(http.ErrAbortHandler)
+		}
+	}()
+	sw.refresh()
+	setSecurityHeaders(w.Header())
+	x.trace = newTrace(r.Header)
+	w.Header().Set("Inos-Trace-Id", x.trace.id())
+
+	defer h.underWay.Add(-1)
+	if h.underWay.Add(1) > h.limit {
+		x.fail(&inos.Error{
+			Code: inos.CodeBusy, Op: "accept request", Message: "as many requests as allowed are under way",
+			RetryAfter: inos.Micros(busyRetry.Microseconds()),
+		})
+		return
+	}
+	target, err := parseTarget(r.URL)
+	route = target.route.name()
+	if err != nil && target.route == routeNone {
+		// An address that cannot be told apart is refused like one that does not exist: only to who may ask.
+		if authErr := x.authenticate(); authErr != nil {
+			err = authErr
+		}
+		x.fail(err)
+		return
+	}
+	if !target.route.open() {
+		if err := x.authenticate(); err != nil {
+			x.fail(err)
+			return
+		}
+	}
+	if err != nil {
+		x.fail(err)
+		return
+	}
+	x.serve(target)
+}
+
+// serve calls the handler of the route and method.
+func (x *exchange) serve(t target) {
+	methods := t.route.methods()
+	for _, m := range methods {
+		if m.method == x.r.Method {
+			if err := m.serve(x, t); err != nil {
+				x.fail(err)
+			}
+			return
+		}
+	}
+	x.w.Header().Set("Allow", methods.allow())
+	x.fail(inos.Errorf(inos.CodeMethodNotAllowed, t.route.name(), "%.16q is not a method of this address", x.r.Method))
+}
+
+// micros returns the time in the event standard's unit.
+func (h *Handler) micros() inos.Micros { return inos.Micros(h.now().UnixMicro()) }
+
+// setSecurityHeaders keeps what a person stored from acting on the origin that serves it.
+func setSecurityHeaders(header http.Header) {
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Content-Security-Policy", "default-src 'none'; sandbox")
+	header.Set("Cross-Origin-Resource-Policy", "same-origin")
+	header.Set("Referrer-Policy", "no-referrer")
+	header.Set("Cache-Control", "private, no-cache")
+}

@@ -1,0 +1,122 @@
+package api
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/inos-mesh/inos"
+)
+
+// stallWriter moves the connection's write deadline along with the bytes: an answer may take hours, but a client that
+// takes nothing for the stall time is let go. It remembers the status.
+type stallWriter struct {
+	http.ResponseWriter
+	rc     *http.ResponseController
+	stall  time.Duration
+	set    time.Time
+	status int // 0 until the header is written
+}
+
+// refresh moves the deadline when a good part of it has passed; setting it for each write would cost more than the write.
+func (w *stallWriter) refresh() {
+	if now := time.Now(); now.Sub(w.set) > w.stall/8 {
+		_ = w.rc.SetWriteDeadline(now.Add(w.stall)) // a test's recorder has none
+		w.set = now
+	}
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (w *stallWriter) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.refresh()
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (w *stallWriter) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	w.refresh()
+	return w.ResponseWriter.Write(b)
+}
+
+// flush sends what is buffered.
+func (w *stallWriter) flush() error {
+	w.refresh()
+	return w.rc.Flush()
+}
+
+// body is the body of a put as the node reads it: it fails with a code, and after the stall time without a byte.
+type body struct {
+	r     io.Reader
+	rc    *http.ResponseController
+	stall time.Duration
+	set   time.Time
+
+	mu      sync.Mutex // guards the fields below
+	ended   bool       // the whole body was read
+	stopped bool
+}
+
+// Read implements io.Reader.
+func (b *body) Read(p []byte) (int, error) {
+	const op = "read body"
+	if err := b.refresh(); err != nil {
+		return 0, err
+	}
+	n, err := b.r.Read(p)
+	switch {
+	case err == nil:
+		return n, nil
+	case errors.Is(err, io.EOF):
+		// The server now watches the connection for the client's leaving; no deadline may end that.
+		b.clear()
+		return n, io.EOF
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return n, inos.Errorf(inos.CodeBodyTruncated, op, "the connection ended before the body did")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return n, inos.Errorf(inos.CodeDeadlineExceeded, op, "the client sent nothing for %v", b.stall)
+	default:
+		return n, inos.Errorf(inos.CodeBodyTruncated, op, "%w", err)
+	}
+}
+
+func (b *body) refresh() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.stopped {
+		return inos.Errorf(inos.CodeCanceled, "read body", "the request has ended")
+	}
+	if now := time.Now(); now.Sub(b.set) > b.stall/8 {
+		_ = b.rc.SetReadDeadline(now.Add(b.stall)) // a test's recorder has none
+		b.set = now
+	}
+	return nil
+}
+
+func (b *body) clear() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ended = true
+	if !b.stopped {
+		_ = b.rc.SetReadDeadline(time.Time{})
+		b.set = time.Time{}
+	}
+}
+
+// stop makes a Read under way return at once and later ones fail: the request has failed and its body is not wanted.
+func (b *body) stop() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.stopped = true
+	if !b.ended {
+		_ = b.rc.SetReadDeadline(time.Unix(1, 0))
+	}
+}

@@ -1,0 +1,120 @@
+package api
+
+import "github.com/inos-mesh/inos/event/eventpb"
+
+// Status is what an operator sees of a node. Counters begin with the node's start.
+type Status struct {
+	NodeID           string   `json:"node_id"`
+	Zone             string   `json:"zone"`
+	Host             string   `json:"host"`
+	Version          string   `json:"version"`
+	StartedUs        int64    `json:"started_us"`
+	NowUs            int64    `json:"now_us"`
+	Ready            bool     `json:"ready"`   // recovery finished, a worker ready, memories answer
+	Notices          []string `json:"notices"` // what a person should know: degraded, read-only
+	Content          Content  `json:"content"`
+	Totals           Totals   `json:"totals"`
+	Workers          []Worker `json:"workers"`
+	Threads          []Thread `json:"threads"`
+	Stages           []Stage  `json:"stages"`
+	Puts             uint32   `json:"puts"` // under way
+	Gets             uint32   `json:"gets"`
+	Queued           uint32   `json:"queued"`
+	BufferBytes      uint64   `json:"buffer_bytes"`
+	BufferBytesMax   uint64   `json:"buffer_bytes_max"`
+	ConcurrencyLimit uint32   `json:"concurrency_limit"`
+	BrotliQuality    uint32   `json:"brotli_quality"`
+	Steps            uint64   `json:"steps"`
+	InFlight         uint64   `json:"in_flight"`
+	RecordsDropped   uint64   `json:"records_dropped"`
+	Refused          uint64   `json:"refused"`
+	Quarantined      uint64   `json:"quarantined"`
+}
+
+// Content counts the chunks on a node's disk.
+type Content struct {
+	Chunks     uint64 `json:"chunks"`
+	UsedBytes  uint64 `json:"used_bytes"`
+	TrashBytes uint64 `json:"trash_bytes"`
+	FreeBytes  uint64 `json:"free_bytes"`
+}
+
+// Totals counts what the semantic memory knows.
+type Totals struct {
+	Files             uint64 `json:"files"`
+	PlainBytes        uint64 `json:"plain_bytes"`
+	Chunks            uint64 `json:"chunks"`
+	StoredBytes       uint64 `json:"stored_bytes"`
+	CollectableChunks uint64 `json:"collectable_chunks"`
+	Uploads           uint64 `json:"uploads"`
+}
+
+// Worker is one module worker.
+type Worker struct {
+	Worker   uint32 `json:"worker"`
+	State    string `json:"state"` // starting, ready, draining, backoff, failed
+	PID      uint32 `json:"pid"`
+	InFlight uint32 `json:"in_flight"`
+	Calls    uint64 `json:"calls"`
+	Restarts uint32 `json:"restarts"`
+	Reason   string `json:"reason,omitempty"` // of the last exit
+}
+
+// Thread is one of the kernel's intelligent threads.
+type Thread struct {
+	Name        string `json:"name"`
+	Kind        string `json:"kind"`
+	Envelopes   uint64 `json:"envelopes"`
+	Effects     uint64 `json:"effects"`
+	InFlight    uint32 `json:"in_flight"`
+	InFlightMax uint32 `json:"in_flight_max"`
+}
+
+// Stage sums one stage of the pipeline.
+type Stage struct {
+	Stage    string `json:"stage"`
+	Calls    uint64 `json:"calls"`
+	Failed   uint64 `json:"failed"`
+	Stalled  uint64 `json:"stalled"`
+	P50Us    int64  `json:"p50_us"`
+	P95Us    int64  `json:"p95_us"`
+	P99Us    int64  `json:"p99_us"`
+	InFlight uint32 `json:"in_flight"`
+}
+
+// StatusOf returns a status reply as JSON shows it.
+func StatusOf(r *eventpb.NodeStatusReply) Status {
+	s := Status{
+		NodeID: r.NodeId, Zone: r.Zone, Host: r.Host, Version: r.Version, StartedUs: r.StartedUs, NowUs: r.NowUs, Ready: r.Ready,
+		Notices: append([]string{}, r.Notices...),
+		Puts:    r.Puts, Gets: r.Gets, Queued: r.Queued, BufferBytes: r.BufferBytes, BufferBytesMax: r.BufferBytesMax,
+		ConcurrencyLimit: r.ConcurrencyLimit, BrotliQuality: r.BrotliQuality, Steps: r.Steps, InFlight: r.InFlight,
+		RecordsDropped: r.RecordsDropped, Refused: r.Refused, Quarantined: r.Quarantined,
+		Workers: []Worker{}, Threads: []Thread{}, Stages: []Stage{},
+	}
+	if c := r.Content; c != nil {
+		s.Content = Content{Chunks: c.Chunks, UsedBytes: c.UsedBytes, TrashBytes: c.TrashBytes, FreeBytes: c.FreeBytes}
+	}
+	if t := r.Totals; t != nil {
+		s.Totals = Totals{
+			Files: t.Files, PlainBytes: t.PlainBytes, Chunks: t.Chunks, StoredBytes: t.StoredBytes,
+			CollectableChunks: t.CollectableChunks, Uploads: t.Uploads,
+		}
+	}
+	for _, w := range r.Workers {
+		s.Workers = append(s.Workers, Worker{
+			Worker: w.Worker, State: w.State, PID: w.Pid, InFlight: w.InFlight, Calls: w.Calls, Restarts: w.Restarts, Reason: w.Reason,
+		})
+	}
+	for _, t := range r.Threads {
+		s.Threads = append(s.Threads, Thread{
+			Name: t.Name, Kind: t.Kind, Envelopes: t.Envelopes, Effects: t.Effects, InFlight: t.InFlight, InFlightMax: t.InFlightMax,
+		})
+	}
+	for _, g := range r.Stages {
+		s.Stages = append(s.Stages, Stage{
+			Stage: g.Stage, Calls: g.Calls, Failed: g.Failed, Stalled: g.Stalled, P50Us: g.P50Us, P95Us: g.P95Us, P99Us: g.P99Us, InFlight: g.InFlight,
+		})
+	}
+	return s
+}
