@@ -22,6 +22,9 @@ func AppendGuest(dst, envelope, bulk []byte) []byte {
 // SplitGuest returns the parts of a guest message; they share memory with b.
 func SplitGuest(b []byte) (envelope, bulk []byte, err error) {
 	const op = "split guest message"
+	if len(b) > GuestBytesMax {
+		return nil, nil, inos.Errorf(inos.CodeEnvelopeTooLarge, op, "%d bytes, at most %d", len(b), GuestBytesMax)
+	}
 	if len(b) < 4 {
 		return nil, nil, inos.Errorf(inos.CodeBadFormat, op, "%d bytes, the length alone has 4", len(b))
 	}
@@ -29,5 +32,5 @@ func SplitGuest(b []byte) (envelope, bulk []byte, err error) {
 	if uint64(n) > uint64(len(b)-4) {
 		return nil, nil, inos.Errorf(inos.CodeBadFormat, op, "the envelope has %d bytes, %d follow", n, len(b)-4)
 	}
-	return b[4 : 4+n], b[4+n:], nil
+	return b[4 : 4+n : 4+n], b[4+n:], nil
 }

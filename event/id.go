@@ -27,11 +27,17 @@ func NewID(now inos.Micros, random [10]byte) string {
 	return string(s[:])
 }
 
-// IDTime returns the time in a UUIDv7, to the millisecond; it refuses anything else.
+// IDTime returns the time in a UUIDv7, to the millisecond; it refuses anything else. Upper-case digits are refused too: an
+// id is a key, and a key has one spelling.
 func IDTime(id string) (inos.Micros, error) {
 	const op = "parse id"
 	if len(id) != 36 || id[8] != '-' || id[13] != '-' || id[18] != '-' || id[23] != '-' {
 		return 0, inos.Errorf(inos.CodeBadEnvelope, op, "%.64q is not a UUID", id)
+	}
+	for i := range len(id) {
+		if id[i] >= 'A' && id[i] <= 'F' {
+			return 0, inos.Errorf(inos.CodeBadEnvelope, op, "%q has upper-case digits", id)
+		}
 	}
 	var u [16]byte
 	if _, err := hex.Decode(u[:], []byte(id[0:8]+id[9:13]+id[14:18]+id[19:23]+id[24:36])); err != nil {

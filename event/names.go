@@ -11,6 +11,7 @@ const (
 	FilesStat   = "files:stat:v1:requested"   // FilesStatRequest, FilesStatReply
 	FilesVerify = "files:verify:v1:requested" // FilesVerifyRequest, FilesVerifyProgress, FilesVerifyReply
 	NodeStatus  = "node:status:v1:requested"  // NodeStatusRequest, NodeStatusReply
+	NodeEvents  = "node:events:v1:requested"  // EventsQuery; the host answers it from the episodic memory
 
 	// What the host tells its kernel.
 	NodeBoot        = "node:boot:v1:requested"        // NodeBoot; no reply
