@@ -1,0 +1,149 @@
+//! Prefix codes (RFC 7932 section 3).
+
+use super::bits::Bits;
+use super::Result;
+
+/// A complete canonical prefix code, or a single symbol that takes no bits.
+pub struct Prefix {
+    /// Number of symbols of each length.
+    counts: [u32; 16],
+    /// Symbols by length, then by value.
+    symbols: Vec<u32>,
+}
+
+impl Prefix {
+    fn new(lengths: &[u8]) -> Result<Prefix> {
+        let mut counts = [0; 16];
+        for &length in lengths {
+            counts[length as usize] += 1;
+        }
+        counts[0] = 0;
+        let mut symbols: Vec<u32> = (0..lengths.len() as u32).filter(|s| lengths[*s as usize] > 0).collect();
+        symbols.sort_by_key(|s| lengths[*s as usize]); // stable
+        let space: u32 = (1..16).map(|length| counts[length] << (15 - length)).sum();
+        match symbols.len() {
+            0 => return Err("a prefix code without symbols".into()),
+            1 => counts = [0; 16],
+            _ if space != 1 << 15 => return Err("a prefix code that is not complete".into()),
+            _ => {}
+        }
+        Ok(Prefix { counts, symbols })
+    }
+
+    pub fn decode(&self, bits: &mut Bits) -> Result<u32> {
+        if self.symbols.len() == 1 {
+            return Ok(self.symbols[0]);
+        }
+        let (mut code, mut first, mut index) = (0, 0, 0);
+        for length in 1..16 {
+            code |= bits.read(1)?;
+            let count = self.counts[length];
+            if code < first + count {
+                return Ok(self.symbols[(index + code - first) as usize]);
+            }
+            index += count;
+            first = (first + count) << 1;
+            code <<= 1;
+        }
+        Err("no such code".into())
+    }
+}
+
+pub fn read_prefix_code(bits: &mut Bits, alphabet: u32) -> Result<Prefix> {
+    match bits.read(2)? {
+        1 => simple(bits, alphabet),
+        skip => complex(bits, alphabet, skip as usize),
+    }
+}
+
+fn simple(bits: &mut Bits, alphabet: u32) -> Result<Prefix> {
+    let n = bits.read(2)? as usize + 1;
+    let width = u32::BITS - (alphabet - 1).leading_zeros();
+    let symbols = (0..n).map(|_| bits.read(width)).collect::<Result<Vec<_>>>()?;
+    let lengths: &[u8] = match (n, n == 4 && bits.read(1)? == 1) {
+        (1, _) => &[1],
+        (2, _) => &[1, 1],
+        (3, _) => &[1, 2, 2],
+        (_, false) => &[2, 2, 2, 2],
+        (_, true) => &[1, 2, 3, 3],
+    };
+    let mut by_symbol = vec![0; alphabet as usize];
+    for (symbol, length) in symbols.iter().zip(lengths) {
+        match by_symbol.get_mut(*symbol as usize) {
+            Some(slot) if *slot == 0 => *slot = *length,
+            Some(_) => return Err("a symbol named twice".into()),
+            None => return Err("a symbol beyond the alphabet".into()),
+        }
+    }
+    Prefix::new(&by_symbol)
+}
+
+fn complex(bits: &mut Bits, alphabet: u32, skip: usize) -> Result<Prefix> {
+    const ORDER: [usize; 18] = [1, 2, 3, 4, 0, 5, 17, 6, 16, 7, 8, 9, 10, 11, 12, 13, 14, 15];
+    let mut code_lengths = [0u8; 18];
+    let mut space = 32i32;
+    for &symbol in &ORDER[skip..] {
+        if space <= 0 {
+            break;
+        }
+        let length = code_length(bits)?;
+        code_lengths[symbol] = length;
+        if length > 0 {
+            space -= 32 >> length;
+        }
+    }
+    let used = code_lengths.iter().filter(|l| **l > 0).count();
+    if space != 0 && used != 1 {
+        return Err("a code of code lengths that is not complete".into());
+    }
+    let code = Prefix::new(&code_lengths)?;
+    let mut lengths: Vec<u8> = Vec::new();
+    let (mut space, mut previous, mut repeat, mut repeated) = (1i32 << 15, 8u8, 0usize, 0u8);
+    while space > 0 && lengths.len() < alphabet as usize {
+        let symbol = code.decode(bits)? as u8;
+        if symbol < 16 {
+            lengths.push(symbol);
+            repeat = 0;
+            if symbol > 0 {
+                previous = symbol;
+                space -= (1 << 15) >> symbol;
+            }
+            continue;
+        }
+        let (extra, value) = if symbol == 16 { (2, previous) } else { (3, 0) };
+        if repeat > 0 && repeated != symbol {
+            repeat = 0;
+        }
+        repeated = symbol;
+        let before = repeat;
+        if repeat > 0 {
+            repeat = (repeat - 2) << extra;
+        }
+        repeat += bits.read(extra)? as usize + 3;
+        let more = repeat - before;
+        if lengths.len() + more > alphabet as usize {
+            return Err("more code lengths than symbols".into());
+        }
+        lengths.resize(lengths.len() + more, value);
+        if value > 0 {
+            space -= (more as i32) << (15 - value);
+        }
+    }
+    if space != 0 {
+        return Err("code lengths that do not fill the code".into());
+    }
+    lengths.resize(alphabet as usize, 0);
+    Prefix::new(&lengths)
+}
+
+/// The fixed code of code lengths 0 to 5.
+fn code_length(bits: &mut Bits) -> Result<u8> {
+    Ok(match bits.read(2)? {
+        0 => 0,
+        1 => 4,
+        2 => 3,
+        _ if bits.read(1)? == 0 => 2,
+        _ if bits.read(1)? == 0 => 1,
+        _ => 5,
+    })
+}
