@@ -22,7 +22,7 @@ const traceWait = 2 * time.Second
 
 // historyFilter restricts who may not operate the node to their own events.
 func (x *exchange) historyFilter() inos.EventFilter {
-	if x.may("node", "operate") {
+	if x.may("node", "read") {
 		return inos.EventFilter{}
 	}
 	return inos.EventFilter{Subject: x.session.Subject}
@@ -58,6 +58,7 @@ func (x *exchange) events(target) error {
 		return inos.Errorf(inos.CodeBadRequest, "node:events", "trace=%.40q is not 32 lower-case hexadecimal digits", f.TraceID)
 	}
 	if follow {
+		x.h.endWith(x.r)
 		defer x.h.followers.Add(-1)
 		if x.h.followers.Add(1) > FollowersMax {
 			return inos.Errorf(inos.CodeBusy, "node:events", "%d clients follow the events, no more may", FollowersMax)
@@ -241,7 +242,7 @@ func (x *exchange) readTrace(id string) (Trace, error) {
 // submittable lists the requests that need no host stream. File bytes travel as bodies: a stream's number in a
 // client's envelope would name somebody else's.
 var submittable = map[string]bool{
-	typeStat: true, typeList: true, typeDelete: true, typeVerify: true, typeStatus: true,
+	event.FilesStat: true, event.FilesList: true, event.FilesDelete: true, event.FilesVerify: true, event.NodeStatus: true,
 }
 
 // protobufType is the media type of a binary envelope.
@@ -323,7 +324,7 @@ func (x *exchange) adopt(e *eventpb.Envelope) error {
 	if m.TraceContext == nil {
 		m.TraceContext = map[string]string{}
 	}
-	if given, _, ok := parseTraceparent(m.TraceContext["traceparent"]); ok {
+	if given := event.TraceID(e); given != "" {
 		x.w.Header().Set("Inos-Trace-Id", given)
 	} else {
 		for k, v := range x.trace.context() {

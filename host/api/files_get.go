@@ -162,7 +162,7 @@ func (x *exchange) download(t target, s *selection) (replaced bool, err error) {
 		close(d.opened)
 	}
 	var reply eventpb.FilesGetReply
-	err = x.send(ctx, x.envelope(newID(x.h.now()), typeGet, q), &reply, announced)
+	err = x.send(ctx, x.envelope(newID(x.h.now()), event.FilesGet, q), &reply, announced)
 	d.end(err != nil)
 	release()
 	switch {

@@ -24,7 +24,7 @@ func (x *exchange) list(target) error {
 		return inos.Errorf(inos.CodeBadPath, "files:list", "prefix and after have at most %d bytes", inos.PathBytesMax)
 	}
 	var reply eventpb.FilesListReply
-	if err := x.ask(typeList, q, &reply); err != nil {
+	if err := x.ask(event.FilesList, q, &reply); err != nil {
 		return err
 	}
 	out := ListReply{Files: make([]File, len(reply.Files)), Next: reply.Next}
@@ -62,7 +62,7 @@ func (x *exchange) stat(t target) error {
 	q := &eventpb.FilesStatRequest{FirstChunk: first, ChunkLimit: uint32(limit)}
 	q.Path, q.FileId = t.fileRequest()
 	var reply eventpb.FilesStatReply
-	if err := x.ask(typeStat, q, &reply); err != nil {
+	if err := x.ask(event.FilesStat, q, &reply); err != nil {
 		return err
 	}
 	out := StatReply{File: fileOf(reply.File)}
@@ -105,7 +105,7 @@ func (x *exchange) verify(target) error {
 		}
 	}
 	var reply eventpb.FilesVerifyReply
-	err = x.send(x.r.Context(), x.envelope(newID(x.h.now()), typeVerify, q), &reply, progress)
+	err = x.send(x.r.Context(), x.envelope(newID(x.h.now()), event.FilesVerify, q), &reply, progress)
 	if err != nil {
 		if x.w.status == 0 {
 			return err

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event"
 	"github.com/inos-mesh/inos/event/eventpb"
 )
 
@@ -29,7 +30,7 @@ func (x *exchange) put(t target) error {
 	stream, release := x.h.node.Source(b)
 	q.Stream = stream
 	var reply eventpb.FilesPutReply
-	err = x.send(x.r.Context(), x.envelope(id, typePut, q), &reply, nil)
+	err = x.send(x.r.Context(), x.envelope(id, event.FilesPut, q), &reply, nil)
 	if err != nil {
 		b.stop()
 	}
@@ -112,7 +113,7 @@ func (x *exchange) lookup(t target) (*File, error) {
 	q := &eventpb.FilesStatRequest{}
 	q.Path, q.FileId = t.fileRequest()
 	var reply eventpb.FilesStatReply
-	if err := x.ask(typeStat, q, &reply); err != nil {
+	if err := x.ask(event.FilesStat, q, &reply); err != nil {
 		return nil, err
 	}
 	f := fileOf(reply.File)
@@ -129,7 +130,7 @@ func (x *exchange) remove(t target) error {
 		return err
 	}
 	var reply eventpb.FilesDeleteReply
-	if err := x.send(x.r.Context(), x.envelope(id, typeDelete, &eventpb.FilesDeleteRequest{Path: string(t.path)}), &reply, nil); err != nil {
+	if err := x.send(x.r.Context(), x.envelope(id, event.FilesDelete, &eventpb.FilesDeleteRequest{Path: string(t.path)}), &reply, nil); err != nil {
 		return err
 	}
 	x.writeJSON(http.StatusOK, DeleteReply{Path: string(t.path), Version: reply.Version, TraceID: x.trace.id()})

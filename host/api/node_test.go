@@ -52,7 +52,7 @@ func newDouble(t testing.TB) *double {
 func (d *double) Authenticate(_ context.Context, secret string) (inos.Session, error) {
 	switch secret {
 	case operatorSecret:
-		return inos.Session{TokenID: "t-operator", Subject: "operator", Device: "laptop", Capabilities: []string{"files:*:*", "node:operate:*"}}, nil
+		return inos.Session{TokenID: "t-operator", Subject: "operator", Device: "laptop", Capabilities: []string{"files:*:*", "node:read:*"}}, nil
 	case guestSecret:
 		return inos.Session{TokenID: "t-guest", Subject: "guest", Device: "phone", Capabilities: []string{"files:read:/public/*"}}, nil
 	case "expired-secret":
@@ -109,11 +109,11 @@ func (d *double) Request(ctx context.Context, e *eventpb.Envelope, progress func
 
 func (d *double) answer(e *eventpb.Envelope, progress func(*eventpb.Envelope)) (event.Message, error) {
 	switch e.EventType {
-	case typePut:
+	case event.FilesPut:
 		return d.put(e)
-	case typeGet:
+	case event.FilesGet:
 		return d.get(e, progress)
-	case typeStat:
+	case event.FilesStat:
 		var q eventpb.FilesStatRequest
 		if err := event.Open(e, &q); err != nil {
 			return nil, err
@@ -127,9 +127,9 @@ func (d *double) answer(e *eventpb.Envelope, progress func(*eventpb.Envelope)) (
 			reply.Chunks = []*eventpb.ChunkInfo{{ChunkId: make([]byte, 32), PlainHash: make([]byte, 32), PlainBytes: 5, Codec: 1, Quality: 2, Nodes: []string{"n1"}}}
 		}
 		return reply, nil
-	case typeList:
+	case event.FilesList:
 		return d.list(e)
-	case typeDelete:
+	case event.FilesDelete:
 		var q eventpb.FilesDeleteRequest
 		if err := event.Open(e, &q); err != nil {
 			return nil, err
@@ -142,10 +142,10 @@ func (d *double) answer(e *eventpb.Envelope, progress func(*eventpb.Envelope)) (
 		}
 		delete(d.files, q.Path)
 		return &eventpb.FilesDeleteReply{Version: s.info.Version + 1}, nil
-	case typeVerify:
+	case event.FilesVerify:
 		progress(event.Reply(e, event.StateProcessing, 1, event.Payload(&eventpb.FilesVerifyProgress{Chunks: 1, StoredBytes: 10})))
 		return &eventpb.FilesVerifyReply{Chunks: 2, StoredBytes: 20, Bad: 1, BadChunkIds: [][]byte{make([]byte, 32)}}, nil
-	case typeStatus:
+	case event.NodeStatus:
 		return &eventpb.NodeStatusReply{
 			NodeId: "n1", Ready: true, Notices: []string{"degraded: one node"}, Content: &eventpb.ContentUsage{Chunks: 3, UsedBytes: 99},
 			Totals: &eventpb.TotalsReply{Files: 1}, Workers: []*eventpb.WorkerStatus{{State: "ready"}},

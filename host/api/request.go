@@ -13,17 +13,6 @@ import (
 	"github.com/inos-mesh/inos/event/eventpb"
 )
 
-// The requests that the interface makes of the kernel.
-const (
-	typePut    = "files:put:v1:requested"
-	typeGet    = "files:get:v1:requested"
-	typeDelete = "files:delete:v1:requested"
-	typeList   = "files:list:v1:requested"
-	typeStat   = "files:stat:v1:requested"
-	typeVerify = "files:verify:v1:requested"
-	typeStatus = "node:status:v1:requested"
-)
-
 // hostToken is the token id of the node itself. No client can name it: every other envelope carries its session's.
 const hostToken = "host"
 

@@ -33,8 +33,9 @@ type Handler struct {
 	counts    counts
 	ready     readiness
 
-	closeOnce sync.Once
-	closed    chan struct{}
+	registerOnce sync.Once
+	closeOnce    sync.Once
+	closed       chan struct{}
 }
 
 // New returns the handler of a node's HTTP interface. It trusts nothing of a request but its TCP connection: every
@@ -54,15 +55,22 @@ func New(node Node, o Options) *Handler {
 	return h
 }
 
-// NewServer returns an http.Server for a handler with the bounds of this package. Its Shutdown ends those who follow
-// the events first, so that it can end.
+// NewServer returns an http.Server for a handler with the bounds of this package.
 func NewServer(h *Handler) *http.Server {
 	s := &http.Server{Handler: h, ReadHeaderTimeout: HeaderTimeout, IdleTimeout: IdleTimeout, MaxHeaderBytes: HeaderBytesMax}
-	s.RegisterOnShutdown(h.Close)
 	return s
 }
 
-// Close ends the answers that follow the events. Requests under way go on. It may be called more than once.
+// endWith closes the handler when the server that carries a request shuts down: an answer that follows the events
+// would keep it from ending.
+func (h *Handler) endWith(r *http.Request) {
+	if s, ok := r.Context().Value(http.ServerContextKey).(*http.Server); ok {
+		h.registerOnce.Do(func() { s.RegisterOnShutdown(h.Close) })
+	}
+}
+
+// Close ends the answers that follow the events, as a shutdown of the server does. Requests under way go on. It may be
+// called more than once.
 func (h *Handler) Close() { h.closeOnce.Do(func() { close(h.closed) }) }
 
 // exchange is one request and its answer.

@@ -157,7 +157,7 @@ func TestOpenRoutes(t *testing.T) {
 			t.Errorf("%s: %d %s", address, a.status, a.body)
 		}
 	}
-	if got := d.last(typeStatus).Metadata.SecurityToken; got != hostToken {
+	if got := d.last(event.NodeStatus).Metadata.SecurityToken; got != hostToken {
 		t.Errorf("readyz asked with token %q", got)
 	}
 }
@@ -208,7 +208,7 @@ func TestPutAndGet(t *testing.T) {
 	if put.TraceID == "" || put.TraceID != a.header.Get("Inos-Trace-Id") || a.header.Get("ETag") != `"`+put.FileID+`"` {
 		t.Errorf("trace %q, header %q, ETag %q", put.TraceID, a.header.Get("Inos-Trace-Id"), a.header.Get("ETag"))
 	}
-	m := d.last(typePut).Metadata
+	m := d.last(event.FilesPut).Metadata
 	if m.UserId != "operator" || m.DeviceId != "laptop" || m.SecurityToken != "t-operator" {
 		t.Errorf("metadata %+v", m)
 	}
@@ -243,7 +243,7 @@ func TestTraceIsContinued(t *testing.T) {
 	if got := a.header.Get("Inos-Trace-Id"); got != id {
 		t.Errorf("trace %q, want %s", got, id)
 	}
-	c := d.last(typeStatus).Metadata.TraceContext
+	c := d.last(event.NodeStatus).Metadata.TraceContext
 	if !strings.HasPrefix(c["traceparent"], "00-"+id+"-") || strings.Contains(c["traceparent"], "b7ad6b7169203331") || c["tracestate"] != "a=b" {
 		t.Errorf("trace context %v", c)
 	}
@@ -352,7 +352,7 @@ func TestReplacedBetweenStatAndGet(t *testing.T) {
 	call(t, s, "PUT", "/v1/files/a", "0123456789")
 	once := true
 	d.hook = func(_ context.Context, e *eventpb.Envelope, _ func(*eventpb.Envelope)) (*eventpb.Envelope, error) {
-		if e.EventType == typeGet && once {
+		if e.EventType == event.FilesGet && once {
 			once = false
 			d.mu.Lock()
 			f := d.files["/a"]
@@ -454,7 +454,7 @@ func TestGetBreaksOff(t *testing.T) {
 	d, s := serve(t, Options{})
 	call(t, s, "PUT", "/v1/files/a", strings.Repeat("x", 3<<20))
 	d.hook = func(_ context.Context, e *eventpb.Envelope, progress func(*eventpb.Envelope)) (*eventpb.Envelope, error) {
-		if e.EventType != typeGet {
+		if e.EventType != event.FilesGet {
 			return nil, nil
 		}
 		var q eventpb.FilesGetRequest
@@ -676,7 +676,7 @@ func TestSubmit(t *testing.T) {
 	call(t, s, "PUT", "/v1/files/a", "x")
 	valid := func() *eventpb.Envelope {
 		return &eventpb.Envelope{
-			Id: newID(time.Now()), EventType: typeStat, Timestamp: 1, Payload: event.Payload(&eventpb.FilesStatRequest{Path: "/a"}),
+			Id: newID(time.Now()), EventType: event.FilesStat, Timestamp: 1, Payload: event.Payload(&eventpb.FilesStatRequest{Path: "/a"}),
 			Metadata: &eventpb.Metadata{SecurityToken: operatorSecret},
 		}
 	}
@@ -688,7 +688,7 @@ func TestSubmit(t *testing.T) {
 	if a.status != 200 || err != nil || reply.EventType != "files:stat:v1:completed" {
 		t.Fatalf("%d %q %v", a.status, a.body, err)
 	}
-	m := d.last(typeStat).Metadata
+	m := d.last(event.FilesStat).Metadata
 	if m.SecurityToken != "t-operator" || m.UserId != "operator" || m.DeviceId != "laptop" || m.TraceContext["traceparent"] == "" {
 		t.Errorf("metadata %+v", m)
 	}
@@ -704,7 +704,7 @@ func TestSubmit(t *testing.T) {
 		{"another device", func(e *eventpb.Envelope) { e.Metadata.DeviceId = "phone" }, "permission_denied"},
 		{"a reply", func(e *eventpb.Envelope) { e.EventType = "files:stat:v1:completed" }, "bad_request"},
 		{"an effect of the host", func(e *eventpb.Envelope) { e.EventType = "stream:read:v1:requested" }, "unknown_event"},
-		{"a put with a stream", func(e *eventpb.Envelope) { e.EventType = typePut }, "unknown_event"},
+		{"a put with a stream", func(e *eventpb.Envelope) { e.EventType = event.FilesPut }, "unknown_event"},
 		{"a session", func(e *eventpb.Envelope) { e.EventType = "identity:session:v1:requested" }, "unknown_event"},
 		{"the grammar", func(e *eventpb.Envelope) { e.EventType = "files:stat:1:requested" }, "bad_event_type"},
 		{"the id", func(e *eventpb.Envelope) { e.Id = "1" }, "bad_envelope"},
@@ -802,7 +802,7 @@ func FuzzHeaders(f *testing.F) {
 		}
 		wantsBrotli([]string{encoding})
 		tr := newTrace(http.Header{"Traceparent": {traceparent}})
-		if id, _, ok := parseTraceparent(tr.traceparent); !ok || id != tr.id() {
+		if got, err := event.ParseTraceparent(tr.traceparent); err != nil || hash(got.TraceID[:]) != tr.id() {
 			t.Fatalf("%q made %q", traceparent, tr.traceparent)
 		}
 		if secret, ok := bearer([]string{authorization}); ok && (secret == "" || strings.ContainsAny(secret, " \r\n\x00")) {

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/inos-mesh/inos/event"
 	"github.com/inos-mesh/inos/event/eventpb"
 )
 
@@ -57,7 +58,7 @@ func (h *Handler) isReady() bool {
 		x := &exchange{h: h, trace: newTrace(nil)}
 		x.session.TokenID = hostToken
 		var reply eventpb.NodeStatusReply
-		err := x.send(ctx, x.envelope(newID(now), typeStatus, &eventpb.NodeStatusRequest{}), &reply, nil)
+		err := x.send(ctx, x.envelope(newID(now), event.NodeStatus, &eventpb.NodeStatusRequest{}), &reply, nil)
 		h.ready.at, h.ready.ready = h.now(), err == nil && reply.Ready
 	}
 	return h.ready.ready
@@ -75,7 +76,7 @@ func (x *exchange) status(target) error {
 
 func (x *exchange) nodeStatus() (Status, error) {
 	var reply eventpb.NodeStatusReply
-	if err := x.ask(typeStatus, &eventpb.NodeStatusRequest{}, &reply); err != nil {
+	if err := x.ask(event.NodeStatus, &eventpb.NodeStatusRequest{}, &reply); err != nil {
 		return Status{}, err
 	}
 	return StatusOf(&reply), nil
