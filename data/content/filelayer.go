@@ -58,11 +58,10 @@ type Site string
 // The sites, with what each of them keeps.
 const (
 	SiteParent      Site = "parent"       // the store's folder itself
-	SiteRoot        Site = "root"         // the folders in it
 	SiteChunks      Site = "chunks"       // the shards for held chunks
 	SiteTrashes     Site = "trashes"      // the shards for trashed chunks
 	SiteStateFile   Site = "state-file"   // the counters at Close, the mark "in use" at Open
-	SiteStateDir    Site = "state-dir"    // that the state file replaced the one before
+	SiteStateDir    Site = "state-dir"    // that the state file replaced the one before; and the folders beside it
 	SiteRecover     Site = "recover"      // entries that a killed process had made but not yet synced
 	SitePutFile     Site = "put-file"     // a new chunk's bytes
 	SitePutDir      Site = "put-dir"      // a new chunk's name
@@ -76,7 +75,7 @@ const (
 // Sites lists every site.
 func Sites() []Site {
 	return []Site{
-		SiteParent, SiteRoot, SiteChunks, SiteTrashes, SiteStateFile, SiteStateDir, SiteRecover, SitePutFile, SitePutDir,
+		SiteParent, SiteChunks, SiteTrashes, SiteStateFile, SiteStateDir, SiteRecover, SitePutFile, SitePutDir,
 		SiteRestoreDir, SiteTrashTime, SiteTrashDir, SiteTrashSource, SiteClose,
 	}
 }

@@ -61,9 +61,11 @@ func (s *Store) open() error {
 		if err := s.syncFolders(made); err != nil {
 			return err
 		}
-		s.unclean = found || !freshFolder
-		if counts, err = s.recount(); err != nil {
-			return err
+		s.unclean = !freshFolder
+		if s.unclean {
+			if counts, err = s.recount(); err != nil {
+				return err
+			}
 		}
 	}
 	counts.clean, counts.shardBits = false, s.layout.shardBits
@@ -74,11 +76,10 @@ func (s *Store) open() error {
 	if err := s.loadCorrupt(); err != nil {
 		return err
 	}
-	free, total, err := s.files.Free(s.layout.dir)
+	_, total, err := s.files.Free(s.layout.dir)
 	if err != nil {
 		return err
 	}
-	_ = free
 	switch {
 	case s.options.ReserveBytes > 0:
 		s.reserve = s.options.ReserveBytes
@@ -114,21 +115,16 @@ func (s *Store) makeFolders() (fresh bool, err error) {
 	return fresh, nil
 }
 
-// syncFolders makes the folders durable, from the top.
+// syncFolders makes the folders durable; those in the store's own folder become so with the state file.
 func (s *Store) syncFolders(made bool) error {
 	// The folder above may be one that we can enter but not read; then whoever made our folder has to vouch for it.
 	if err := s.files.SyncDir(filepath.Dir(s.layout.dir), SiteParent); err != nil && (made || !errors.Is(err, fs.ErrPermission)) {
 		return err
 	}
-	for _, d := range []struct {
-		dir  string
-		site Site
-	}{{s.layout.dir, SiteRoot}, {s.layout.in(chunksName), SiteChunks}, {s.layout.in(trashName), SiteTrashes}} {
-		if err := s.files.SyncDir(d.dir, d.site); err != nil {
-			return err
-		}
+	if err := s.files.SyncDir(s.layout.in(chunksName), SiteChunks); err != nil {
+		return err
 	}
-	return nil
+	return s.files.SyncDir(s.layout.in(trashName), SiteTrashes)
 }
 
 func (s *Store) makeTables() {

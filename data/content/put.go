@@ -131,10 +131,11 @@ func (s *Store) restore(id inos.ChunkID, stored []byte) (bool, error) {
 		s.dirtyChunks(id)
 		return false, err
 	}
-	s.count(1, size, -1, -size)
+	s.count(1, size, 0, 0)
 	s.dirtyTrash(id)
-	if err := s.files.Remove(trashed); err != nil && !missing(err) {
-		s.doubt()
+	// When the removal fails, the other name is a file in the trash like any: EmptyTrash removes it.
+	if err := s.files.Remove(trashed); err == nil || missing(err) {
+		s.count(0, 0, -1, -size)
 	}
 	return true, nil
 }

@@ -112,8 +112,14 @@ func (s *Store) trashLink(id inos.ChunkID, now inos.Micros) (move trashMove, fou
 	if err != nil {
 		return move, false, err
 	}
-	// A name that a restore could not remove was not counted any more.
-	if err := s.files.Remove(trashed); err != nil && !missing(err) {
+	// A restore may have failed to remove the name in the trash.
+	if old, err := s.files.Stat(trashed); err == nil {
+		s.dirtyTrash(id)
+		if err := s.files.Remove(trashed); err != nil {
+			return move, false, err
+		}
+		s.count(0, 0, -1, -old.Bytes)
+	} else if !missing(err) {
 		return move, false, err
 	}
 	if err := s.setTime(held, now); err != nil {
