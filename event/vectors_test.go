@@ -249,6 +249,7 @@ func envelopeVectorsOf(t *testing.T) envelopeVectors {
 	invalid("user id as a varint", join(typ, field(4, 1<<3, 1)))
 	invalid("map entry as a varint", join(typ, field(4, 3<<3, 1)))
 	invalid("map key as a varint", join(typ, field(4, field(3, 1<<3, 1)...)))
+	invalid("map value as fixed32", join(typ, field(4, field(3, 2<<3|5, 1, 2, 3, 4)...)))
 	invalid("map value that ends behind its entry", join(typ, field(4, join(field(3, 2<<3|2, 3, 'a'), field(1, 'u'))...)))
 	invalid("group in a map entry", join(typ, field(4, field(3, 5<<3|3, 5<<3|4)...)))
 	invalid("id is not UTF-8", join(field(1, 0xff), typ))
