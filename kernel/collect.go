@@ -1,0 +1,380 @@
+package kernel
+
+import (
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event"
+	"github.com/inos-mesh/inos/event/eventpb"
+)
+
+// Effects of the collector.
+const (
+	opCondemn    = iota + 1 // semantic:condemn_chunks
+	opTrash                 // content:trash_chunk
+	opForget                // semantic:forget_chunks
+	opInventory             // content:inventory
+	opUnknown               // semantic:unknown_chunks
+	opTrashSwept            // content:trash_chunk of chunks without a row
+	opEmptyTrash            // content:empty_trash
+	opPrune                 // semantic:prune_replies
+	opUsage                 // content:usage
+)
+
+// collector gives back the space of chunks that nothing refers to: condemn, trash, forget, in bounded rounds; it sweeps the
+// disk for chunks that have no row, empties the trash, forgets old replies and measures the free space.
+//
+// A put may write, or find, a chunk while a round is about to trash the same chunk. Three sets keep them apart. live are
+// chunks that a put relies on and whose reference is not yet durable: a round leaves them out. touched are those that
+// left live while the round was finding out what to trash: the round leaves them out too. held are those that the round
+// is trashing: a put does not write them until the round is over, and does not rely on a find of one.
+type collector struct {
+	k         *Kernel
+	lives     map[string]uint32
+	touched   map[string]bool
+	held      map[string]bool
+	open      bool // a round is finding out what to trash
+	spoiled   bool // too much was touched: the round ends without trashing
+	underWay  bool // an effect other than opUsage
+	pending   []*eventpb.ChunkGeneration
+	nextRound inos.Micros
+	pause     inos.Micros
+	emptyAt   inos.Micros
+	pruneAt   inos.Micros
+	rounds    uint64
+	trashed   uint64
+
+	sweeping  bool
+	sweepAgo  []byte // the last id looked at
+	swept     uint64
+	sweepWant bool
+	sweepAt   inos.Micros
+
+	usage      struct{ chunks, used, trash, free uint64 }
+	usageKnown bool
+	usageAsked bool
+	usageStale bool
+	usageAt    inos.Micros
+}
+
+func (u *collector) init(k *Kernel) {
+	u.k = k
+	u.lives, u.touched, u.held = map[string]uint32{}, map[string]bool{}, map[string]bool{}
+}
+
+func (u *collector) about() about {
+	return about{name: "collect", kind: "pipeline", inFlightMax: 2}
+}
+
+func (u *collector) hear(*input) {}
+
+func (u *collector) code(c *coder) {
+	table(c, &u.lives, 1<<20, text[string], num[uint32])
+	table(c, &u.touched, touchedMax+1, text[string], (*coder).bool)
+	table(c, &u.held, inventoryPage, text[string], (*coder).bool)
+	c.bool(&u.open)
+	c.bool(&u.spoiled)
+	c.bool(&u.underWay)
+	pointers(c, &u.pending, inventoryPage, func(c *coder, g *eventpb.ChunkGeneration) {
+		c.bytes(&g.ChunkId)
+		num(c, &g.Generation)
+	})
+	num(c, &u.nextRound)
+	num(c, &u.pause)
+	num(c, &u.emptyAt)
+	num(c, &u.pruneAt)
+	num(c, &u.rounds)
+	num(c, &u.trashed)
+	c.bool(&u.sweeping)
+	c.bytes(&u.sweepAgo)
+	num(c, &u.swept)
+	c.bool(&u.sweepWant)
+	num(c, &u.sweepAt)
+	num(c, &u.usage.chunks)
+	num(c, &u.usage.used)
+	num(c, &u.usage.trash)
+	num(c, &u.usage.free)
+	c.bool(&u.usageKnown)
+	c.bool(&u.usageAsked)
+	c.bool(&u.usageStale)
+	num(c, &u.usageAt)
+}
+
+// boot plans the first rounds.
+func (u *collector) boot() {
+	u.pause = collectEvery
+	u.nextRound = u.k.now + collectEvery
+	u.emptyAt = u.k.now + inos.Minute
+	u.pruneAt = u.k.now + inos.Minute
+	u.usageAt = u.k.now
+}
+
+// live says that a put relies on a chunk from here on.
+func (u *collector) live(id inos.ChunkID) { u.lives[string(id[:])]++ }
+
+// unlive says that the chunk's reference is durable, or that the put relies on it no more.
+func (u *collector) unlive(id inos.ChunkID) {
+	key := string(id[:])
+	switch n := u.lives[key]; {
+	case n == 0:
+		panic("kernel: a chunk is let go that no put relied on")
+	case n > 1:
+		u.lives[key] = n - 1
+	default:
+		delete(u.lives, key)
+	}
+	if u.open && !u.spoiled {
+		u.touched[key] = true
+		u.spoiled = len(u.touched) > touchedMax
+	}
+}
+
+// holds says that a round is trashing the chunk.
+func (u *collector) holds(id inos.ChunkID) bool { return u.held[string(id[:])] }
+
+// changed says that something may have become collectable.
+func (u *collector) changed() {
+	u.pause = collectEvery
+	u.nextRound = min(u.nextRound, u.k.now+collectEvery)
+	u.usageStale = true
+}
+
+// sweepWanted asks for a sweep of the disk for chunks without a row.
+func (u *collector) sweepWanted() { u.sweepWant = true }
+
+func (u *collector) idle() bool { return !u.underWay && !u.usageAsked }
+
+func (u *collector) act() {
+	k := u.k
+	if !k.ready() || k.node.draining {
+		return
+	}
+	if !u.usageAsked && u.usageAt <= k.now {
+		u.usageAsked = true
+		k.send(nil, ask{owner: threadCollector, op: opUsage}, event.ContentUsage, &eventpb.ContentUsageRequest{})
+	}
+	if u.underWay {
+		return
+	}
+	switch {
+	case u.sweeping && u.sweepAt <= k.now:
+		u.inventory()
+	case u.sweepWant && !u.sweeping:
+		u.sweepWant, u.sweeping, u.sweepAgo, u.swept, u.sweepAt = false, true, nil, 0, k.now
+		u.inventory()
+	case u.nextRound <= k.now:
+		u.begin()
+		u.send(opCondemn, event.CondemnChunks, &eventpb.CondemnChunksRequest{Limit: collectBatch})
+	case u.emptyAt <= k.now:
+		u.send(opEmptyTrash, event.ContentEmptyTrash, &eventpb.ContentEmptyTrashRequest{BeforeUs: int64(k.now - trashLife), Limit: emptyTrashPage})
+	case u.pruneAt <= k.now:
+		u.send(opPrune, event.PruneReplies, &eventpb.PruneRepliesRequest{BeforeUs: int64(k.now - inos.RequestKeyLife)})
+	}
+}
+
+func (u *collector) wake() (at inos.Micros) {
+	if !u.k.ready() || u.k.node.draining {
+		return 0
+	}
+	if !u.usageAsked {
+		at = u.usageAt
+	}
+	if !u.underWay {
+		at = earlier(earlier(earlier(at, u.nextRound), u.emptyAt), u.pruneAt)
+		if u.sweeping {
+			at = earlier(at, u.sweepAt)
+		}
+	}
+	return at
+}
+
+func (u *collector) send(op uint8, effect string, m event.Message) {
+	u.underWay = true
+	u.k.send(nil, ask{owner: threadCollector, op: op}, effect, m)
+}
+
+// begin opens a round: from here on what puts let go of is remembered.
+func (u *collector) begin() {
+	u.open, u.spoiled = true, false
+	clear(u.touched)
+}
+
+// choose closes the round's first part: it returns what may be trashed and holds it.
+func (u *collector) choose(all []*eventpb.ChunkGeneration) (chosen []*eventpb.ChunkGeneration) {
+	if !u.spoiled {
+		for _, g := range all {
+			id := string(g.ChunkId)
+			if len(id) == inos.HashBytes && u.lives[id] == 0 && !u.touched[id] {
+				chosen = append(chosen, g)
+				u.held[id] = true
+			}
+		}
+	}
+	u.open = false
+	clear(u.touched)
+	return chosen
+}
+
+// letGo ends a round: puts that waited for one of its chunks go on.
+func (u *collector) letGo() {
+	u.open, u.pending = false, nil
+	clear(u.touched)
+	clear(u.held)
+	u.k.puts.unheld()
+}
+
+func (u *collector) answer(a *answer) {
+	if a.op == opUsage {
+		u.usageAsked = false
+		var m eventpb.ContentUsage
+		if a.err == nil && event.Open(a.env, &m) == nil {
+			u.measured(&m)
+		} else {
+			u.usageAt = u.k.now + usageEvery
+		}
+		return
+	}
+	u.underWay = false
+	switch a.op {
+	case opCondemn:
+		u.condemned(a)
+	case opTrash:
+		u.inTrash(a)
+	case opForget:
+		u.forgotten(a)
+	case opInventory:
+		u.listed(a)
+	case opUnknown:
+		u.unknown(a)
+	case opTrashSwept:
+		u.sweptAway(a)
+	case opEmptyTrash:
+		u.emptyAt = u.k.now + emptyTrashEvery
+		var r eventpb.ContentEmptyTrashReply
+		switch {
+		case a.err != nil:
+			u.emptyAt = u.k.now + inos.Minute
+		case event.Open(a.env, &r) == nil && r.Chunks >= emptyTrashPage:
+			u.emptyAt = u.k.now + emptyTrashAgain
+		}
+	case opPrune:
+		u.pruneAt = u.k.now + pruneEvery
+	}
+}
+
+// measured keeps the latest usage.
+func (u *collector) measured(m *eventpb.ContentUsage) {
+	u.usage.chunks, u.usage.used, u.usage.trash, u.usage.free = m.Chunks, m.UsedBytes, m.TrashBytes, m.FreeBytes
+	u.usageKnown = true
+	u.usageAt = u.k.now + usageEvery
+	if !u.usageStale && len(u.k.puts.active) == 0 {
+		u.usageAt = u.k.now + usageIdleEvery
+	}
+	u.usageStale = false
+}
+
+// condemned takes a page of chunks that nothing refers to.
+func (u *collector) condemned(a *answer) {
+	var r eventpb.CondemnChunksReply
+	if a.err != nil || event.Open(a.env, &r) != nil || len(r.Chunks) > collectBatch {
+		u.rest(false)
+		return
+	}
+	u.rounds++
+	u.pending = u.choose(r.Chunks)
+	if len(u.pending) == 0 {
+		u.rest(false)
+		return
+	}
+	u.send(opTrash, event.ContentTrash, &eventpb.ContentTrashRequest{Chunks: u.pending})
+}
+
+func (u *collector) inTrash(a *answer) {
+	if a.err != nil {
+		u.rest(false)
+		return
+	}
+	var r eventpb.ContentTrashReply
+	if event.Open(a.env, &r) == nil {
+		u.trashed += uint64(r.Chunks)
+		u.k.watcher.note(event.ContentTrash, event.StateCompleted, plural(uint64(r.Chunks), "chunk", "chunks")+" that nothing refers to, "+plural(r.Bytes, "byte", "bytes"))
+	}
+	u.usageStale = true
+	u.send(opForget, event.ForgetChunks, &eventpb.ForgetChunksRequest{Chunks: u.pending})
+}
+
+// forgotten ends a round. Forgetting a manifest node makes what is below collectable: the next round follows at once.
+func (u *collector) forgotten(a *answer) { u.rest(a.err == nil) }
+
+// rest plans the next round.
+func (u *collector) rest(more bool) {
+	u.letGo()
+	if more {
+		u.pause = collectEvery
+		u.nextRound = u.k.now
+		return
+	}
+	u.nextRound = u.k.now + u.pause
+	u.pause = min(2*u.pause, collectIdleMax)
+}
+
+// inventory asks for the next page of a sweep.
+func (u *collector) inventory() {
+	u.begin()
+	u.send(opInventory, event.ContentInventory, &eventpb.ContentInventoryRequest{After: u.sweepAgo, Limit: inventoryPage})
+}
+
+func (u *collector) listed(a *answer) {
+	var r eventpb.ContentInventoryReply
+	if a.err != nil || event.Open(a.env, &r) != nil {
+		u.sweepLater()
+		return
+	}
+	if len(r.ChunkIds) == 0 {
+		u.sweepDone()
+		return
+	}
+	u.sweepAgo = r.ChunkIds[len(r.ChunkIds)-1]
+	u.send(opUnknown, event.UnknownChunks, &eventpb.UnknownChunksRequest{ChunkIds: r.ChunkIds})
+}
+
+func (u *collector) unknown(a *answer) {
+	var r eventpb.UnknownChunksReply
+	if a.err != nil || event.Open(a.env, &r) != nil || len(r.ChunkIds) > inventoryPage {
+		u.sweepLater()
+		return
+	}
+	var all []*eventpb.ChunkGeneration
+	for _, id := range r.ChunkIds {
+		all = append(all, &eventpb.ChunkGeneration{ChunkId: id})
+	}
+	if u.pending = u.choose(all); len(u.pending) == 0 {
+		u.letGo()
+		return
+	}
+	u.send(opTrashSwept, event.ContentTrash, &eventpb.ContentTrashRequest{Chunks: u.pending})
+}
+
+func (u *collector) sweptAway(a *answer) {
+	var r eventpb.ContentTrashReply
+	if a.err != nil {
+		u.sweepLater()
+		return
+	}
+	if event.Open(a.env, &r) == nil {
+		u.swept += uint64(r.Chunks)
+	}
+	u.usageStale = true
+	u.letGo()
+}
+
+// sweepLater tries a page again after a pause. What a page has passed over because of an error is left to the next sweep.
+func (u *collector) sweepLater() {
+	u.letGo()
+	u.sweepAt = u.k.now + collectEvery
+}
+
+func (u *collector) sweepDone() {
+	u.letGo()
+	u.sweeping = false
+	u.k.recovery.swept = true
+	u.k.watcher.note("node:recover:v1:requested", event.StateCompleted, plural(u.swept, "chunk", "chunks")+" without a row moved to the trash")
+}

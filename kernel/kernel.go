@@ -1,0 +1,297 @@
+package kernel
+
+import (
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event"
+	"github.com/inos-mesh/inos/event/eventpb"
+)
+
+// Effects is what one Step wants of the host.
+type Effects struct {
+	// Out are envelopes in the order in which they were decided: effects to perform (state requested) and replies to
+	// clients (processing, completed, failed). They share memory with the kernel: read them before the next Step.
+	Out []*eventpb.Envelope
+	// Wake is the time of the next wanted node:tick; 0 when none is wanted.
+	Wake inos.Micros
+}
+
+// Kernel is the state of every decision of one node. It is not for concurrent use.
+type Kernel struct {
+	node     node
+	now      inos.Micros // time of the step under way; never goes back
+	steps    uint64
+	random   rng
+	lastWork uint64 // numbers of units of work: requests and rounds of upkeep
+	lastBuf  uint64 // numbers of host buffers
+	buffers  uint64 // bytes accounted for chunks in work
+	flights  flights
+	open     map[string]uint64 // key of a request under way -> its work
+
+	governance  governance
+	supervisor  supervisor
+	puts        puts
+	gets        gets
+	queries     queries
+	verifies    verifies
+	collector   collector
+	recovery    recovery
+	concurrency concurrency
+	quality     quality
+	watcher     watcher
+
+	threads  [threadCount]thread
+	counters [threadCount]counters
+	routes   map[string]threadID
+
+	out      []*eventpb.Envelope
+	released []uint64
+}
+
+// node is what the boot said.
+type node struct {
+	booted         bool
+	id             string
+	zone           string
+	host           string
+	version        string
+	started        inos.Micros
+	workers        uint32
+	moduleID       []byte
+	bufferBytesMax uint64
+	unclean        bool
+	qualityFixed   uint32
+	moduleDeadline inos.Micros
+	draining       bool
+}
+
+// thread is one intelligent thread: a unit of decisions with state of its own. In each step the threads are called in
+// the order of their numbers; hear and answer come before act.
+type thread interface {
+	about() about
+	// hear takes an admitted envelope that the thread subscribes to.
+	hear(in *input)
+	// answer takes the end of an effect or module call that the thread asked for.
+	answer(a *answer)
+	// act does what has become possible or due.
+	act()
+	// wake returns when act wants to be called at the latest; 0 when there is nothing to wait for.
+	wake() inos.Micros
+	// code writes or reads the thread's state.
+	code(c *coder)
+}
+
+// about describes a thread.
+type about struct {
+	name        string
+	kind        string   // governance, supervisor, pipeline, adjuster, watcher
+	hears       []string // event types
+	inFlightMax uint32
+}
+
+type counters struct {
+	envelopes uint64
+	effects   uint64
+	inFlight  uint32
+}
+
+type threadID uint8
+
+// The threads, in the order in which a step calls them.
+const (
+	threadGovernance threadID = iota
+	threadSupervisor
+	threadRecovery
+	threadPut
+	threadGet
+	threadQuery
+	threadVerify
+	threadCollector
+	threadConcurrency
+	threadQuality
+	threadWatcher
+	threadCount
+)
+
+// input is an envelope that governance admitted.
+type input struct {
+	env    *eventpb.Envelope
+	stage  string
+	origin origin // of a request
+}
+
+// answer is the end of an effect.
+type answer struct {
+	op     uint8
+	work   uint64
+	slot   uint64
+	env    *eventpb.Envelope // the reply; of a module call, the module's
+	err    *inos.Error       // nil when it completed
+	output bool              // a module call filled its output buffer
+}
+
+// New returns a kernel that waits for node:boot.
+func New() *Kernel {
+	k := &Kernel{open: map[string]uint64{}, routes: map[string]threadID{}}
+	k.flights.table = map[string]*flight{}
+	k.governance.init(k)
+	k.supervisor.init(k)
+	k.recovery.init(k)
+	k.puts.init(k)
+	k.gets.init(k)
+	k.queries.init(k)
+	k.verifies.init(k)
+	k.collector.init(k)
+	k.concurrency.init(k)
+	k.quality.init(k)
+	k.watcher.init(k)
+	k.wire()
+	for id, t := range k.threads {
+		for _, stage := range t.about().hears {
+			if _, taken := k.routes[stage]; taken {
+				panic("kernel: two threads hear " + stage)
+			}
+			k.routes[stage] = threadID(id)
+		}
+	}
+	return k
+}
+
+// wire lists the threads in the order in which a step calls them.
+func (k *Kernel) wire() {
+	k.threads = [threadCount]thread{
+		threadGovernance: &k.governance, threadSupervisor: &k.supervisor, threadRecovery: &k.recovery, threadPut: &k.puts,
+		threadGet: &k.gets, threadQuery: &k.queries, threadVerify: &k.verifies, threadCollector: &k.collector,
+		threadConcurrency: &k.concurrency, threadQuality: &k.quality, threadWatcher: &k.watcher,
+	}
+}
+
+// Step takes one envelope at a time and returns what follows from it. The envelope belongs to the kernel from here on.
+// Time may stand still between steps; a time before the last step's counts as the last step's.
+func (k *Kernel) Step(now inos.Micros, e *eventpb.Envelope) Effects {
+	k.now = max(k.now, now)
+	k.steps++
+	k.out, k.released = nil, k.released[:0]
+	k.take(e)
+	for _, t := range k.threads {
+		t.act()
+	}
+	if len(k.released) > 0 {
+		released := append([]uint64(nil), k.released...)
+		k.emit(&eventpb.Envelope{
+			Id: event.NewID(k.now, k.random.ten()), EventType: event.BufferRelease, Timestamp: int64(k.now),
+			Payload: event.Payload(&eventpb.BufferRelease{Buffers: released}),
+		})
+	}
+	return Effects{Out: k.out, Wake: k.nextWake()}
+}
+
+// take hands an envelope to the thread it is for.
+func (k *Kernel) take(e *eventpb.Envelope) {
+	k.counters[threadGovernance].envelopes++
+	typ, err := event.ParseType(e.EventType)
+	if err != nil {
+		k.governance.refused++
+		return // the host decodes with the grammar: nobody waits for an answer to this
+	}
+	stage := event.Stage(e.EventType)
+	if typ.State != event.StateRequested {
+		k.takeReply(e, typ.State)
+		return
+	}
+	in := &input{env: e, stage: stage}
+	if !k.governance.admit(in, typ) {
+		return
+	}
+	id := k.routes[e.EventType]
+	k.counters[id].envelopes++
+	k.threads[id].hear(in)
+}
+
+// takeReply hands the end of an effect to its owner. Two replies come unasked: stream:gone and worker:exit.
+func (k *Kernel) takeReply(e *eventpb.Envelope, state event.State) {
+	if tokenOf(e) != hostToken {
+		k.governance.refused++
+		return
+	}
+	switch e.EventType {
+	case event.StreamGone:
+		k.puts.gone(e)
+		k.gets.gone(e)
+		return
+	case event.WorkerExit:
+		k.counters[threadSupervisor].envelopes++
+		k.supervisor.exited(e)
+		return
+	}
+	f, ok := k.flights.table[e.Id]
+	if !ok || f.effect != event.WithState(e.EventType, event.StateRequested) || state == event.StateProcessing {
+		k.governance.strays++
+		return
+	}
+	k.land(f)
+	a := &answer{op: f.op, work: f.work, slot: f.slot, env: e}
+	if state == event.StateFailed {
+		a.err = event.FailureOf(e)
+	}
+	k.watcher.landed(f, a.err)
+	k.counters[f.owner].envelopes++
+	k.threads[f.owner].answer(a)
+}
+
+func (k *Kernel) nextWake() (wake inos.Micros) {
+	for _, t := range k.threads {
+		if w := t.wake(); w != 0 && (wake == 0 || w < wake) {
+			wake = w
+		}
+	}
+	if wake != 0 {
+		wake = max(wake, k.now+1)
+	}
+	return wake
+}
+
+func (k *Kernel) emit(e *eventpb.Envelope) { k.out = append(k.out, e) }
+
+// release gives host buffers back at the end of the step.
+func (k *Kernel) release(buffers ...*uint64) {
+	for _, b := range buffers {
+		if *b != 0 {
+			k.released = append(k.released, *b)
+			*b = 0
+		}
+	}
+}
+
+// buffer picks the number of a new host buffer.
+func (k *Kernel) buffer() uint64 {
+	k.lastBuf++
+	return k.lastBuf
+}
+
+// work picks the number of a new unit of work.
+func (k *Kernel) work() uint64 {
+	k.lastWork++
+	return k.lastWork
+}
+
+// reserve accounts the buffers of one more chunk, if the node's bound allows it; share is the part of the bound that
+// its asker may fill, in quarters.
+func (k *Kernel) reserve(held *uint64, share uint64) bool {
+	if k.buffers+chunkReserveBytes > k.node.bufferBytesMax || *held+chunkReserveBytes > k.node.bufferBytesMax/4*share {
+		return false
+	}
+	k.buffers += chunkReserveBytes
+	*held += chunkReserveBytes
+	return true
+}
+
+func (k *Kernel) unreserve(held *uint64) {
+	if *held < chunkReserveBytes || k.buffers < chunkReserveBytes {
+		panic("kernel: more buffers given back than were taken")
+	}
+	k.buffers -= chunkReserveBytes
+	*held -= chunkReserveBytes
+}
+
+// ready says that recovery is done and work can start.
+func (k *Kernel) ready() bool { return k.node.booted && k.recovery.done }

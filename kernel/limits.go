@@ -1,0 +1,82 @@
+package kernel
+
+import "github.com/inos-mesh/inos"
+
+// Bounds of the kernel's state. Each holds per node; what is full answers busy or stops asking for more.
+const (
+	workersMax        = 256     // worker slots of a node
+	sessionsMax       = 8192    // verified tokens known at a time; the one unused longest goes first
+	capabilitiesMax   = 64      // of one session
+	flightsMax        = 8192    // effects under way; the host's queue of results is at least as long
+	putsMax           = 64      // puts under way
+	getsMax           = 64      // gets under way
+	queriesMax        = 256     // list, stat, delete and status requests under way
+	verifiesMax       = 4       // verifications under way
+	waitingMax        = 1024    // requests of one unit that wait for their turn
+	chunksPerPutMax   = 64      // chunks of one put between read and written
+	chunksPerGetMax   = 64      // chunks of one get between read and sent
+	pendingRowsMax    = 512     // written chunks of one put whose rows wait to be staged; more stops its reading
+	rowsPerStage      = 256     // rows of one semantic:stage_chunks
+	findsPerCall      = 32      // hashes of one semantic:find_chunks
+	twinsMax          = 1024    // plain hashes that one put remembers of itself
+	quarantineMax     = 1024    // inputs that are not tried again; the one unused longest goes first
+	suspectsMax       = 1024    // inputs that killed one worker
+	jobsMax           = 8192    // module calls that wait for a worker
+	callsPerWorkerMax = 4       // module calls under way in one worker
+	collectBatch      = 256     // chunks of one round of collection
+	inventoryPage     = 1024    // chunk ids of one page of recovery
+	scrubPage         = 64      // chunks of one page of verification
+	touchedMax        = 65536   // chunks a round of collection may see written; more ends the round
+	badChunksMax      = 1024    // bad chunks that one verification names
+	listMax           = 1000    // files of one page
+	statChunksMax     = 1024    // chunks of one page
+	tracesMax         = 1024    // traces whose stages are summed
+	stagesPerTrace    = 32      // stages of one trace
+	stagesMax         = 64      // stages with a histogram
+	recordsMax        = 8192    // events and spans that wait to be recorded; more are dropped and counted
+	recordsPerCall    = 512     // events and spans of one episodic:record
+	recordsInFlight   = 2       // calls of episodic:record under way
+	levelsMax         = 6       // levels of a manifest: 1,024^6 chunks
+	traceContextMax   = 16      // entries of a trace context
+	chunkReserveBytes = 2 << 20 // buffer bytes accounted for a chunk in work: one in, one out
+)
+
+// Times of the kernel, in microseconds.
+const (
+	idPastMax         = inos.RequestKeyLife
+	idFutureMax       = 5 * inos.Minute
+	busyRetryAfter    = inos.Second
+	progressEvery     = 250 * inos.Millisecond
+	progressBytes     = 64 << 20
+	moduleDeadline    = 20 * inos.Second // of a module that names none
+	moduleDeadlineMax = 10 * inos.Minute
+	startDeadline     = 2 * inos.Minute // a worker compiles its module on the first start
+	stopDeadline      = 30 * inos.Second
+	diskDeadline      = 30 * inos.Second
+	semanticDeadline  = 30 * inos.Second
+	streamDeadline    = 2 * inos.Minute // the host cuts a stalled client off before
+	restartBackoffMin = 100 * inos.Millisecond
+	restartBackoffMax = 10 * inos.Second
+	restartWindow     = inos.Minute
+	restartsPerWindow = 8
+	restartCooldown   = inos.Minute
+	usageEvery        = 3 * inos.Second
+	usageIdleEvery    = 30 * inos.Second
+	collectEvery      = 2 * inos.Second // while there is work
+	collectIdleMax    = 10 * inos.Minute
+	pruneEvery        = inos.Hour
+	emptyTrashEvery   = inos.Day
+	emptyTrashAgain   = inos.Second // while pages come back full
+	trashLife         = 7 * inos.Day
+	retryBackoffMin   = 200 * inos.Millisecond
+	retryBackoffMax   = 10 * inos.Second
+	retriesMax        = 6
+	recordEvery       = 200 * inos.Millisecond
+	adjustEvery       = 500 * inos.Millisecond
+	emptyTrashPage    = 1024
+	qualityMin        = 2
+	qualityMax        = 9
+)
+
+// bufferBytesLimit bounds what a boot may ask for: with it the effects under way stay below flightsMax.
+const bufferBytesLimit = 4 << 30

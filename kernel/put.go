@@ -1,0 +1,435 @@
+package kernel
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event"
+	"github.com/inos-mesh/inos/event/eventpb"
+)
+
+// Effects and module calls of a put. The slot is the chunk's index, or the number of the manifest node.
+const (
+	opRead      = iota + 1 // stream:read
+	opFind                 // semantic:find_chunks
+	opPin                  // semantic:stage_chunks of chunks found
+	opEncode               // storage:encode_chunk
+	opDescribe             // storage:describe_chunk
+	opWrite                // content:write_chunk
+	opBuild                // storage:build_node
+	opWriteNode            // content:write_chunk of a manifest node
+	opStage                // semantic:stage_chunks of chunks written
+	opCommit               // semantic:commit_file
+	opAbort                // semantic:abort_upload
+)
+
+// Phases of a put.
+const (
+	putWaiting   = iota // for its turn
+	putRunning          // reads, encodes, writes, builds the manifest
+	putCommitted        // commit_file is under way
+	putFailing          // answered; waits for what is under way
+	putCleaning         // gives written chunks and pins to the collector
+	putPhases
+)
+
+// puts runs the puts: read a body chunk by chunk, find or encode and write each chunk, build the manifest, commit.
+type puts struct {
+	k       *Kernel
+	table   map[uint64]*put
+	waiting []uint64
+	active  []uint64 // in the order in which they get their turn
+	buffers uint64   // bytes accounted
+}
+
+// put is one files:put.
+type put struct {
+	origin
+	phase       uint8
+	stream      uint64
+	length      int64 // -1: not known
+	contentType string
+	wanted      uint32
+	expected    []byte
+	upload      string
+	underWay    uint32 // effects and module calls
+
+	reading  bool
+	ended    bool
+	got      uint64 // plain bytes read
+	next     uint64 // index of the next chunk
+	chunks   []*chunk
+	ask      []uint64 // chunks whose plain hash is to be looked up
+	asking   []uint64
+	pin      []uint64 // chunks found, to be pinned
+	pinning  []uint64
+	twins    map[string]twin
+	tree     tree
+	root     *treeNode // finished: what is left is to commit
+	rows     []*row    // written, to be staged
+	staging  []*row
+	pinned   bool // the upload exists in the semantic memory
+	stored   uint64
+	saved    uint64 // plain bytes found
+	progress struct {
+		at    inos.Micros
+		bytes uint64
+	}
+
+	retries uint32
+	again   inos.Micros // when to try the failed step again; 0: nothing to try
+}
+
+// twin is a chunk of this put that a later one may equal.
+type twin struct {
+	index uint64
+	done  bool
+	entry inos.Entry
+}
+
+// row is a chunk on stable storage whose row the semantic memory does not have yet.
+type row struct {
+	entry    inos.Entry
+	known    bool
+	node     bool
+	children []byte // chunk ids, 32 bytes each
+}
+
+func (r *row) code(c *coder) {
+	c.entry(&r.entry)
+	c.bool(&r.known)
+	c.bool(&r.node)
+	c.bytes(&r.children)
+}
+
+func (u *puts) init(k *Kernel) {
+	u.k = k
+	u.table = map[uint64]*put{}
+}
+
+func (u *puts) about() about {
+	return about{name: "put", kind: "pipeline", hears: []string{event.FilesPut}, inFlightMax: putsMax * (chunksPerPutMax + 4)}
+}
+
+func (u *puts) code(c *coder) {
+	objects(c, &u.table, putsMax+waitingMax, num[uint64], func(c *coder, p *put) { p.code(c) })
+	list(c, &u.waiting, waitingMax, num[uint64])
+	list(c, &u.active, putsMax, num[uint64])
+	num(c, &u.buffers)
+	if c.reading && c.err == nil {
+		members(c, u.table, u.waiting, u.active)
+	}
+}
+
+func (p *put) code(c *coder) {
+	p.origin.code(c)
+	num(c, &p.phase)
+	if p.phase >= putPhases {
+		c.fail("put phase %d", p.phase)
+	}
+	num(c, &p.stream)
+	num(c, &p.length)
+	text(c, &p.contentType)
+	num(c, &p.wanted)
+	c.bytes(&p.expected)
+	text(c, &p.upload)
+	num(c, &p.underWay)
+	c.bool(&p.reading)
+	c.bool(&p.ended)
+	num(c, &p.got)
+	num(c, &p.next)
+	pointers(c, &p.chunks, chunksPerPutMax, func(c *coder, x *chunk) { x.code(c) })
+	indexes := func(s *[]uint64) { list(c, s, chunksPerPutMax, num[uint64]) }
+	indexes(&p.ask)
+	indexes(&p.asking)
+	indexes(&p.pin)
+	indexes(&p.pinning)
+	table(c, &p.twins, twinsMax, text[string], func(c *coder, t *twin) {
+		num(c, &t.index)
+		c.bool(&t.done)
+		c.entry(&t.entry)
+	})
+	p.tree.code(c)
+	rooted := p.root != nil
+	c.bool(&rooted)
+	if rooted {
+		if c.reading {
+			p.root = &treeNode{}
+		}
+		p.root.code(c)
+	}
+	pointers(c, &p.rows, 2*pendingRowsMax, func(c *coder, r *row) { r.code(c) })
+	pointers(c, &p.staging, 2*pendingRowsMax, func(c *coder, r *row) { r.code(c) })
+	c.bool(&p.pinned)
+	num(c, &p.stored)
+	num(c, &p.saved)
+	num(c, &p.progress.at)
+	num(c, &p.progress.bytes)
+	num(c, &p.retries)
+	num(c, &p.again)
+}
+
+// hear takes a files:put.
+func (u *puts) hear(in *input) {
+	p := &put{origin: in.origin, twins: map[string]twin{}}
+	if err := u.accept(p, in.env); err != nil {
+		u.k.fail(&p.origin, err)
+		return
+	}
+	u.k.watcher.began(&p.origin)
+	u.table[p.work] = p
+	u.waiting = append(u.waiting, p.work)
+}
+
+// accept reads the request and refuses what cannot succeed.
+func (u *puts) accept(p *put, e *eventpb.Envelope) *inos.Error {
+	const op = "files:put"
+	var q eventpb.FilesPutRequest
+	if err := event.Open(e, &q); err != nil {
+		return inos.Errorf(inos.CodeBadRequest, op, "%w", err)
+	}
+	if err := inos.CheckPath(inos.Path(q.Path)); err != nil {
+		return inos.Errorf(inos.CodeBadPath, op, "%w", err)
+	}
+	k := u.k
+	nodes := uint32(1)
+	switch {
+	case len(u.waiting) >= waitingMax:
+		return busy(op, "puts", waitingMax)
+	case q.Stream == 0:
+		return inos.Errorf(inos.CodeBadRequest, op, "the request names no stream to read the body from")
+	case q.LengthBytes < -1:
+		return inos.Errorf(inos.CodeBadRequest, op, "the length of %d bytes is negative", q.LengthBytes)
+	case len(q.ExpectedFileId) != 0 && len(q.ExpectedFileId) != inos.HashBytes:
+		return inos.Errorf(inos.CodeBadRequest, op, "the expected file id has %d bytes, a file id has %d", len(q.ExpectedFileId), inos.HashBytes)
+	case q.Tier != "" && q.Tier != "hot" && q.Tier != "cold":
+		return inos.Errorf(inos.CodeBadRequest, op, "the tier %.20q is not hot or cold", q.Tier)
+	case len(q.ContentType) > contentTypeMax:
+		return inos.Errorf(inos.CodeBadRequest, op, "the content type has %d bytes, at most %d", len(q.ContentType), contentTypeMax)
+	case q.Replicas > nodes || q.Sync > nodes:
+		return inos.Errorf(inos.CodeReplicasUnreachable, op, "%s asked for by name, this mesh has %s", plural(uint64(max(q.Replicas, q.Sync)), "replica", "replicas"),
+			plural(uint64(nodes), "node", "nodes"))
+	case k.collector.usageKnown && q.LengthBytes > 0 && uint64(q.LengthBytes) > k.collector.usage.free:
+		return inos.Errorf(inos.CodeDiskFull, op, "the body has %d bytes, %d are free", q.LengthBytes, k.collector.usage.free)
+	}
+	p.stream, p.length, p.contentType, p.expected = q.Stream, q.LengthBytes, q.ContentType, q.ExpectedFileId
+	if p.wanted = q.Replicas; p.wanted == 0 {
+		p.wanted = inos.ReplicasDefault
+	}
+	p.upload = event.NewID(k.now, k.random.ten())
+	return nil
+}
+
+// gone cancels the put that reads a stream whose client went away.
+func (u *puts) gone(e *eventpb.Envelope) {
+	var g eventpb.StreamGone
+	if event.Open(e, &g) != nil {
+		return
+	}
+	for _, work := range sortedKeys(u.table) {
+		if p := u.table[work]; p.stream == g.Stream && p.phase < putCommitted {
+			u.fail(p, inos.Errorf(inos.CodeCanceled, "files:put", "the client went away after %d bytes", p.got))
+		}
+	}
+}
+
+// act starts waiting puts and lets the active ones read, in turn.
+func (u *puts) act() {
+	k := u.k
+	for len(u.waiting) > 0 && len(u.active) < putsMax && k.ready() {
+		p := u.table[u.waiting[0]]
+		u.waiting = u.waiting[1:]
+		p.phase = putRunning
+		p.progress.at = k.now
+		u.active = append(u.active, p.work)
+	}
+	for _, work := range slices.Clone(u.active) {
+		p := u.table[work]
+		if p.deadline != 0 && p.deadline <= k.now && p.phase == putRunning {
+			u.fail(p, inos.Errorf(inos.CodeDeadlineExceeded, "files:put", "the request's deadline passed after %d bytes", p.got))
+		}
+		if p.again != 0 && p.again <= k.now {
+			p.again = 0
+			u.retry(p)
+		}
+	}
+	for _, work := range slices.Clone(u.waiting) {
+		if p := u.table[work]; p.deadline != 0 && p.deadline <= k.now {
+			u.fail(p, inos.Errorf(inos.CodeDeadlineExceeded, "files:put", "the request's deadline passed before its turn came"))
+		}
+	}
+	u.read()
+}
+
+func (u *puts) wake() (at inos.Micros) {
+	for _, work := range u.active {
+		p := u.table[work]
+		at = earlier(at, p.again)
+		if p.phase == putRunning {
+			at = earlier(at, p.deadline)
+		}
+	}
+	for _, work := range u.waiting {
+		at = earlier(at, u.table[work].deadline)
+	}
+	return at
+}
+
+// earlier returns the earlier of two times, of which 0 is none.
+func earlier(a, b inos.Micros) inos.Micros {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// read asks for the next chunk of every put that may have one more in work. Each round starts one behind the last.
+func (u *puts) read() {
+	if len(u.active) == 0 {
+		return
+	}
+	window := u.window()
+	first := len(u.active)
+	for i, work := range u.active {
+		p := u.table[work]
+		if p.phase != putRunning || p.reading || p.ended || len(p.chunks) >= window || len(p.rows)+len(p.staging) >= pendingRowsMax {
+			continue
+		}
+		if !u.k.reserve(&u.buffers, 3) {
+			first = i // the next room is for this one
+			break
+		}
+		x := &chunk{index: p.next, state: chunkReading, input: u.k.buffer()}
+		p.next++
+		p.reading = true
+		p.chunks = append(p.chunks, x)
+		u.send(p, opRead, x.index, event.StreamRead, 0, &eventpb.StreamReadRequest{Stream: p.stream, Output: x.input, MaxBytes: inos.ChunkBytesMax})
+	}
+	if first < len(u.active) {
+		u.active = append(u.active[first:len(u.active):len(u.active)], u.active[:first]...)
+	}
+}
+
+// window returns how many chunks each active put may have in work: enough to keep every worker busy and the next chunks
+// read when there is one put, a fair share when there are many.
+func (u *puts) window() int {
+	running := 0
+	for _, work := range u.active {
+		if u.table[work].phase == putRunning {
+			running++
+		}
+	}
+	lone := 4*int(u.k.node.workers) + 4
+	share := int(u.k.node.bufferBytesMax/chunkReserveBytes) * 3 / 4 / max(1, running)
+	return min(max(2, share), lone, chunksPerPutMax)
+}
+
+// send emits an effect of a put.
+func (u *puts) send(p *put, op uint8, slot uint64, effect string, bytes uint64, m event.Message) {
+	p.underWay++
+	u.k.send(&p.origin, ask{owner: threadPut, op: op, work: p.work, slot: slot, bytes: bytes}, effect, m)
+}
+
+// module asks for a module call of a put.
+func (u *puts) module(p *put, op uint8, slot uint64, call string, j job, m event.Message) {
+	p.underWay++
+	if err := u.k.module(&p.origin, ask{owner: threadPut, op: op, work: p.work, slot: slot}, call, j, m); err != nil {
+		p.underWay--
+		u.fail(p, because("files:put", err, p.place(op, slot)))
+	}
+}
+
+// place names a chunk or node of a put for a person.
+func (p *put) place(op uint8, slot uint64) string {
+	switch op {
+	case opBuild, opWriteNode:
+		return string(p.path) + ", manifest"
+	case opRead, opEncode, opDescribe, opWrite:
+		return string(p.path) + ", chunk " + strconv.FormatUint(slot, 10)
+	}
+	return string(p.path)
+}
+
+// answer takes the end of an effect or module call of a put.
+func (u *puts) answer(a *answer) {
+	p := u.table[a.work]
+	p.underWay--
+	if p.phase >= putFailing {
+		u.settle(p, a)
+		return
+	}
+	var err *inos.Error
+	switch a.op {
+	case opRead:
+		err = u.hasRead(p, a)
+	case opFind:
+		err = u.found(p, a)
+	case opPin:
+		err = u.hasPinned(p, a)
+	case opEncode:
+		err = u.encoded(p, a)
+	case opDescribe:
+		err = u.described(p, a)
+	case opWrite:
+		err = u.written(p, a)
+	case opBuild:
+		err = u.built(p, a)
+	case opWriteNode:
+		err = u.nodeWritten(p, a)
+	case opStage:
+		err = u.staged(p, a)
+	case opCommit:
+		u.committed(p, a)
+		return
+	}
+	if err != nil {
+		u.fail(p, because("files:put", err, p.place(a.op, a.slot)))
+		return
+	}
+	u.advance(p)
+}
+
+// advance does what the state of a running put allows: lookups, pins, manifest, staging, commit.
+func (u *puts) advance(p *put) {
+	if p.phase != putRunning {
+		return
+	}
+	u.look(p)
+	u.pinFound(p)
+	u.collect(p)
+	if p.phase == putRunning {
+		u.stage(p)
+	}
+	u.report(p)
+}
+
+// report sends progress, not too often.
+func (u *puts) report(p *put) {
+	if p.phase != putRunning || p.tree.plain == p.progress.bytes {
+		return
+	}
+	if u.k.now-p.progress.at < progressEvery && p.tree.plain-p.progress.bytes < progressBytes {
+		return
+	}
+	p.progress.at, p.progress.bytes = u.k.now, p.tree.plain
+	u.k.progress(&p.origin, &eventpb.FilesPutProgress{PlainBytes: p.tree.plain, StoredBytes: p.stored, Chunks: p.tree.chunks})
+}
+
+// remove forgets a put.
+func (u *puts) remove(p *put) {
+	delete(u.table, p.work)
+	u.active = slices.DeleteFunc(u.active, func(w uint64) bool { return w == p.work })
+	u.waiting = slices.DeleteFunc(u.waiting, func(w uint64) bool { return w == p.work })
+}
+
+// members checks that lists of work name members of a table.
+func members[T any](c *coder, table map[uint64]*T, lists ...[]uint64) {
+	for _, l := range lists {
+		for _, work := range l {
+			if _, ok := table[work]; !ok {
+				c.fail("work %d is in a list and not in its table", work)
+			}
+		}
+	}
+}

@@ -1,0 +1,339 @@
+package kernel
+
+import (
+	"slices"
+
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event"
+	"github.com/inos-mesh/inos/event/eventpb"
+)
+
+// States of a chunk of a put.
+const (
+	chunkReading = iota
+	chunkAsking  // its plain hash is looked up
+	chunkTwin    // waits for an equal chunk of this put
+	chunkKnown   // found; pinned and described side by side
+	chunkEncoding
+	chunkHeld // waits until the collector lets go of its id
+	chunkWriting
+	chunkDone
+	chunkStates
+)
+
+// chunk is one chunk of a put in work.
+type chunk struct {
+	index  uint64
+	state  uint8
+	bytes  uint32
+	hash   inos.PlainHash
+	input  uint64 // buffer of plain bytes
+	output uint64 // buffer of the stored form
+	entry  inos.Entry
+	twin   uint64 // the equal chunk that it waits for
+	pinned bool   // of a known one
+	told   bool   // of a known one: described
+	miss   bool   // of a known one that turned out to be gone
+}
+
+func (x *chunk) code(c *coder) {
+	num(c, &x.index)
+	num(c, &x.state)
+	if x.state >= chunkStates {
+		c.fail("chunk state %d", x.state)
+	}
+	num(c, &x.bytes)
+	c.fixed(x.hash[:])
+	num(c, &x.input)
+	num(c, &x.output)
+	c.entry(&x.entry)
+	num(c, &x.twin)
+	c.bool(&x.pinned)
+	c.bool(&x.told)
+	c.bool(&x.miss)
+}
+
+// chunk returns the chunk in work with an index.
+func (p *put) chunk(index uint64) *chunk {
+	if len(p.chunks) == 0 || index < p.chunks[0].index || index-p.chunks[0].index >= uint64(len(p.chunks)) {
+		panic("kernel: a put's chunk is not in work")
+	}
+	return p.chunks[index-p.chunks[0].index]
+}
+
+// hasRead takes the next bytes of the body.
+func (u *puts) hasRead(p *put, a *answer) *inos.Error {
+	p.reading = false
+	x := p.chunk(a.slot)
+	if a.err != nil {
+		x.input = 0 // nothing filled it
+		return a.err
+	}
+	var r eventpb.StreamReadReply
+	if err := event.Open(a.env, &r); err != nil {
+		return inos.Errorf(inos.CodeInternal, "stream:read", "%w", err)
+	}
+	p.got += uint64(r.Bytes)
+	p.ended = r.End
+	switch {
+	case r.Bytes > inos.ChunkBytesMax, r.Bytes < inos.ChunkBytesMax && !r.End, r.Bytes > 0 && len(r.PlainHash) != inos.HashBytes:
+		return inos.Errorf(inos.CodeInternal, "stream:read", "the host read %d bytes and a hash of %d, end %t", r.Bytes, len(r.PlainHash), r.End)
+	case p.length >= 0 && p.got > uint64(p.length):
+		return inos.Errorf(inos.CodeBadRequest, "read body", "the body is longer than the %d bytes announced", p.length)
+	case r.End && p.length >= 0 && p.got < uint64(p.length):
+		return inos.Errorf(inos.CodeBodyTruncated, "read body", "the body ended after %d of %d bytes", p.got, p.length)
+	case r.Bytes == 0: // the body ended on a chunk's boundary, or is empty
+		u.k.release(&x.input)
+		u.k.unreserve(&u.buffers)
+		p.chunks = p.chunks[:len(p.chunks)-1]
+		p.next--
+		return nil
+	}
+	x.bytes = r.Bytes
+	x.hash = inos.PlainHash(r.PlainHash)
+	if t, ok := p.twins[string(x.hash[:])]; ok {
+		if !t.done {
+			x.state, x.twin = chunkTwin, t.index
+			return nil
+		}
+		p.saved += uint64(x.bytes)
+		x.entry, x.pinned = t.entry, true // this put has or will have its row
+		u.describe(p, x)
+		return nil
+	}
+	if len(p.twins) < twinsMax {
+		p.twins[string(x.hash[:])] = twin{index: x.index}
+	}
+	x.state = chunkAsking
+	p.ask = append(p.ask, x.index)
+	return nil
+}
+
+// look asks for what the owner holds already: one call at a time, so that the calls of a fast body grow.
+func (u *puts) look(p *put) {
+	if len(p.ask) == 0 || len(p.asking) > 0 {
+		return
+	}
+	n := min(len(p.ask), findsPerCall)
+	p.asking, p.ask = slices.Clone(p.ask[:n]), slices.Clone(p.ask[n:])
+	q := &eventpb.FindChunksRequest{Owner: string(p.subject)}
+	for _, index := range p.asking {
+		q.PlainHashes = append(q.PlainHashes, p.chunk(index).hash[:])
+	}
+	u.send(p, opFind, 0, event.FindChunks, 0, q)
+}
+
+// found takes what the owner holds: known chunks are pinned and described, the others are encoded.
+func (u *puts) found(p *put, a *answer) *inos.Error {
+	asked := p.asking
+	p.asking = nil
+	if a.err != nil {
+		return a.err
+	}
+	var r eventpb.FindChunksReply
+	if err := event.Open(a.env, &r); err != nil {
+		return inos.Errorf(inos.CodeInternal, "semantic:find_chunks", "%w", err)
+	}
+	if len(r.Entries) != len(asked) {
+		return inos.Errorf(inos.CodeInternal, "semantic:find_chunks", "%d answers to %d questions", len(r.Entries), len(asked))
+	}
+	for i, index := range asked {
+		if p.phase != putRunning {
+			return nil // a module call was refused and the put has failed
+		}
+		x := p.chunk(index)
+		if len(r.Entries[i]) == 0 {
+			u.encode(p, x)
+			continue
+		}
+		entry, err := inos.ParseEntry(r.Entries[i])
+		if err != nil || entry.PlainHash != x.hash || entry.PlainBytes != uint64(x.bytes) {
+			return inos.Errorf(inos.CodeInternal, "semantic:find_chunks", "the entry found for %x is of another chunk", x.hash[:8])
+		}
+		if u.k.collector.holds(entry.ChunkID) {
+			u.encode(p, x) // it is on its way to the trash
+			continue
+		}
+		u.k.collector.live(entry.ChunkID)
+		x.entry = entry
+		p.pin = append(p.pin, x.index)
+		u.describe(p, x)
+	}
+	return nil
+}
+
+// describe asks for the entry of a known chunk at its offset in this file.
+func (u *puts) describe(p *put, x *chunk) {
+	x.state = chunkKnown
+	u.module(p, opDescribe, x.index, event.DescribeChunk, job{input: x.input, bytes: uint64(x.bytes), key: x.hash},
+		&eventpb.DescribeChunkRequest{OffsetBytes: x.index * inos.ChunkBytesMax, Entry: inos.AppendEntry(nil, &x.entry)})
+}
+
+// pinFound pins chunks that were found, before anything relies on them: the collector may have taken them since.
+func (u *puts) pinFound(p *put) {
+	if len(p.pin) == 0 || len(p.pinning) > 0 {
+		return
+	}
+	p.pinning, p.pin = p.pin, nil
+	q := &eventpb.StageChunksRequest{Upload: p.upload, Owner: string(p.subject)}
+	for _, index := range p.pinning {
+		q.Chunks = append(q.Chunks, u.k.chunkRow(&row{entry: p.chunk(index).entry, known: true}))
+	}
+	u.send(p, opPin, 0, event.StageChunks, 0, q)
+}
+
+// hasPinned takes the end of a pin. A conflict says that one of the chunks was collected; all of them are then encoded
+// and written again, which costs time and nothing else.
+func (u *puts) hasPinned(p *put, a *answer) *inos.Error {
+	pinned := p.pinning
+	p.pinning = nil
+	if a.err != nil && a.err.Code != inos.CodeConflict {
+		return a.err
+	}
+	p.pinned = p.pinned || a.err == nil
+	for _, index := range pinned {
+		x := p.chunk(index)
+		u.k.collector.unlive(x.entry.ChunkID)
+		if a.err != nil {
+			x.miss = true
+			if x.told {
+				x.told = false
+				u.encode(p, x)
+			}
+			continue
+		}
+		x.pinned = true
+		u.known(p, x)
+	}
+	return nil
+}
+
+// described takes a known chunk's entry.
+func (u *puts) described(p *put, a *answer) *inos.Error {
+	if a.err != nil {
+		return a.err
+	}
+	x := p.chunk(a.slot)
+	var r eventpb.DescribeChunkReply
+	if err := event.Open(a.env, &r); err != nil {
+		return inos.Errorf(inos.CodeModuleFailed, "storage:describe_chunk", "%w", err)
+	}
+	entry, err := inos.ParseEntry(r.Entry)
+	if err != nil || entry.ChunkID != x.entry.ChunkID || entry.PlainHash != x.hash || entry.PlainBytes != uint64(x.bytes) {
+		return inos.Errorf(inos.CodeModuleFailed, "storage:describe_chunk", "the entry returned is of another chunk")
+	}
+	if x.miss {
+		u.encode(p, x)
+		return nil
+	}
+	x.entry, x.told = entry, true
+	u.known(p, x)
+	return nil
+}
+
+// known ends a chunk that is pinned and described.
+func (u *puts) known(p *put, x *chunk) {
+	if x.pinned && x.told {
+		if t, ok := p.twins[string(x.hash[:])]; ok && t.index == x.index {
+			p.saved += uint64(x.bytes)
+		}
+		u.done(p, x)
+	}
+}
+
+func (u *puts) encode(p *put, x *chunk) {
+	x.state, x.miss = chunkEncoding, false
+	x.output = u.k.buffer()
+	u.module(p, opEncode, x.index, event.EncodeChunk, job{
+		input: x.input, output: x.output, bytes: uint64(x.bytes), offset: x.index * inos.ChunkBytesMax, key: x.hash,
+	}, nil)
+}
+
+// encoded takes the stored form of a chunk and writes it.
+func (u *puts) encoded(p *put, a *answer) *inos.Error {
+	x := p.chunk(a.slot)
+	if !a.output {
+		x.output = 0
+	}
+	if a.err != nil {
+		return a.err
+	}
+	var r eventpb.EncodeChunkReply
+	if err := event.Open(a.env, &r); err != nil {
+		return inos.Errorf(inos.CodeModuleFailed, "storage:encode_chunk", "%w", err)
+	}
+	entry, err := inos.ParseEntry(r.Entry)
+	if err != nil || entry.PlainHash != x.hash || entry.PlainBytes != uint64(x.bytes) || entry.Chunks != 1 ||
+		entry.StoredBytes == 0 || entry.StoredBytes > inos.StoredBytesMax || x.output == 0 {
+		return inos.Errorf(inos.CodeModuleFailed, "storage:encode_chunk", "the entry returned is of another chunk")
+	}
+	u.k.release(&x.input)
+	u.k.quality.sized(entry.StoredBytes)
+	x.entry = entry
+	if u.k.collector.holds(entry.ChunkID) {
+		x.state = chunkHeld
+		return nil
+	}
+	u.write(p, x)
+	return nil
+}
+
+func (u *puts) write(p *put, x *chunk) {
+	x.state = chunkWriting
+	u.k.collector.live(x.entry.ChunkID)
+	u.send(p, opWrite, x.index, event.ContentWrite, x.entry.StoredBytes, &eventpb.ContentWriteRequest{ChunkId: x.entry.ChunkID[:], Input: x.output})
+}
+
+// unheld writes what waited for the collector.
+func (u *puts) unheld() {
+	for _, work := range u.active {
+		p := u.table[work]
+		for _, x := range p.chunks {
+			if p.phase == putRunning && x.state == chunkHeld && !u.k.collector.holds(x.entry.ChunkID) {
+				u.write(p, x)
+			}
+		}
+		for _, n := range p.tree.nodes {
+			if p.phase == putRunning && n.state == nodeHeld && !u.k.collector.holds(n.entry.ChunkID) {
+				u.writeNode(p, n)
+			}
+		}
+	}
+}
+
+func (u *puts) written(p *put, a *answer) *inos.Error {
+	if a.err != nil {
+		return a.err
+	}
+	x := p.chunk(a.slot)
+	p.rows = append(p.rows, &row{entry: x.entry})
+	u.done(p, x)
+	return nil
+}
+
+// done gives a chunk's buffers back and wakes its twins.
+func (u *puts) done(p *put, x *chunk) {
+	u.k.release(&x.input, &x.output)
+	u.k.unreserve(&u.buffers)
+	x.state = chunkDone
+	p.stored += x.entry.StoredBytes
+	if t, ok := p.twins[string(x.hash[:])]; ok && t.index == x.index {
+		p.twins[string(x.hash[:])] = twin{index: x.index, done: true, entry: x.entry}
+	}
+	for _, y := range p.chunks {
+		if p.phase == putRunning && y.state == chunkTwin && y.twin == x.index {
+			p.saved += uint64(y.bytes)
+			y.entry, y.pinned = x.entry, true
+			u.describe(p, y)
+		}
+	}
+}
+
+// chunkRow returns a row as the semantic memory takes it.
+func (k *Kernel) chunkRow(r *row) *eventpb.ChunkRow {
+	out := &eventpb.ChunkRow{Entry: inos.AppendEntry(nil, &r.entry), Nodes: []string{k.node.id}, Known: r.known, Node: r.node}
+	for i := 0; i+inos.HashBytes <= len(r.children); i += inos.HashBytes {
+		out.Children = append(out.Children, r.children[i:i+inos.HashBytes])
+	}
+	return out
+}

@@ -1,0 +1,263 @@
+package kernel
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event"
+	"github.com/inos-mesh/inos/event/eventpb"
+)
+
+// degradedReason says what one node's copy is worth.
+const degradedReason = "this mesh has one node: the file survives a crash of the node, not the loss of its disk"
+
+// contentTypeMax bounds a file's content type, in bytes.
+const contentTypeMax = 255
+
+// stage hands written rows to the semantic memory in batches, one at a time. The last ones go with the commit.
+func (u *puts) stage(p *put) {
+	switch {
+	case len(p.staging) > 0:
+	case p.root != nil && len(p.rows) <= rowsPerStage:
+		u.sendCommit(p)
+	case len(p.rows) >= rowsPerStage:
+		u.sendStage(p)
+	}
+}
+
+func (u *puts) sendStage(p *put) {
+	n := min(len(p.rows), rowsPerStage)
+	p.staging, p.rows = slices.Clone(p.rows[:n]), slices.Clone(p.rows[n:])
+	q := &eventpb.StageChunksRequest{Upload: p.upload, Owner: string(p.subject)}
+	for _, r := range p.staging {
+		q.Chunks = append(q.Chunks, u.k.chunkRow(r))
+	}
+	u.send(p, opStage, 0, event.StageChunks, 0, q)
+}
+
+// staged takes the end of a batch.
+func (u *puts) staged(p *put, a *answer) *inos.Error {
+	if a.err != nil {
+		p.rows, p.staging = append(p.staging, p.rows...), nil
+		return a.err
+	}
+	u.stagedRows(p)
+	return nil
+}
+
+// stagedRows lets go of rows that the semantic memory has.
+func (u *puts) stagedRows(p *put) {
+	p.pinned = true
+	u.unlive(p.staging)
+	p.staging = nil
+}
+
+func (u *puts) unlive(rows []*row) {
+	for _, r := range rows {
+		u.k.collector.unlive(r.entry.ChunkID)
+	}
+}
+
+// commit notes the finished root; stage sends the commit when no other batch is under way.
+func (u *puts) commit(p *put, root *treeNode) { p.root = root }
+
+func (u *puts) sendCommit(p *put) {
+	p.phase = putCommitted
+	p.staging, p.rows = p.rows, nil
+	root := p.root
+	q := &eventpb.CommitFileRequest{
+		Upload: p.upload,
+		File: &eventpb.FileInfo{
+			Owner: string(p.subject), Path: string(p.path), FileId: root.fileID[:], ManifestId: root.entry.ChunkID[:],
+			PlainBytes: p.got, StoredBytes: p.stored, Chunks: p.tree.chunks, ContentType: p.contentType,
+			ReplicasWanted: p.wanted, ReplicasReached: 1, CreatedUs: int64(u.k.now),
+		},
+		Key: &eventpb.RequestKey{Subject: string(p.subject), Id: p.id, EventType: p.eventType},
+	}
+	for _, r := range p.staging {
+		q.Chunks = append(q.Chunks, u.k.chunkRow(r))
+	}
+	u.send(p, opCommit, 0, event.CommitFile, 0, q)
+}
+
+// committed answers the client. A commit whose outcome is not known is repeated: the verb is idempotent.
+func (u *puts) committed(p *put, a *answer) {
+	if a.err != nil {
+		if a.err.Code == inos.CodeIO && p.retries < retriesMax {
+			p.again = u.k.now + u.backoff(p)
+			return
+		}
+		p.rows, p.staging = p.staging, nil
+		u.fail(p, because("files:put", a.err, string(p.path)))
+		return
+	}
+	var r eventpb.CommitFileReply
+	if err := event.Open(a.env, &r); err != nil || r.File == nil {
+		p.rows, p.staging = p.staging, nil
+		u.fail(p, inos.Errorf(inos.CodeInternal, "files:put", "%s: the commit's reply names no file", p.path))
+		return
+	}
+	describeReplicas(r.File)
+	detail := plural(r.File.PlainBytes, "byte", "bytes") + ", stored in " + strconv.FormatUint(r.File.StoredBytes, 10)
+	if p.saved > 0 {
+		detail += ", " + strconv.FormatUint(p.saved, 10) + " held already"
+	}
+	u.k.complete(&p.origin, &eventpb.FilesPutReply{File: r.File, DeduplicatedBytes: p.saved}, detail)
+	u.k.collector.changed()
+	if r.Repeated {
+		// The key was committed before: what this put wrote is referred to by nobody and goes to the collector.
+		p.rows, p.staging = p.staging, nil
+		p.phase, p.retries = putFailing, 0
+		u.clean(p)
+		return
+	}
+	u.unlive(p.staging)
+	u.remove(p)
+}
+
+// describeReplicas says whether a file has the replicas it wants.
+func describeReplicas(f *eventpb.FileInfo) {
+	f.Degraded = f.ReplicasReached < f.ReplicasWanted
+	f.DegradedReason = ""
+	if f.Degraded {
+		f.DegradedReason = degradedReason
+	}
+}
+
+// fail answers the client and starts to take back what the put has done: nothing new is asked, what is under way is
+// awaited (it uses the buffers), then what was written is given to the collector.
+func (u *puts) fail(p *put, err *inos.Error) {
+	if p.phase >= putFailing {
+		return
+	}
+	u.k.fail(&p.origin, err)
+	if p.phase == putWaiting {
+		u.remove(p)
+		return
+	}
+	p.phase, p.retries, p.again = putFailing, 0, 0
+	p.underWay -= uint32(len(u.k.supervisor.cancel(threadPut, p.work)))
+	for _, index := range p.pin {
+		u.k.collector.unlive(p.chunk(index).entry.ChunkID)
+	}
+	p.pin = nil
+	u.clean(p)
+}
+
+// settle takes the end of an effect of a put that has failed already.
+func (u *puts) settle(p *put, a *answer) {
+	switch a.op {
+	case opRead:
+		if a.err != nil {
+			p.chunk(a.slot).input = 0
+		}
+	case opEncode:
+		if !a.output {
+			p.chunk(a.slot).output = 0
+		}
+	case opBuild:
+		if !a.output {
+			p.tree.node(a.slot).output = 0
+		}
+	case opWrite:
+		u.wrote(p, a, &row{entry: p.chunk(a.slot).entry})
+	case opWriteNode:
+		u.wrote(p, a, nodeRow(p.tree.node(a.slot)))
+	case opPin:
+		for _, index := range p.pinning {
+			u.k.collector.unlive(p.chunk(index).entry.ChunkID)
+		}
+		p.pinning = nil
+		p.pinned = true
+	case opStage:
+		switch {
+		case a.err == nil:
+			p.retries = 0
+			u.stagedRows(p)
+		default:
+			p.rows, p.staging = append(p.staging, p.rows...), nil
+			if p.phase == putCleaning {
+				u.later(p)
+				return
+			}
+		}
+	case opAbort:
+		if a.err != nil {
+			u.later(p)
+			return
+		}
+		u.k.collector.changed()
+		u.remove(p)
+		return
+	}
+	u.clean(p)
+}
+
+// wrote keeps the row of a chunk whose write ended after the put had failed. A write that failed may have left bytes
+// all the same, unless it said why.
+func (u *puts) wrote(p *put, a *answer, r *row) {
+	if a.err != nil {
+		u.k.collector.unlive(r.entry.ChunkID)
+		return
+	}
+	p.rows = append(p.rows, r)
+}
+
+// clean gives a failed put's chunks to the collector: their rows are staged, so that the semantic memory knows them,
+// and the upload's pin is dropped, so that nothing refers to them. They are not trashed here: another put may have
+// written the same chunk meanwhile, and only references tell.
+func (u *puts) clean(p *put) {
+	if p.underWay > 0 {
+		return
+	}
+	if p.phase == putFailing {
+		p.phase = putCleaning
+		for _, x := range p.chunks {
+			if x.state != chunkDone {
+				u.k.release(&x.input, &x.output)
+				u.k.unreserve(&u.buffers)
+			}
+		}
+		for _, n := range p.tree.nodes {
+			u.k.release(&n.output)
+		}
+		p.chunks, p.ask, p.asking, p.twins, p.tree, p.root = nil, nil, nil, nil, tree{}, nil
+	}
+	switch {
+	case len(p.rows) > 0:
+		u.sendStage(p)
+	case p.pinned:
+		u.send(p, opAbort, 0, event.AbortUpload, 0, &eventpb.AbortUploadRequest{Upload: p.upload})
+	default:
+		u.remove(p)
+	}
+}
+
+// later tries a step again after a pause, a bounded number of times. What then is left is found by a sweep of the disk
+// and, for a pin, at the next boot.
+func (u *puts) later(p *put) {
+	if p.retries < retriesMax {
+		p.again = u.k.now + u.backoff(p)
+		return
+	}
+	u.unlive(p.rows)
+	u.k.collector.sweepWanted()
+	u.remove(p)
+}
+
+// backoff returns the next pause.
+func (u *puts) backoff(p *put) inos.Micros {
+	p.retries++
+	return min(retryBackoffMin<<(p.retries-1), retryBackoffMax)
+}
+
+// retry does the step again that failed.
+func (u *puts) retry(p *put) {
+	if p.phase != putCommitted {
+		u.clean(p)
+		return
+	}
+	p.rows, p.staging = p.staging, nil
+	u.sendCommit(p)
+}

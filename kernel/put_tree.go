@@ -1,0 +1,195 @@
+package kernel
+
+import (
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event"
+	"github.com/inos-mesh/inos/event/eventpb"
+)
+
+// tree collects the entries of a file's manifest, level by level. A full level becomes a node when one more entry
+// arrives, so that only the last node of a level is short and a root never has a single child.
+type tree struct {
+	levels [][]byte    // entries that wait, 128 bytes each; level 0 are data chunks
+	nodes  []*treeNode // being built and written, in order of creation
+	last   uint64      // number of the last node
+	plain  uint64      // plain bytes of the chunks collected
+	chunks uint64
+}
+
+// States of a manifest node in work.
+const (
+	nodeBuilding = iota
+	nodeHeld
+	nodeWriting
+	nodeDone
+	nodeStates
+)
+
+// treeNode is a manifest node in work.
+type treeNode struct {
+	number  uint64
+	level   uint32
+	root    bool
+	state   uint8
+	entries []byte
+	output  uint64
+	entry   inos.Entry
+	fileID  inos.FileID
+}
+
+func (t *tree) code(c *coder) {
+	list(c, &t.levels, levelsMax, func(c *coder, b *[]byte) { c.bytes(b) })
+	pointers(c, &t.nodes, chunksPerPutMax, func(c *coder, n *treeNode) { n.code(c) })
+	num(c, &t.last)
+	num(c, &t.plain)
+	num(c, &t.chunks)
+}
+
+func (n *treeNode) code(c *coder) {
+	num(c, &n.number)
+	num(c, &n.level)
+	c.bool(&n.root)
+	num(c, &n.state)
+	if n.state >= nodeStates {
+		c.fail("node state %d", n.state)
+	}
+	c.bytes(&n.entries)
+	num(c, &n.output)
+	c.entry(&n.entry)
+	c.fixed(n.fileID[:])
+}
+
+func (t *tree) node(number uint64) *treeNode {
+	for _, n := range t.nodes {
+		if n.number == number {
+			return n
+		}
+	}
+	panic("kernel: a manifest node is not in work")
+}
+
+// collect moves finished chunks, in order, into the manifest, and finishes the manifest when the body has ended.
+func (u *puts) collect(p *put) {
+	t := &p.tree
+	for len(p.chunks) > 0 && p.chunks[0].state == chunkDone && p.phase == putRunning && len(t.nodes) < chunksPerPutMax/2 {
+		t.plain += uint64(p.chunks[0].bytes)
+		t.chunks++
+		entry := p.chunks[0].entry
+		p.chunks[0] = nil
+		p.chunks = p.chunks[1:]
+		u.add(p, 0, &entry)
+	}
+	if p.phase == putRunning && p.ended && len(p.chunks) == 0 && len(t.nodes) == 0 {
+		u.finishTree(p)
+	}
+}
+
+// add puts an entry behind the others of its level.
+func (u *puts) add(p *put, level int, e *inos.Entry) {
+	t := &p.tree
+	if level >= levelsMax {
+		panic("kernel: a manifest of more levels than a file can have")
+	}
+	for len(t.levels) <= level {
+		t.levels = append(t.levels, nil)
+	}
+	if len(t.levels[level]) == inos.ManifestEntriesMax*inos.EntryBytes {
+		u.build(p, level, false)
+	}
+	t.levels[level] = inos.AppendEntry(t.levels[level], e)
+}
+
+// finishTree builds what is left, from the bottom up; the topmost level becomes the root.
+func (u *puts) finishTree(p *put) {
+	t := &p.tree
+	if len(t.levels) == 0 {
+		t.levels = [][]byte{nil} // an empty file: a root without entries
+	}
+	for level := range t.levels {
+		top := level == len(t.levels)-1
+		if top || len(t.levels[level]) > 0 {
+			u.build(p, level, top)
+			return
+		}
+	}
+}
+
+// build makes a node of everything a level holds.
+func (u *puts) build(p *put, level int, root bool) {
+	t := &p.tree
+	t.last++
+	n := &treeNode{number: t.last, level: uint32(level), root: root, entries: t.levels[level], output: u.k.buffer()}
+	t.levels[level] = nil
+	t.nodes = append(t.nodes, n)
+	u.module(p, opBuild, n.number, event.BuildNode, job{output: n.output, bytes: uint64(len(n.entries))},
+		&eventpb.BuildNodeRequest{Level: n.level, Entries: n.entries, Root: root})
+}
+
+// built takes the stored form of a node and writes it like any chunk.
+func (u *puts) built(p *put, a *answer) *inos.Error {
+	n := p.tree.node(a.slot)
+	if !a.output {
+		n.output = 0
+	}
+	if a.err != nil {
+		return a.err
+	}
+	var r eventpb.BuildNodeReply
+	if err := event.Open(a.env, &r); err != nil {
+		return inos.Errorf(inos.CodeModuleFailed, "storage:build_node", "%w", err)
+	}
+	entry, err := inos.ParseEntry(r.Entry)
+	if err != nil || n.output == 0 || n.root && (len(r.FileId) != inos.HashBytes || entry.PlainBytes != p.got) {
+		return inos.Errorf(inos.CodeModuleFailed, "storage:build_node", "the node returned is not the one asked for")
+	}
+	n.entry = entry
+	if n.root {
+		n.fileID = inos.FileID(r.FileId)
+		if len(p.expected) != 0 && inos.FileID(p.expected) != n.fileID {
+			return inos.Errorf(inos.CodeBodyMismatch, "compare file id", "the body's is %s, %x was expected", n.fileID, p.expected)
+		}
+	}
+	if u.k.collector.holds(entry.ChunkID) {
+		n.state = nodeHeld
+		return nil
+	}
+	u.writeNode(p, n)
+	return nil
+}
+
+func (u *puts) writeNode(p *put, n *treeNode) {
+	n.state = nodeWriting
+	u.k.collector.live(n.entry.ChunkID)
+	u.send(p, opWriteNode, n.number, event.ContentWrite, 0, &eventpb.ContentWriteRequest{ChunkId: n.entry.ChunkID[:], Input: n.output})
+}
+
+// nodeWritten hands finished nodes, in order, to the level above. The root ends the put's own work.
+func (u *puts) nodeWritten(p *put, a *answer) *inos.Error {
+	if a.err != nil {
+		return a.err
+	}
+	t := &p.tree
+	n := t.node(a.slot)
+	n.state = nodeDone
+	u.k.release(&n.output)
+	for len(t.nodes) > 0 && t.nodes[0].state == nodeDone && p.phase == putRunning {
+		n := t.nodes[0]
+		t.nodes = t.nodes[1:]
+		p.rows = append(p.rows, nodeRow(n))
+		if n.root {
+			u.commit(p, n)
+			return nil
+		}
+		u.add(p, int(n.level)+1, &n.entry)
+	}
+	return nil
+}
+
+// nodeRow returns a node's row with the chunks it refers to.
+func nodeRow(n *treeNode) *row {
+	r := &row{entry: n.entry, node: true}
+	for i := 0; i < len(n.entries); i += inos.EntryBytes {
+		r.children = append(r.children, n.entries[i:i+inos.HashBytes]...)
+	}
+	return r
+}

@@ -1,0 +1,446 @@
+package kernel
+
+import (
+	"slices"
+	"strconv"
+
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event"
+	"github.com/inos-mesh/inos/event/eventpb"
+)
+
+// Effects of a query.
+const (
+	opQueryList   = iota + 1 // semantic:list_files
+	opQueryStat              // semantic:lookup_file
+	opQueryNodes             // semantic:chunk_nodes
+	opQueryDelete            // semantic:delete_file
+	opQueryUsage             // content:usage
+	opQueryTotals            // semantic:totals
+)
+
+// Kinds of a query.
+const (
+	queryList = iota
+	queryStat
+	queryDelete
+	queryStatus
+	queryDrain
+	queryKinds
+)
+
+// queries answers what needs a lookup or two: list, stat, delete, node:status; and it holds the request to drain.
+type queries struct {
+	k       *Kernel
+	table   map[uint64]*query
+	waiting []uint64
+	active  []uint64
+}
+
+type query struct {
+	origin
+	kind     uint8
+	ended    bool // answered; waits for what is under way
+	prefix   string
+	after    string
+	limit    uint32
+	fileID   []byte
+	first    uint64
+	file     *eventpb.FileInfo
+	way      walk
+	entries  []inos.Entry
+	asked    bool // for the nodes of the entries
+	underWay uint32
+	retries  uint32
+	again    inos.Micros
+	usage    *eventpb.ContentUsage
+	totals   *eventpb.TotalsReply
+	notices  []string
+}
+
+func (q *query) walk() *walk { return &q.way }
+func (q *query) asks(op uint8) (*origin, ask) {
+	return &q.origin, ask{owner: threadQuery, op: op, work: q.work}
+}
+func (q *query) count(n int32) { q.underWay = uint32(int32(q.underWay) + n) }
+
+func (u *queries) init(k *Kernel) {
+	u.k = k
+	u.table = map[uint64]*query{}
+}
+
+func (u *queries) about() about {
+	return about{
+		name: "query", kind: "pipeline", inFlightMax: 2 * queriesMax,
+		hears: []string{event.FilesList, event.FilesStat, event.FilesDelete, event.NodeStatus, event.NodeDrain},
+	}
+}
+
+func (u *queries) code(c *coder) {
+	objects(c, &u.table, 2*(queriesMax+waitingMax), num[uint64], func(c *coder, q *query) { q.code(c) })
+	list(c, &u.waiting, waitingMax, num[uint64])
+	list(c, &u.active, 2*queriesMax, num[uint64])
+	if c.reading && c.err == nil {
+		members(c, u.table, u.waiting, u.active)
+	}
+}
+
+func (q *query) code(c *coder) {
+	q.origin.code(c)
+	num(c, &q.kind)
+	if q.kind >= queryKinds {
+		c.fail("query kind %d", q.kind)
+	}
+	c.bool(&q.ended)
+	text(c, &q.prefix)
+	text(c, &q.after)
+	num(c, &q.limit)
+	c.bytes(&q.fileID)
+	num(c, &q.first)
+	fileInfo(c, &q.file)
+	q.way.code(c)
+	list(c, &q.entries, statChunksMax, func(c *coder, e *inos.Entry) { c.entry(e) })
+	c.bool(&q.asked)
+	num(c, &q.underWay)
+	num(c, &q.retries)
+	num(c, &q.again)
+	usageCode(c, &q.usage)
+	totalsCode(c, &q.totals)
+	list(c, &q.notices, 8, text[string])
+}
+
+func usageCode(c *coder, p **eventpb.ContentUsage) {
+	present := *p != nil
+	c.bool(&present)
+	if !present {
+		return
+	}
+	if c.reading {
+		*p = &eventpb.ContentUsage{}
+	}
+	num(c, &(*p).Chunks)
+	num(c, &(*p).UsedBytes)
+	num(c, &(*p).TrashBytes)
+	num(c, &(*p).FreeBytes)
+}
+
+func totalsCode(c *coder, p **eventpb.TotalsReply) {
+	present := *p != nil
+	c.bool(&present)
+	if !present {
+		return
+	}
+	if c.reading {
+		*p = &eventpb.TotalsReply{}
+	}
+	num(c, &(*p).Files)
+	num(c, &(*p).PlainBytes)
+	num(c, &(*p).Chunks)
+	num(c, &(*p).StoredBytes)
+	num(c, &(*p).CollectableChunks)
+	num(c, &(*p).Uploads)
+}
+
+func (u *queries) hear(in *input) {
+	q := &query{origin: in.origin}
+	if err := u.accept(q, in.env); err != nil {
+		u.k.fail(&q.origin, err)
+		return
+	}
+	if q.kind == queryStatus {
+		u.table[q.work] = q
+		u.active = append(u.active, q.work)
+		u.start(q)
+		return
+	}
+	if q.kind == queryDrain {
+		u.table[q.work] = q
+		u.k.node.draining = true
+		return
+	}
+	u.k.watcher.began(&q.origin)
+	u.table[q.work] = q
+	u.waiting = append(u.waiting, q.work)
+}
+
+func (u *queries) accept(q *query, e *eventpb.Envelope) *inos.Error {
+	op := event.Stage(e.EventType)
+	undecodable := func(err error) *inos.Error { return inos.Errorf(inos.CodeBadRequest, op, "%w", err) }
+	if len(u.waiting) >= waitingMax || e.EventType == event.NodeStatus && len(u.active) >= 2*queriesMax {
+		return busy(op, "requests", waitingMax)
+	}
+	switch e.EventType {
+	case event.FilesList:
+		var m eventpb.FilesListRequest
+		if err := event.Open(e, &m); err != nil {
+			return undecodable(err)
+		}
+		if m.Limit > listMax || len(m.Prefix) > inos.PathBytesMax || len(m.After) > inos.PathBytesMax {
+			return inos.Errorf(inos.CodeBadRequest, op, "limit %d, prefix of %d bytes, after of %d bytes; at most %d, %d, %d",
+				m.Limit, len(m.Prefix), len(m.After), listMax, inos.PathBytesMax, inos.PathBytesMax)
+		}
+		q.kind, q.prefix, q.after, q.limit = queryList, m.Prefix, m.After, m.Limit
+		if q.limit == 0 {
+			q.limit = listMax
+		}
+	case event.FilesStat:
+		var m eventpb.FilesStatRequest
+		if err := event.Open(e, &m); err != nil {
+			return undecodable(err)
+		}
+		if err := fileNamed(op, m.Path, m.FileId); err != nil {
+			return err
+		}
+		if m.ChunkLimit > statChunksMax {
+			return inos.Errorf(inos.CodeBadRequest, op, "a page of %d chunks, at most %d", m.ChunkLimit, statChunksMax)
+		}
+		q.kind, q.fileID, q.first, q.limit = queryStat, m.FileId, m.FirstChunk, m.ChunkLimit
+	case event.FilesDelete:
+		var m eventpb.FilesDeleteRequest
+		if err := event.Open(e, &m); err != nil {
+			return undecodable(err)
+		}
+		if err := inos.CheckPath(inos.Path(m.Path)); err != nil {
+			return inos.Errorf(inos.CodeBadPath, op, "%w", err)
+		}
+		q.kind = queryDelete
+	case event.NodeStatus:
+		q.kind = queryStatus
+	case event.NodeDrain:
+		q.kind = queryDrain
+	}
+	return nil
+}
+
+// act starts what waits, tries deletes again, and answers the request to drain when nothing is left.
+func (u *queries) act() {
+	k := u.k
+	for len(u.waiting) > 0 && len(u.active) < queriesMax && k.ready() {
+		q := u.table[u.waiting[0]]
+		u.waiting = u.waiting[1:]
+		u.active = append(u.active, q.work)
+		u.start(q)
+	}
+	for _, work := range slices.Concat(u.active, u.waiting) {
+		q := u.table[work]
+		if q == nil {
+			continue
+		}
+		if q.deadline != 0 && q.deadline <= k.now && !q.answered {
+			u.fail(q, inos.Errorf(inos.CodeDeadlineExceeded, event.Stage(q.eventType), "the request's deadline passed"))
+			continue
+		}
+		if q.again != 0 && q.again <= k.now && !q.answered {
+			q.again = 0
+			u.start(q)
+		}
+	}
+	if k.node.draining && k.drained() {
+		for _, work := range sortedKeys(u.table) {
+			if q := u.table[work]; q.kind == queryDrain {
+				k.finish(&q.origin)
+				k.emit(event.Reply(q.envelope(), event.StateCompleted, k.now, nil))
+				delete(u.table, work)
+			}
+		}
+	}
+}
+
+func (u *queries) wake() (at inos.Micros) {
+	for _, l := range [][]uint64{u.active, u.waiting} {
+		for _, work := range l {
+			if q := u.table[work]; !q.answered {
+				at = earlier(earlier(at, q.deadline), q.again)
+			}
+		}
+	}
+	return at
+}
+
+// start asks for what a query needs first.
+func (u *queries) start(q *query) {
+	switch q.kind {
+	case queryList:
+		u.send(q, opQueryList, event.ListFiles, &eventpb.ListFilesRequest{Owner: string(q.subject), Prefix: q.prefix, After: q.after, Limit: q.limit})
+	case queryStat:
+		u.send(q, opQueryStat, event.LookupFile, &eventpb.LookupFileRequest{Owner: string(q.subject), Path: string(q.path), FileId: q.fileID})
+	case queryDelete:
+		u.send(q, opQueryDelete, event.DeleteFile, &eventpb.DeleteFileRequest{
+			Owner: string(q.subject), Path: string(q.path), NowUs: int64(u.k.now),
+			Key: &eventpb.RequestKey{Subject: string(q.subject), Id: q.id, EventType: q.eventType},
+		})
+	case queryStatus:
+		u.send(q, opQueryUsage, event.ContentUsage, &eventpb.ContentUsageRequest{})
+		u.send(q, opQueryTotals, event.Totals, &eventpb.TotalsRequest{})
+	}
+}
+
+func (u *queries) send(q *query, op uint8, effect string, m event.Message) {
+	q.underWay++
+	u.k.send(&q.origin, ask{owner: threadQuery, op: op, work: q.work}, effect, m)
+}
+
+func (u *queries) answer(a *answer) {
+	q := u.table[a.work]
+	q.underWay--
+	if q.answered {
+		if a.op == opNodeRead && a.err != nil {
+			q.way.buffer = 0
+		}
+		u.clean(q)
+		return
+	}
+	var err *inos.Error
+	switch a.op {
+	case opQueryList:
+		err = u.listed(q, a)
+	case opQueryStat:
+		err = u.found(q, a)
+	case opNodeRead:
+		err = u.k.nodeRead(q, a)
+	case opNodeOpen:
+		if err = u.k.nodeOpened(q, a); err == nil {
+			err = u.page(q)
+		}
+	case opQueryNodes:
+		err = u.located(q, a)
+	case opQueryDelete:
+		err = u.deleted(q, a)
+	case opQueryUsage, opQueryTotals:
+		u.measured(q, a)
+	}
+	if err != nil {
+		u.fail(q, because(event.Stage(q.eventType), err, string(q.path)))
+		return
+	}
+	if q.answered {
+		u.clean(q)
+	}
+}
+
+func (u *queries) fail(q *query, err *inos.Error) {
+	u.k.fail(&q.origin, err)
+	q.underWay -= uint32(len(u.k.supervisor.cancel(threadQuery, q.work)))
+	u.clean(q)
+}
+
+// clean forgets an answered query when nothing of it is under way.
+func (u *queries) clean(q *query) {
+	if q.underWay > 0 {
+		return
+	}
+	u.k.release(&q.way.buffer)
+	delete(u.table, q.work)
+	u.active = slices.DeleteFunc(u.active, func(w uint64) bool { return w == q.work })
+	u.waiting = slices.DeleteFunc(u.waiting, func(w uint64) bool { return w == q.work })
+}
+
+func (u *queries) listed(q *query, a *answer) *inos.Error {
+	if a.err != nil {
+		return a.err
+	}
+	var r eventpb.ListFilesReply
+	if err := event.Open(a.env, &r); err != nil {
+		return inos.Errorf(inos.CodeInternal, "semantic:list_files", "%w", err)
+	}
+	reply := &eventpb.FilesListReply{Files: r.Files}
+	for _, f := range r.Files {
+		describeReplicas(f)
+	}
+	if r.More && len(r.Files) > 0 {
+		reply.Next = r.Files[len(r.Files)-1].Path
+	}
+	u.k.complete(&q.origin, reply, plural(uint64(len(r.Files)), "file", "files"))
+	return nil
+}
+
+// deleted takes the tombstone's version. A delete whose outcome is not known is repeated: the verb is idempotent.
+func (u *queries) deleted(q *query, a *answer) *inos.Error {
+	if a.err != nil {
+		if a.err.Code == inos.CodeIO && q.retries < retriesMax {
+			q.retries++
+			q.again = u.k.now + min(retryBackoffMin<<(q.retries-1), retryBackoffMax)
+			return nil
+		}
+		return a.err
+	}
+	var r eventpb.DeleteFileReply
+	if err := event.Open(a.env, &r); err != nil {
+		return inos.Errorf(inos.CodeInternal, "semantic:delete_file", "%w", err)
+	}
+	u.k.complete(&q.origin, &eventpb.FilesDeleteReply{Version: r.Version}, "version "+strconv.FormatUint(r.Version, 10))
+	u.k.collector.changed()
+	return nil
+}
+
+func (u *queries) found(q *query, a *answer) *inos.Error {
+	if a.err != nil {
+		return a.err
+	}
+	var r eventpb.LookupFileReply
+	if err := event.Open(a.env, &r); err != nil || r.File == nil {
+		return inos.Errorf(inos.CodeInternal, "semantic:lookup_file", "the reply names no file")
+	}
+	if q.path == "" {
+		if err := u.k.governance.mayRead(&q.origin, inos.Path(r.File.Path)); err != nil {
+			return err
+		}
+		q.path = inos.Path(r.File.Path)
+	}
+	q.file = r.File
+	describeReplicas(q.file)
+	first := min(q.first, r.File.Chunks)
+	if err := q.way.start(r.File, first, min(first+uint64(q.limit), r.File.Chunks)); err != nil {
+		return err
+	}
+	return u.page(q)
+}
+
+// page collects the entries of the chunks asked for.
+func (u *queries) page(q *query) *inos.Error {
+	for {
+		_, entry, ok, err := q.way.next()
+		if err != nil {
+			return err
+		}
+		if ok {
+			q.entries = append(q.entries, entry)
+			continue
+		}
+		if q.way.at < q.way.end {
+			u.k.readNode(q)
+			return nil
+		}
+		break
+	}
+	if len(q.entries) == 0 {
+		u.k.complete(&q.origin, &eventpb.FilesStatReply{File: q.file}, "")
+		return nil
+	}
+	m := &eventpb.ChunkNodesRequest{}
+	for i := range q.entries {
+		m.ChunkIds = append(m.ChunkIds, q.entries[i].ChunkID[:])
+	}
+	u.send(q, opQueryNodes, event.ChunkNodes, m)
+	return nil
+}
+
+func (u *queries) located(q *query, a *answer) *inos.Error {
+	if a.err != nil {
+		return a.err
+	}
+	var r eventpb.ChunkNodesReply
+	if err := event.Open(a.env, &r); err != nil || len(r.Chunks) != len(q.entries) {
+		return inos.Errorf(inos.CodeInternal, "semantic:chunk_nodes", "%d answers to %d questions", len(r.Chunks), len(q.entries))
+	}
+	reply := &eventpb.FilesStatReply{File: q.file}
+	first := q.way.end - uint64(len(q.entries))
+	for i, e := range q.entries {
+		reply.Chunks = append(reply.Chunks, &eventpb.ChunkInfo{
+			Index: first + uint64(i), ChunkId: e.ChunkID[:], PlainHash: e.PlainHash[:], PlainBytes: e.PlainBytes, StoredBytes: e.StoredBytes,
+			Codec: uint32(e.Codec), Quality: uint32(e.Quality), Nodes: r.Chunks[i].Nodes,
+		})
+	}
+	u.k.complete(&q.origin, reply, plural(uint64(len(q.entries)), "chunk", "chunks"))
+	return nil
+}

@@ -1,0 +1,93 @@
+package kernel
+
+import (
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event"
+	"github.com/inos-mesh/inos/event/eventpb"
+)
+
+const opAbortAll = 1 // semantic:abort_upload of every upload
+
+// recovery boots the node: it takes the configuration, starts the workers, drops the pins of uploads that the last run
+// left, and after an unclean stop has the disk swept for chunks without a row. Requests wait for the pins, not for the sweep.
+type recovery struct {
+	k        *Kernel
+	done     bool // the pins are dropped: requests are served
+	swept    bool // the disk has been swept, or needs no sweep
+	underWay uint32
+	again    inos.Micros
+	pause    inos.Micros
+}
+
+func (u *recovery) init(k *Kernel) { u.k = k }
+
+func (u *recovery) about() about {
+	return about{name: "recover", kind: "pipeline", hears: []string{event.NodeBoot, event.NodeTick}, inFlightMax: 1}
+}
+
+func (u *recovery) code(c *coder) {
+	c.bool(&u.done)
+	c.bool(&u.swept)
+	num(c, &u.underWay)
+	num(c, &u.again)
+	num(c, &u.pause)
+}
+
+func (u *recovery) hear(in *input) {
+	if in.env.EventType != event.NodeBoot {
+		return // a tick: act does what is due
+	}
+	k := u.k
+	var b eventpb.NodeBoot
+	if event.Open(in.env, &b) != nil || len(b.Seed) != 32 || b.Workers > workersMax || b.BufferBytesMax < 8*chunkReserveBytes {
+		panic("kernel: the boot is not valid: a seed of 32 bytes, at most 256 workers and at least 16 MiB of buffers are needed")
+	}
+	if q := b.BrotliQuality; q != 0 && (q < qualityMin || q > qualityMax) {
+		panic("kernel: the boot is not valid: Brotli qualities are 2 to 9")
+	}
+	k.random.seed(b.Seed)
+	k.node = node{
+		booted: true, id: b.NodeId, zone: b.Zone, host: b.Host, version: b.Version, started: k.now, workers: b.Workers, moduleID: b.ModuleId,
+		bufferBytesMax: min(b.BufferBytesMax, bufferBytesLimit), unclean: b.Unclean, qualityFixed: b.BrotliQuality, moduleDeadline: inos.Micros(b.ModuleDeadlineUs),
+	}
+	k.supervisor.boot(b.Workers)
+	k.concurrency.boot(b.Workers)
+	k.quality.boot()
+	k.collector.boot()
+	u.pause = retryBackoffMin
+	k.watcher.note(event.NodeBoot, event.StateCompleted, "version "+b.Version+", "+plural(uint64(b.Workers), "worker", "workers"))
+	u.abort()
+}
+
+func (u *recovery) abort() {
+	u.underWay++
+	u.k.send(nil, ask{owner: threadRecovery, op: opAbortAll}, event.AbortUpload, &eventpb.AbortUploadRequest{})
+}
+
+func (u *recovery) answer(a *answer) {
+	u.underWay--
+	if a.err != nil {
+		u.again = u.k.now + u.pause
+		u.pause = min(2*u.pause, retryBackoffMax)
+		return
+	}
+	u.done = true
+	var r eventpb.AbortUploadReply
+	if event.Open(a.env, &r) == nil && r.Uploads > 0 {
+		u.k.watcher.note(event.AbortUpload, event.StateCompleted, plural(uint64(r.Uploads), "upload", "uploads")+" of the last run dropped")
+	}
+	if u.k.node.unclean {
+		u.k.collector.sweepWanted()
+	} else {
+		u.swept = true
+	}
+}
+
+func (u *recovery) act() {
+	if u.again != 0 && u.again <= u.k.now {
+		u.again = 0
+		u.abort()
+	}
+}
+
+func (u *recovery) wake() inos.Micros { return u.again }

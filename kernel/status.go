@@ -1,0 +1,117 @@
+package kernel
+
+import (
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event"
+	"github.com/inos-mesh/inos/event/eventpb"
+)
+
+// measured takes one of the two measurements of a status request and answers when both are there. A memory that does not
+// answer is itself a part of the status.
+func (u *queries) measured(q *query, a *answer) {
+	switch a.op {
+	case opQueryUsage:
+		var m eventpb.ContentUsage
+		if a.err == nil && event.Open(a.env, &m) == nil {
+			q.usage = &m
+			u.k.collector.measured(&m)
+		} else {
+			q.notices = append(q.notices, "the content memory does not answer: "+failure(a.err))
+		}
+	case opQueryTotals:
+		var m eventpb.TotalsReply
+		if a.err == nil && event.Open(a.env, &m) == nil {
+			q.totals = &m
+		} else {
+			q.notices = append(q.notices, "the semantic memory does not answer: "+failure(a.err))
+		}
+	}
+	if q.underWay == 0 {
+		u.k.finish(&q.origin)
+		u.k.emit(event.Reply(q.envelope(), event.StateCompleted, u.k.now, event.Payload(u.k.status(q))))
+	}
+}
+
+func failure(err *inos.Error) string {
+	if err == nil {
+		return "its answer does not decode"
+	}
+	return err.Error()
+}
+
+// status describes the node.
+func (k *Kernel) status(q *query) *eventpb.NodeStatusReply {
+	r := &eventpb.NodeStatusReply{
+		NodeId: k.node.id, Zone: k.node.zone, Host: k.node.host, Version: k.node.version,
+		StartedUs: int64(k.node.started), NowUs: int64(k.now),
+		Ready:   k.ready() && k.supervisor.readyWorkers() > 0 && len(q.notices) == 0 && !k.node.draining,
+		Content: q.usage, Totals: q.totals,
+		Puts: uint32(len(k.puts.active)), Gets: uint32(len(k.gets.active)),
+		Queued:      uint32(len(k.puts.waiting) + len(k.gets.waiting) + len(k.queries.waiting) + len(k.verifies.waiting)),
+		BufferBytes: k.buffers, BufferBytesMax: k.node.bufferBytesMax,
+		ConcurrencyLimit: k.concurrency.limit, BrotliQuality: k.quality.chosen(),
+		Steps: k.steps, InFlight: uint64(len(k.flights.table)), RecordsDropped: k.watcher.dropped,
+		Refused: k.governance.refused, Quarantined: k.supervisor.total,
+	}
+	r.Notices = append(k.notices(), q.notices...)
+	for i, w := range k.supervisor.workers {
+		r.Workers = append(r.Workers, &eventpb.WorkerStatus{
+			Worker: uint32(i), State: workerStateNames[w.state], Pid: w.pid, InFlight: uint32(len(w.calls)), Calls: w.total,
+			Restarts: w.restarts, Reason: w.reason,
+		})
+	}
+	for id, t := range k.threads {
+		a, n := t.about(), k.counters[id]
+		r.Threads = append(r.Threads, &eventpb.ThreadStatus{
+			Name: a.name, Kind: a.kind, Envelopes: n.envelopes, Effects: n.effects, InFlight: n.inFlight, InFlightMax: a.inFlightMax,
+		})
+	}
+	r.Stages = k.watcher.stages()
+	return r
+}
+
+// notices says what a person should know.
+func (k *Kernel) notices() (out []string) {
+	out = append(out, "degraded: one node, replication factor 1 of 3: files survive a crash of the node, not the loss of its disk")
+	if !k.recovery.done {
+		out = append(out, "recovering: requests wait until it is done")
+	}
+	if k.node.draining {
+		out = append(out, "draining: nothing new is taken")
+	}
+	if k.supervisor.hopeless() {
+		out = append(out, "no worker is left: "+k.supervisor.reason())
+	}
+	return out
+}
+
+// idle says that no request and no upkeep is under way.
+func (k *Kernel) idle() bool {
+	return len(k.puts.table) == 0 && len(k.gets.table) == 0 && len(k.verifies.table) == 0 && !k.queries.busy() &&
+		k.collector.idle() && (k.recovery.done || k.recovery.underWay == 0) && len(k.supervisor.jobs) == 0
+}
+
+// busy says that a client's query is under way.
+func (u *queries) busy() bool {
+	for _, l := range [][]uint64{u.active, u.waiting} {
+		for _, work := range l {
+			if u.table[work].kind != queryStatus {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// drained says that a drain is over: no work, no worker, nothing left to record.
+func (k *Kernel) drained() bool {
+	if !k.idle() || !k.watcher.idle() {
+		return false
+	}
+	for _, w := range k.supervisor.workers {
+		if w.state != workerIdle {
+			return false
+		}
+	}
+	return true
+}
