@@ -61,4 +61,5 @@ const (
 	ProveChunk     = "storage:prove_chunk:v1:requested"
 	VerifyProof    = "storage:verify_proof:v1:requested"
 	ModuleManifest = "module:manifest:v1:requested" // no payload, ModuleManifest
+	ModuleCall     = "module:call:v1:failed"        // Error; a module's answer, with an empty id, to what is no request
 )

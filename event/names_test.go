@@ -1,6 +1,8 @@
 package event
 
 import (
+	"encoding/json"
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -63,6 +65,45 @@ func TestNames(t *testing.T) {
 	for _, m := range regexp.MustCompile(`\b([a-z][a-z_]*:[a-z_]+):v1`).FindAllStringSubmatch(protos, -1) {
 		if !stages[m[1]] {
 			t.Errorf("proto/ speaks of %s:v1, names.go does not name it", m[1])
+		}
+	}
+}
+
+// TestFormatIsDescribed: docs/format.md speaks of every event type and lists the whole error catalogue.
+func TestFormatIsDescribed(t *testing.T) {
+	b, err := os.ReadFile("../docs/format.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := string(b)
+	names, err := os.ReadFile("names.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`"([a-z_]+:[a-z_]+:v[0-9]+)(:[a-z]+)"`).FindAllStringSubmatch(string(names), -1) {
+		row := "| `" + m[1]
+		if m[2] == ":requested" {
+			row += "` |"
+		}
+		if !strings.Contains(doc, row) {
+			t.Errorf("docs/format.md has no row for %s", m[1])
+		}
+	}
+	raw, err := os.ReadFile("errors.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var codes []struct {
+		Code, HTTP    int
+		Name, Meaning string
+	}
+	if err := json.Unmarshal(raw, &codes); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range codes {
+		row := fmt.Sprintf("| %d | `%s` | %d | %s |", c.Code, c.Name, c.HTTP, c.Meaning)
+		if !strings.Contains(doc, row) {
+			t.Errorf("docs/format.md lacks the row %s", row)
 		}
 	}
 }
