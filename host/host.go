@@ -1,0 +1,436 @@
+// Package host is layer 1 on a machine: it embeds the kernel, performs the kernel's effects on disk, databases, worker
+// processes and clients' connections, and serves the HTTP interface. It decides nothing that the kernel could decide.
+//
+// A Node lives through Open, Done or Close. One goroutine, the loop, steps the kernel; every effect runs in a goroutine
+// of its own and its end goes back to the kernel as an envelope with the effect's id. The kernel bounds all of it.
+package host
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"lukechampine.com/blake3"
+
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/build"
+	"github.com/inos-mesh/inos/data/content"
+	"github.com/inos-mesh/inos/data/episodic"
+	"github.com/inos-mesh/inos/data/semantic"
+	"github.com/inos-mesh/inos/event"
+	"github.com/inos-mesh/inos/event/eventpb"
+	"github.com/inos-mesh/inos/host/api"
+	"github.com/inos-mesh/inos/host/engine"
+)
+
+const (
+	// bufferBytesMax bounds the chunks in the node's memory, plain and stored.
+	bufferBytesMax = 64 << 20
+	// nodeMemoryBytes is the soft limit given to Go's collector.
+	nodeMemoryBytes = 224 << 20
+	// workersMax bounds the worker processes of a node.
+	workersMax = 64
+	// drainTimeout bounds how long Close waits for work under way.
+	drainTimeout = 30 * time.Second
+	// kernelRestartsMax within kernelRestartWindow end the node: a kernel that traps that often will not recover.
+	kernelRestartsMax   = 5
+	kernelRestartWindow = 10 * inos.Minute
+	// headerTimeout and idleTimeout bound connections that send nothing.
+	headerTimeout = 10 * time.Second
+	idleTimeout   = 2 * time.Minute
+	headerBytes   = 32 << 10
+)
+
+// Config says how to run a node. Zero values are the defaults.
+type Config struct {
+	DataDir       string
+	Listen        string    // TCP address of the HTTP interface; default 127.0.0.1:7770
+	Workers       int       // worker processes; default one per core
+	Quality       int       // Brotli quality 2..9; 0: adjusted to the load
+	Record        bool      // write the kernel's replay log
+	Zone          string    // failure domain; default "home"
+	HostLabel     string    // failure domain; default the machine's name
+	Stderr        io.Writer // log lines; default os.Stderr
+	WorkerCommand []string  // default: this executable with "worker"
+}
+
+// Node is a running node.
+type Node struct {
+	config   Config
+	clock    clock
+	folder   *folder
+	id       inos.NodeID
+	moduleID [inos.HashBytes]byte
+	kernelID [inos.HashBytes]byte
+	content  inos.Content
+	semantic inos.Semantic
+	episodic inos.Episodic
+	buffers  *buffers
+	streams  *streams
+	requests *requests
+	recorder *recorder
+	recorded announcer
+	batches  atomic.Uint64
+	started  inos.Micros
+	listener net.Listener
+	server   *http.Server
+	url      string
+	stop     context.CancelFunc
+	done     chan struct{}
+
+	mu   sync.Mutex // guards loop and err
+	loop *loop
+	err  error
+}
+
+// Open locks the data folder, recovers what a crash left, starts the kernel and listens. The node then runs until Close
+// or until it fails, which closes Done.
+func Open(ctx context.Context, config Config) (_ *Node, err error) {
+	if err := config.complete(); err != nil {
+		return nil, err
+	}
+	wasm, err := build.Kernel()
+	if err != nil {
+		return nil, err
+	}
+	module, err := build.Storage()
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{
+		config: config, clock: newClock(), buffers: newBuffers(), streams: newStreams(), requests: newRequests(),
+		moduleID: blake3.Sum256(module), kernelID: blake3.Sum256(wasm), done: make(chan struct{}),
+	}
+	n.started = n.clock.Now()
+	defer func() {
+		if err != nil {
+			n.closeResources()
+		}
+	}()
+	debug.SetMemoryLimit(nodeMemoryBytes)
+	if n.folder, err = openFolder(config.DataDir); err != nil {
+		return nil, err
+	}
+	if n.id, err = n.folder.nodeID(); err != nil {
+		return nil, err
+	}
+	if n.content, err = content.Open(n.folder.path("content"), content.Options{}); err != nil {
+		return nil, err
+	}
+	if n.semantic, err = semantic.Open(n.folder.path("semantic.db")); err != nil {
+		return nil, err
+	}
+	if n.episodic, err = episodic.Open(n.folder.path("episodic.db"), episodic.Options{}); err != nil {
+		return nil, err
+	}
+	if config.Record {
+		if n.recorder, err = openRecorder(n.folder.path("log")); err != nil {
+			return nil, err
+		}
+	}
+	if _, err = n.ensureOperator(ctx); err != nil {
+		return nil, err
+	}
+	if err = n.listen(ctx); err != nil {
+		return nil, err
+	}
+	l, err := n.boot(ctx, wasm)
+	if err != nil {
+		return nil, err
+	}
+	n.server = &http.Server{
+		Handler: api.New(n, api.Options{}), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes,
+	}
+	running, stop := context.WithCancel(context.Background())
+	n.stop = stop
+	go n.run(running, wasm, l)
+	go n.serve()
+	return n, nil
+}
+
+func (c *Config) complete() error {
+	const op = "start node"
+	if c.DataDir == "" {
+		return inos.Errorf(inos.CodeBadRequest, op, "no data folder is named")
+	}
+	if c.Quality != 0 && (c.Quality < 2 || c.Quality > 9) {
+		return inos.Errorf(inos.CodeBadRequest, op, "quality %d is not 2 to 9", c.Quality)
+	}
+	if c.Workers < 0 || c.Workers > workersMax {
+		return inos.Errorf(inos.CodeBadRequest, op, "%d workers are not 1 to %d", c.Workers, workersMax)
+	}
+	if c.Workers == 0 {
+		c.Workers = min(runtime.NumCPU(), workersMax)
+	}
+	if c.Listen == "" {
+		c.Listen = "127.0.0.1:7770"
+	}
+	if c.Zone == "" {
+		c.Zone = "home"
+	}
+	if c.HostLabel == "" {
+		name, err := os.Hostname()
+		if err != nil {
+			return inos.Errorf(inos.CodeIO, op, "the machine's name: %w", err)
+		}
+		c.HostLabel = name
+	}
+	if c.Stderr == nil {
+		c.Stderr = os.Stderr
+	}
+	if len(c.WorkerCommand) == 0 {
+		command, err := defaultWorkerCommand()
+		if err != nil {
+			return err
+		}
+		c.WorkerCommand = command
+	}
+	return nil
+}
+
+// boot makes a kernel and steps it with its first envelope; the loop does not run yet.
+func (n *Node) boot(ctx context.Context, wasm []byte) (*loop, error) {
+	k, err := engine.NewKernel(ctx, wasm, n.folder.cache())
+	if err != nil {
+		return nil, err
+	}
+	if err := n.recorder.begin(k.ID(), nil); err != nil {
+		return nil, errors.Join(err, k.Close())
+	}
+	seed := make([]byte, 32)
+	if _, err := rand.Read(seed); err != nil {
+		return nil, errors.Join(inos.Errorf(inos.CodeIO, "seed kernel", "%w", err), k.Close())
+	}
+	l := newLoop(n, k)
+	l.pool = engine.NewPool(engine.Config{Command: n.workerCommand, OnExit: l.workerExited})
+	l.results <- n.hostEnvelope(event.NodeBoot, &eventpb.NodeBoot{
+		NodeId: string(n.id), Zone: n.config.Zone, Host: n.config.HostLabel, Seed: seed, Workers: uint32(n.config.Workers),
+		ModuleId: n.moduleID[:], BufferBytesMax: bufferBytesMax, Unclean: n.content.Usage().Unclean, Version: Version().Version,
+		BrotliQuality: uint32(n.config.Quality),
+	})
+	n.mu.Lock()
+	n.loop = l
+	n.mu.Unlock()
+	return l, nil
+}
+
+// run keeps a kernel running: after a trap it sets the envelope aside, ends what the kernel had under way, and boots
+// again from the memories.
+func (n *Node) run(ctx context.Context, wasm []byte, l *loop) {
+	defer close(n.done)
+	var restarts []inos.Micros
+	for {
+		culprit, err := l.run(ctx)
+		l.end()
+		if err == nil {
+			return
+		}
+		now := n.clock.Now()
+		n.quarantine(culprit, err)
+		n.requests.failAll(now, inos.Errorf(inos.CodeInternal, "kernel", "it stopped at %s and starts again: %w", eventTypeOf(culprit), err))
+		restarts = append(restarts, now)
+		for len(restarts) > 0 && restarts[0] < now-kernelRestartWindow {
+			restarts = restarts[1:]
+		}
+		if len(restarts) > kernelRestartsMax {
+			n.fail(inos.Errorf(inos.CodeInternal, "run kernel", "it stopped %d times in %d minutes, last: %w", len(restarts), kernelRestartWindow/inos.Minute, err))
+			return
+		}
+		if l, err = n.boot(ctx, wasm); err != nil {
+			n.fail(err)
+			return
+		}
+	}
+}
+
+// end closes a loop that has stopped running, and waits for its performers.
+func (l *loop) end() {
+	l.cancel()
+	l.pool.Close()
+	l.performing.Wait()
+	l.node.buffers.releaseAll()
+	if err := l.kernel.Close(); err != nil {
+		l.node.logf("close kernel: %v", err)
+	}
+}
+
+func eventTypeOf(e *eventpb.Envelope) string {
+	if e == nil {
+		return "no envelope"
+	}
+	return e.EventType
+}
+
+// quarantineMax bounds the envelopes kept for a report.
+const quarantineMax = 16
+
+// quarantine keeps the envelope that made the kernel stop.
+func (n *Node) quarantine(e *eventpb.Envelope, cause error) {
+	n.logf("kernel stopped at %s: %v", eventTypeOf(e), cause)
+	if e == nil {
+		return
+	}
+	dir := n.folder.path("quarantine")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		n.logf("keep the envelope: %v", err)
+		return
+	}
+	if entries, err := os.ReadDir(dir); err == nil && len(entries) >= quarantineMax {
+		_ = os.Remove(dir + "/" + entries[0].Name()) // names begin with the time
+	}
+	name := fmt.Sprintf("%s/%d.envelope", dir, n.clock.Now())
+	if err := os.WriteFile(name, event.Encode(nil, e), 0o600); err != nil {
+		n.logf("keep the envelope: %v", err)
+	}
+}
+
+func (n *Node) fail(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.err == nil {
+		n.err = err
+	}
+}
+
+func (n *Node) listen(ctx context.Context) error {
+	var lc net.ListenConfig
+	listener, err := lc.Listen(ctx, "tcp", n.config.Listen)
+	if err != nil {
+		e := inos.Errorf(inos.CodeIO, "listen", "%s: %w", n.config.Listen, err)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			e.Hint = "Another program listens there; choose a free address with --listen, or 127.0.0.1:0 for any."
+		}
+		return e
+	}
+	n.listener = listener
+	n.url = "http://" + listener.Addr().String()
+	return n.folder.write("url", n.url+"\n")
+}
+
+func (n *Node) serve() {
+	if err := n.server.Serve(n.listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		n.fail(inos.Errorf(inos.CodeIO, "serve", "%s: %w", n.url, err))
+		n.stop()
+	}
+}
+
+// URL returns where the node listens.
+func (n *Node) URL() string { return n.url }
+
+// Done is closed when the node has ended, by Close or by itself; Err says why.
+func (n *Node) Done() <-chan struct{} { return n.done }
+
+// Err returns why the node ended by itself, or nil.
+func (n *Node) Err() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.err
+}
+
+// Status returns what an operator sees of the node.
+func (n *Node) Status(ctx context.Context) (*eventpb.NodeStatusReply, error) {
+	var status eventpb.NodeStatusReply
+	return &status, n.ask(ctx, event.NodeStatus, &eventpb.NodeStatusRequest{}, &status)
+}
+
+// ask submits a request of the host's own and reads its reply.
+func (n *Node) ask(ctx context.Context, eventType string, q, reply event.Message) error {
+	e, err := n.Request(ctx, n.hostEnvelope(eventType, q), nil)
+	if err != nil {
+		return err
+	}
+	if event.StateOf(e.EventType) == event.StateFailed {
+		return event.FailureOf(e)
+	}
+	return event.Open(e, reply)
+}
+
+// hostEnvelope makes an envelope that the host itself sends.
+func (n *Node) hostEnvelope(eventType string, m event.Message) *eventpb.Envelope {
+	now := n.clock.Now()
+	var random [10]byte
+	_, _ = rand.Read(random[:]) // crypto/rand.Read never fails: it ends the process instead
+	e := &eventpb.Envelope{Id: event.NewID(now, random), EventType: eventType, Timestamp: int64(now), Metadata: hostMetadata(nil)}
+	if m != nil {
+		e.Payload = event.Payload(m)
+	}
+	return e
+}
+
+// hostMetadata marks an envelope as the host's own, in the trace of another.
+func hostMetadata(of *eventpb.Metadata) *eventpb.Metadata {
+	m := &eventpb.Metadata{SecurityToken: hostTokenID}
+	if of != nil {
+		m.TraceContext = of.TraceContext
+	}
+	return m
+}
+
+func (n *Node) currentLoop() *loop {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.loop
+}
+
+func (n *Node) logf(format string, args ...any) {
+	_, _ = fmt.Fprintf(n.config.Stderr, "inos: "+format+"\n", args...)
+}
+
+// Close finishes the work under way, at most drainTimeout, and ends the node.
+func (n *Node) Close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+	defer cancel()
+	var drained eventpb.NodeStatusRequest // an empty payload
+	select {
+	case <-n.done:
+	default:
+		if err := n.ask(ctx, event.NodeDrain, &eventpb.NodeStatusRequest{}, &drained); err != nil {
+			n.logf("drain: %v", err)
+		}
+	}
+	if err := n.server.Shutdown(ctx); err != nil {
+		_ = n.server.Close()
+	}
+	n.stop()
+	<-n.done
+	return errors.Join(n.closeResources(), n.Err())
+}
+
+func (n *Node) closeResources() error {
+	var errs []error
+	if n.listener != nil {
+		_ = n.listener.Close() // the server has closed it already when it ran
+	}
+	errs = append(errs, n.recorder.end())
+	if n.content != nil {
+		errs = append(errs, n.content.Close())
+	}
+	if n.semantic != nil {
+		errs = append(errs, n.semantic.Close())
+	}
+	if n.episodic != nil {
+		errs = append(errs, n.episodic.Close())
+	}
+	if n.folder != nil {
+		_ = os.Remove(n.folder.path("url"))
+		n.folder.close()
+	}
+	return errors.Join(errs...)
+}
+
+// Info implements api.Node.
+func (n *Node) Info() api.Info {
+	v := Version()
+	return api.Info{Version: v.Version, KernelID: v.KernelID, Modules: v.Modules, Go: v.Go, NodeID: string(n.id), URL: n.url}
+}

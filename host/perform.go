@@ -1,0 +1,42 @@
+package host
+
+import (
+	"context"
+
+	"github.com/inos-mesh/inos/event"
+	"github.com/inos-mesh/inos/event/eventpb"
+)
+
+// performer does what an effect asks and returns the payload of its completion.
+type performer func(l *loop, ctx context.Context, e *eventpb.Envelope) (event.Message, error)
+
+// performers maps each effect of the kernel to the method that performs it. buffer:release is not here: it has no
+// reply and is done in order, by the loop itself.
+var performers = map[string]performer{
+	event.StreamRead:        (*loop).performStreamRead,
+	event.StreamWrite:       (*loop).performStreamWrite,
+	event.WorkerStart:       (*loop).performWorkerStart,
+	event.WorkerStop:        (*loop).performWorkerStop,
+	event.WorkerCall:        (*loop).performWorkerCall,
+	event.ContentWrite:      (*loop).performContentWrite,
+	event.ContentRead:       (*loop).performContentRead,
+	event.ContentTrash:      (*loop).performContentTrash,
+	event.ContentEmptyTrash: (*loop).performContentEmptyTrash,
+	event.ContentInventory:  (*loop).performContentInventory,
+	event.ContentScrub:      (*loop).performContentScrub,
+	event.ContentUsage:      (*loop).performContentUsage,
+	event.FindChunks:        (*loop).performFindChunks,
+	event.StageChunks:       (*loop).performStageChunks,
+	event.CommitFile:        (*loop).performCommitFile,
+	event.AbortUpload:       (*loop).performAbortUpload,
+	event.LookupFile:        (*loop).performLookupFile,
+	event.ListFiles:         (*loop).performListFiles,
+	event.DeleteFile:        (*loop).performDeleteFile,
+	event.CondemnChunks:     (*loop).performCondemnChunks,
+	event.ForgetChunks:      (*loop).performForgetChunks,
+	event.UnknownChunks:     (*loop).performUnknownChunks,
+	event.ChunkNodes:        (*loop).performChunkNodes,
+	event.PruneReplies:      (*loop).performPruneReplies,
+	event.Totals:            (*loop).performTotals,
+	event.EpisodicRecord:    (*loop).performRecord,
+}

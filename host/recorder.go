@@ -1,0 +1,131 @@
+package host
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event"
+)
+
+const (
+	// segmentBytesMax is the size at which a segment of the replay log ends and the next begins with a snapshot.
+	segmentBytesMax = 32 << 20
+	// segmentsMax is how many segments are kept; the oldest goes when one more begins.
+	segmentsMax = 16
+	// recorderFlushEvery bounds how long a record stays in the process's memory.
+	recorderFlushEvery = 200 * inos.Millisecond
+)
+
+// recorder writes the kernel's replay log: every envelope the kernel was stepped with and a digest of what it did.
+// Only the loop uses it. A nil recorder records nothing.
+type recorder struct {
+	dir       string
+	number    uint64 // of the current segment
+	file      *os.File
+	buffered  *bufio.Writer
+	log       *event.LogWriter
+	written   int64
+	lastFlush inos.Micros
+}
+
+// openRecorder prepares recording into dir; the first segment begins with the first record.
+func openRecorder(dir string) (*recorder, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, diskError("create log folder", err)
+	}
+	names, err := segmentNames(dir)
+	if err != nil {
+		return nil, err
+	}
+	r := &recorder{dir: dir}
+	if len(names) > 0 {
+		if _, err := fmt.Sscanf(filepath.Base(names[len(names)-1]), segmentPattern, &r.number); err != nil {
+			return nil, inos.Errorf(inos.CodeBadFormat, "open log folder", "%s: %w", names[len(names)-1], err)
+		}
+	}
+	return r, nil
+}
+
+const segmentPattern = "kernel-%012d.log"
+
+// segmentNames lists the segments of a folder, oldest first.
+func segmentNames(dir string) ([]string, error) {
+	names, err := filepath.Glob(filepath.Join(dir, "kernel-*.log"))
+	if err != nil {
+		return nil, diskError("list log segments", err)
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// begin ends the current segment and starts one with the kernel's snapshot before the step to be recorded. A kernel
+// that has taken no step has an empty snapshot.
+func (r *recorder) begin(kernelID [inos.HashBytes]byte, snapshot []byte) error {
+	if r == nil {
+		return nil
+	}
+	if err := r.end(); err != nil {
+		return err
+	}
+	r.number++
+	path := filepath.Join(r.dir, fmt.Sprintf(segmentPattern, r.number))
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return diskError("create log segment", err)
+	}
+	r.file, r.buffered, r.written = file, bufio.NewWriterSize(file, 256<<10), int64(len(snapshot))
+	if r.log, err = event.NewLogWriter(r.buffered, kernelID, snapshot); err != nil {
+		return diskError("write log segment", err)
+	}
+	names, err := segmentNames(r.dir)
+	if err != nil {
+		return err
+	}
+	for len(names) > segmentsMax {
+		if err := os.Remove(names[0]); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return diskError("remove old log segment", err)
+		}
+		names = names[1:]
+	}
+	return nil
+}
+
+// record appends one step.
+func (r *recorder) record(now inos.Micros, envelope []byte, wake inos.Micros, effects [][]byte) error {
+	if r == nil {
+		return nil
+	}
+	if err := r.log.Append(now, envelope, event.EffectsDigest(wake, effects)); err != nil {
+		return diskError("write log segment", err)
+	}
+	r.written += int64(len(envelope)) + event.LogRecordHeadBytes
+	if now-r.lastFlush >= recorderFlushEvery {
+		r.lastFlush = now
+		if err := r.buffered.Flush(); err != nil {
+			return diskError("write log segment", err)
+		}
+	}
+	return nil
+}
+
+// full says that the segment should end; the caller begins the next with a snapshot between two steps.
+func (r *recorder) full() bool { return r != nil && r.written >= segmentBytesMax }
+
+// end flushes and closes the current segment.
+func (r *recorder) end() error {
+	if r == nil || r.file == nil {
+		return nil
+	}
+	err := errors.Join(r.buffered.Flush(), r.file.Close())
+	r.file = nil
+	if err != nil {
+		return diskError("close log segment", err)
+	}
+	return nil
+}

@@ -1,0 +1,165 @@
+package host
+
+import (
+	"context"
+	"io"
+	"sync"
+
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event"
+	"github.com/inos-mesh/inos/event/eventpb"
+	"github.com/inos-mesh/inos/host/api"
+)
+
+var _ api.Node = (*Node)(nil)
+
+// progressMax bounds the progress events that wait for one client; newer ones are dropped when it is slow. The first,
+// which announces a get's header, always finds room.
+const progressMax = 16
+
+// requests are the clients' requests that the kernel has not answered.
+type requests struct {
+	mu   sync.Mutex // guards open
+	open map[string]*request
+}
+
+type request struct {
+	progress chan *eventpb.Envelope
+	final    chan *eventpb.Envelope // holds one
+}
+
+func newRequests() *requests { return &requests{open: map[string]*request{}} }
+
+func (r *requests) add(id string) (*request, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.open[id]; ok {
+		return nil, inos.Errorf(inos.CodeConflict, "submit", "a request with the id %s is under way", id)
+	}
+	q := &request{progress: make(chan *eventpb.Envelope, progressMax), final: make(chan *eventpb.Envelope, 1)}
+	r.open[id] = q
+	return q, nil
+}
+
+func (r *requests) remove(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.open, id)
+}
+
+// deliver hands a reply to the client that waits for it; nobody may.
+func (r *requests) deliver(e *eventpb.Envelope) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	q, ok := r.open[e.Id]
+	if !ok {
+		return
+	}
+	if event.StateOf(e.EventType) == event.StateProcessing {
+		select {
+		case q.progress <- e:
+		default:
+		}
+		return
+	}
+	q.final <- e
+	delete(r.open, e.Id)
+}
+
+// failAll answers every request; the kernel that knew them is gone.
+func (r *requests) failAll(now inos.Micros, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for id, q := range r.open {
+		q.final <- &eventpb.Envelope{
+			Id: id, EventType: event.KernelLost, Timestamp: int64(now), Payload: event.Payload(event.ErrorPayload(err)),
+		}
+		delete(r.open, id)
+	}
+}
+
+// Request implements api.Node.
+func (n *Node) Request(ctx context.Context, e *eventpb.Envelope, progress func(*eventpb.Envelope)) (*eventpb.Envelope, error) {
+	if err := event.Check(e); err != nil {
+		return nil, err
+	}
+	body := n.bodyOf(e)
+	announced := func() { body.begin() }
+	if progress == nil {
+		announced()
+	}
+	q, err := n.requests.add(e.Id)
+	if err != nil {
+		return nil, err
+	}
+	defer n.requests.remove(e.Id)
+	l := n.currentLoop()
+	if err := l.submit(ctx, e); err != nil {
+		return nil, err
+	}
+	gone := ctx.Done()
+	for {
+		select {
+		case p := <-q.progress:
+			if progress != nil {
+				progress(p)
+				announced()
+			}
+		case final := <-q.final:
+			for len(q.progress) > 0 && progress != nil {
+				progress(<-q.progress)
+			}
+			announced()
+			return final, nil
+		case <-gone:
+			if body == nil {
+				return nil, inos.Errorf(inos.CodeCanceled, event.Stage(e.EventType), "%w", ctx.Err())
+			}
+			// The kernel ends the request and answers; until then its stream stays in use.
+			gone = nil
+			announced()
+			l.result(n.hostEnvelope(event.StreamGone, &eventpb.StreamGone{Stream: body.number}))
+		}
+	}
+}
+
+// bodyOf returns the stream that a request names, or nil.
+func (n *Node) bodyOf(e *eventpb.Envelope) *stream {
+	var number uint64
+	switch e.EventType {
+	case event.FilesPut:
+		var q eventpb.FilesPutRequest
+		if event.Open(e, &q) == nil {
+			number = q.Stream
+		}
+	case event.FilesGet:
+		var q eventpb.FilesGetRequest
+		if event.Open(e, &q) == nil && !q.Discard {
+			number = q.Stream
+		}
+	}
+	st, err := n.streams.find(number)
+	if err != nil {
+		return nil
+	}
+	return st
+}
+
+// Source implements api.Node.
+func (n *Node) Source(r io.Reader) (uint64, func()) { return n.streams.add(r, nil) }
+
+// Sink implements api.Node.
+func (n *Node) Sink(w io.Writer) (uint64, func()) { return n.streams.add(nil, w) }
+
+// Events implements api.Node.
+func (n *Node) Events(ctx context.Context, f inos.EventFilter) ([]inos.Event, error) {
+	return n.episodic.Events(ctx, f)
+}
+
+// Spans implements api.Node.
+func (n *Node) Spans(ctx context.Context, traceID string) ([]inos.Span, error) {
+	return n.episodic.Spans(ctx, traceID)
+}
+
+// Recorded implements api.Node.
+func (n *Node) Recorded() <-chan struct{} { return n.recorded.wait() }

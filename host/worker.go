@@ -1,0 +1,103 @@
+package host
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/exec"
+
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/build"
+	"github.com/inos-mesh/inos/event"
+	"github.com/inos-mesh/inos/event/eventpb"
+	"github.com/inos-mesh/inos/host/engine"
+)
+
+// envWorkerCache names the folder of compiled modules. A worker gets nothing else of the node's environment.
+const envWorkerCache = "INOS_WORKER_CACHE"
+
+// workerMemoryBytes is what a module's linear memory may grow to.
+const workerMemoryBytes = 96 << 20
+
+// Worker is the main of a worker process: it answers guest messages on in and out until in ends.
+func Worker(ctx context.Context, in io.Reader, out io.Writer) error {
+	wasm, err := build.Storage()
+	if err != nil {
+		return err
+	}
+	return engine.RunWorker(ctx, in, out, wasm, os.Getenv(envWorkerCache), workerMemoryBytes)
+}
+
+// workerCommand returns the command that starts the worker of a slot.
+func (n *Node) workerCommand(int) *exec.Cmd {
+	cmd := exec.Command(n.config.WorkerCommand[0], n.config.WorkerCommand[1:]...)
+	cmd.Env = []string{envWorkerCache + "=" + n.folder.cache()}
+	cmd.Dir = "/"
+	cmd.Stderr = n.config.Stderr
+	return cmd
+}
+
+func (l *loop) performWorkerStart(ctx context.Context, e *eventpb.Envelope) (event.Message, error) {
+	var q eventpb.WorkerStartRequest
+	if err := event.Open(e, &q); err != nil {
+		return nil, err
+	}
+	pid, m, err := l.pool.Start(ctx, int(q.Worker))
+	if err != nil {
+		return nil, err
+	}
+	return &eventpb.WorkerStartReply{Pid: uint32(pid), Module: &eventpb.ModuleInfo{
+		Id: l.node.moduleID[:], Name: m.Name, Version: m.Version, MemoryBytesMax: m.MemoryBytesMax, DeadlineUs: m.DeadlineUs,
+	}}, nil
+}
+
+func (l *loop) performWorkerStop(_ context.Context, e *eventpb.Envelope) (event.Message, error) {
+	var q eventpb.WorkerStopRequest
+	if err := event.Open(e, &q); err != nil {
+		return nil, err
+	}
+	if err := l.pool.Stop(int(q.Worker), q.Kill); err != nil {
+		return nil, err
+	}
+	return &eventpb.WorkerStopReply{}, nil
+}
+
+func (l *loop) performWorkerCall(ctx context.Context, e *eventpb.Envelope) (event.Message, error) {
+	var q eventpb.WorkerCallRequest
+	if err := event.Open(e, &q); err != nil {
+		return nil, err
+	}
+	var bulk []byte
+	if q.Input != 0 {
+		var err error
+		if bulk, err = l.node.buffers.get(q.Input); err != nil {
+			return nil, err
+		}
+	}
+	slab := l.node.buffers.slab()
+	reply, bulkOut, err := l.pool.Call(ctx, int(q.Worker), q.Envelope, bulk, slab)
+	if err != nil {
+		l.node.buffers.recycle(slab)
+		return nil, err
+	}
+	if q.Output == 0 || len(bulkOut) == 0 {
+		l.node.buffers.recycle(slab)
+	} else {
+		l.node.buffers.put(q.Output, bulkOut)
+	}
+	return &eventpb.WorkerCallReply{Envelope: reply, OutputBytes: uint32(len(bulkOut))}, nil
+}
+
+// workerExited tells the kernel that a worker process ended.
+func (l *loop) workerExited(slot, pid int, reason string) {
+	l.result(l.node.hostEnvelope(event.WorkerExit, &eventpb.WorkerExit{Worker: uint32(slot), Pid: uint32(pid), Reason: reason}))
+}
+
+// defaultWorkerCommand runs this executable's hidden command "worker".
+func defaultWorkerCommand() ([]string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, inos.Errorf(inos.CodeIO, "find own executable", "%w", err)
+	}
+	return []string{self, "worker"}, nil
+}
