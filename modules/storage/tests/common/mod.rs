@@ -1,6 +1,8 @@
 //! Inputs made by rule, shared by the tests.
 #![allow(dead_code)]
 
+pub mod chunks;
+
 /// A small generator (SplitMix64): the same bytes for the same seed in every language.
 pub struct Rng(pub u64);
 
