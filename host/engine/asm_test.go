@@ -174,7 +174,7 @@ func abiFuncs(version int) []asmFunc {
 }
 
 // testModule answers by the first byte of the envelope: E echo, L endless loop, T trap, M grow by a page for ever
-// (trapping when it cannot), O output beyond the memory, H output longer than a frame, S output too short to be a guest
+// (trapping when it cannot), G the same (echoing when it cannot), O output beyond the memory, H output longer than a frame, S output too short to be a guest
 // message, N envelope length beyond the message; anything else gets the manifest.
 func testModule() asmModule {
 	first := code(get(0), loadByte(4))
@@ -183,17 +183,21 @@ func testModule() asmModule {
 	spill := func(word, n int) []byte {
 		return code(constI32(scratchAt), constI32(word), storeI32(0), pair(constI32(scratchAt), constI32(n)), opReturn)
 	}
+	// grow takes page after page and fills each, (memory.size - 1) << 16, so that it counts; then runs end.
+	grow := func(end any) []byte {
+		return code(opLoop, opVoid,
+			constI32(1), memoryGrow(), constI32(-1), opI32Eq, opIf, opVoid, code(end), opEnd,
+			code(0x3f, 0), constI32(1), 0x6b, constI32(16), 0x74, constI32(1), constI32(pageBytes), []byte{0xfc, 11, 0},
+			opBr, 0, opEnd)
+	}
 	handle := asmFunc{
 		export: "inos_handle", params: []byte{tI32, tI32}, results: []byte{tI64},
 		body: code(
 			ifEqual(first, 'E', pair(get(0), get(1)), opReturn),
 			ifEqual(first, 'L', opLoop, opVoid, opBr, 0, opEnd),
 			ifEqual(first, 'T', opUnreachable),
-			ifEqual(first, 'M', opLoop, opVoid,
-				constI32(1), memoryGrow(), constI32(-1), opI32Eq, opIf, opVoid, opUnreachable, opEnd,
-				// Touch the new page, so that it counts.
-				code(0x3f, 0), constI32(1), 0x6b, constI32(16), 0x74, constI32(1), storeI32(0),
-				opBr, 0, opEnd),
+			ifEqual(first, 'M', grow(opUnreachable)),
+			ifEqual(first, 'G', grow(code(pair(get(0), get(1)), opReturn))),
 			ifEqual(first, 'O', pair(constI32(-16), constI32(4096)), opReturn),
 			ifEqual(first, 'H', pair(constI32(0), constI32(frameBytesMax+1)), opReturn),
 			ifEqual(first, 'S', spill(0, 3)),

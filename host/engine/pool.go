@@ -12,9 +12,9 @@ import (
 
 // Config says how a pool makes processes and whom it tells of their end.
 type Config struct {
-	// Command returns a new command that runs RunWorker on its standard input and output. The pool sets both, and
-	// standard error; a nil Env becomes the empty environment, an empty Dir the root folder. It is called on the
-	// goroutine of Start.
+	// Command returns a new command that runs RunWorker on its standard input and output. The pool sets both, keeps
+	// the end of standard error for the reason of an exit and passes it on to the command's Stderr, if any; a nil Env
+	// becomes the empty environment, an empty Dir the root folder. It is called on the goroutine of Start.
 	Command func(slot int) *exec.Cmd
 	// OnExit is called once for every process whose Start succeeded, on a goroutine of its own, when the process has
 	// been reaped and each of its calls has its error. It may be called before Start's caller has seen Start return.
@@ -29,6 +29,7 @@ type Pool struct {
 
 	mu       sync.Mutex
 	slots    map[int]*process // guarded by mu; nil while a slot's process is being made
+	made     sync.Cond        // on mu: a process has been made, or could not be
 	closed   bool             // guarded by mu
 	starting sync.WaitGroup   // Starts under way; Add under mu while not closed
 }
@@ -36,6 +37,7 @@ type Pool struct {
 // NewPool returns a pool without processes. Close ends it.
 func NewPool(config Config) *Pool {
 	p := &Pool{config: config, spawn: make(chan func()), slots: map[int]*process{}}
+	p.made.L = &p.mu
 	go func() {
 		// The system sends a worker its death signal when the thread that started it ends, so that thread stays.
 		runtime.LockOSThread()
@@ -57,6 +59,7 @@ func (p *Pool) Start(ctx context.Context, slot int) (pid int, manifest *eventpb.
 	defer p.starting.Done()
 	w, err := p.spawnWorker(slot)
 	p.mu.Lock()
+	p.made.Broadcast()
 	if err != nil {
 		delete(p.slots, slot)
 		p.mu.Unlock()
@@ -172,12 +175,16 @@ func (p *Pool) Call(ctx context.Context, slot int, envelope, bulk, out []byte) (
 	return w.call(ctx, envelope, bulk, out)
 }
 
-// Stop ends a slot's process and returns when it has been reaped; an empty slot is no error. With kill the calls under
+// Stop ends a slot's process, one that is still starting included, and returns when it has been reaped; an empty slot is no error. With kill the calls under
 // way end with CodeWorkerLost at once. Without, no new call is taken, those under way are finished first, however long
 // they take (Stop with kill from elsewhere ends the wait), and the worker's input is closed.
 func (p *Pool) Stop(slot int, kill bool) error {
 	p.mu.Lock()
-	w := p.slots[slot]
+	w, taken := p.slots[slot]
+	for taken && w == nil {
+		p.made.Wait()
+		w, taken = p.slots[slot]
+	}
 	if w != nil {
 		w.shut = true // no call is added from here
 	}

@@ -26,6 +26,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) >= 3 && os.Args[1] == workerArgument {
 		os.Exit(workerMain(os.Args[2]))
 	}
+	if len(os.Args) >= 2 && os.Args[1] == parentArgument {
+		os.Exit(parentMain())
+	}
 	os.Exit(m.Run())
 }
 

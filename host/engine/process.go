@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -69,7 +70,12 @@ func newProcess(slot int, cmd *exec.Cmd) (*process, error) {
 		queue: make(chan *call), pending: make(chan *call, CallsPerWorkerMax-1),
 		dying: make(chan struct{}), ended: make(chan struct{}), gone: make(chan struct{}),
 	}
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = childIn, childOut, w.stderr
+	cmd.Stdin, cmd.Stdout = childIn, childOut
+	if cmd.Stderr != nil {
+		cmd.Stderr = io.MultiWriter(w.stderr, cmd.Stderr)
+	} else {
+		cmd.Stderr = w.stderr
+	}
 	cmd.WaitDelay = lastReplyGrace
 	if cmd.Env == nil {
 		cmd.Env = []string{}
