@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/inos-mesh/inos"
+)
+
+// app is what the commands share: streams and global flags.
+type app struct {
+	ctx    context.Context
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+
+	node      string
+	data      string
+	tokenFile string
+	json      bool
+	quiet     bool
+}
+
+// Exit statuses. They are part of the interface: scripts depend on them.
+const (
+	statusOK           = 0
+	statusFailure      = 1
+	statusUsage        = 2
+	statusNotFound     = 3
+	statusDenied       = 4
+	statusUnreachable  = 5
+	statusDamage       = 6
+	statusInterrupted  = 130
+	exitStatusesManual = `Exit statuses:
+  0    done
+  1    failed; the message says why
+  2    the command line was not understood
+  3    there is no such file
+  4    no valid token, or not permitted
+  5    no node answers
+  6    verify or replay found damage or a difference
+  130  interrupted`
+)
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "inos",
+		Short: "One storage mesh from the machines you own",
+		Long: `INOS turns the machines you own into one storage mesh. Every file is compressed, addressed by
+its content and verified whenever it is read.
+
+Start a node in one terminal, use it from another:
+
+  inos up
+  inos put holiday.mp4 /videos/holiday.mp4
+  inos ls /videos/
+  inos get /videos/holiday.mp4 -o copy.mp4
+
+The other commands find the node by its data folder (--data, INOS_DATA, else ~/.local/share/inos), where
+'inos up' writes its address and the operator's token. For a node elsewhere, give its address
+(--node, INOS_NODE) and a token (--token-file, INOS_TOKEN).
+
+With --json results are JSON: one object, or one object a line where there may be many.
+Results go to stdout, everything else to stderr.
+
+` + exitStatusesManual,
+		Example:           "  inos up\n  inos put notes.txt\n  inos get /notes.txt",
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.data, "data", "", "data folder of the node (default $INOS_DATA, else ~/.local/share/inos)")
+	flags.StringVar(&a.node, "node", "", "URL of the node (default $INOS_NODE, else the file 'url' in the data folder)")
+	flags.StringVar(&a.tokenFile, "token-file", "", "file with the token (default $INOS_TOKEN's value, else the file 'token' in the data folder)")
+	flags.BoolVar(&a.json, "json", false, "print results as JSON")
+	flags.BoolVarP(&a.quiet, "quiet", "q", false, "print no progress and no summary")
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, "%v", err) })
+	for _, c := range []*cobra.Command{
+		a.cmdUp(), a.cmdPut(), a.cmdGet(), a.cmdList(), a.cmdStat(), a.cmdRemove(), a.cmdStatus(), a.cmdEvents(), a.cmdTrace(),
+		a.cmdVerify(), a.cmdReplay(), a.cmdVersion(), a.cmdWorker(),
+	} {
+		c.DisableFlagsInUseLine = true
+		root.AddCommand(c)
+	}
+	return root
+}
+
+// usageError is a command line that was not understood.
+type usageError struct{ message, hint string }
+
+func (e *usageError) Error() string { return e.message }
+
+func usage(c *cobra.Command, format string, args ...any) error {
+	return &usageError{fmt.Sprintf(format, args...), fmt.Sprintf("See '%s --help'.", c.CommandPath())}
+}
+
+// arguments wants between least and most arguments; names says what they are.
+func arguments(least, most int, names string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		switch {
+		case len(args) < least:
+			return usage(c, "%s needs %s", c.CommandPath(), names)
+		case most >= 0 && len(args) > most:
+			return usage(c, "%s takes only %s, not %q", c.CommandPath(), names, args[most])
+		}
+		return nil
+	}
+}
+
+// found tells by the exit status that a check did its work and found something bad.
+type found struct{ error }
+
+// Unwrap returns the finding.
+func (f found) Unwrap() error { return f.error }
+
+// said is a failure that was printed already.
+type said struct{ error }
+
+// Unwrap returns the failure.
+func (s said) Unwrap() error { return s.error }
+
+// report prints an error and returns the exit status.
+func (a *app) report(err error) int {
+	if err == nil {
+		return statusOK
+	}
+	var u *usageError
+	var coded *inos.Error
+	if errors.Is(err, syscall.EPIPE) {
+		return statusFailure // who read our output has left; to tell would be noise
+	}
+	message, hint := err.Error(), ""
+	switch {
+	case errors.As(err, &u):
+		hint = u.hint
+	case errors.As(err, &coded):
+		hint = coded.HintText()
+	case errors.Is(err, context.Canceled):
+		coded = inos.Errorf(inos.CodeCanceled, "inos", "interrupted")
+		message, hint = coded.Error(), ""
+	default: // cobra's own: an unknown command
+		u = &usageError{hint: "See 'inos --help'."}
+		hint = u.hint
+		message, _, _ = strings.Cut(message, "\n")
+	}
+	if !errors.As(err, new(said)) {
+		a.printError(message, hint, coded)
+	}
+	switch {
+	case u != nil:
+		return statusUsage
+	case errors.As(err, new(found)):
+		return statusDamage
+	}
+	return exitStatus(coded.Code)
+}
+
+func exitStatus(code inos.Code) int {
+	switch code {
+	case inos.CodeFileNotFound:
+		return statusNotFound
+	case inos.CodeUnauthenticated, inos.CodePermissionDenied:
+		return statusDenied
+	case inos.CodeNodeUnreachable:
+		return statusUnreachable
+	case inos.CodeCanceled:
+		return statusInterrupted
+	}
+	return statusFailure
+}
+
+func (a *app) printError(message, hint string, coded *inos.Error) {
+	if a.json {
+		out := struct {
+			Error struct {
+				Code      string `json:"code"`
+				Operation string `json:"operation,omitempty"`
+				Message   string `json:"message"`
+				Hint      string `json:"hint,omitempty"`
+			} `json:"error"`
+		}{}
+		out.Error.Code, out.Error.Message, out.Error.Hint = "usage", message, hint
+		if coded != nil {
+			out.Error.Code, out.Error.Operation, out.Error.Message = coded.Code.Name(), coded.Op, coded.Message
+		}
+		_ = json.NewEncoder(a.stderr).Encode(out) // there is nowhere to tell that stderr is gone
+		return
+	}
+	fmt.Fprintf(a.stderr, "inos: %s\n", message)
+	if hint != "" {
+		fmt.Fprintf(a.stderr, "hint: %s\n", hint)
+	}
+}
+
+// note tells a person something on stderr, unless told to be quiet.
+func (a *app) note(format string, args ...any) {
+	if !a.quiet {
+		fmt.Fprintf(a.stderr, "inos: "+format+"\n", args...)
+	}
+}
+
+// printJSON writes one JSON value on a line of its own.
+func (a *app) printJSON(v any) error {
+	return outputError(json.NewEncoder(a.stdout).Encode(v))
+}
+
+// printf writes to stdout.
+func (a *app) printf(format string, args ...any) error {
+	_, err := fmt.Fprintf(a.stdout, format, args...)
+	return outputError(err)
+}
+
+func outputError(err error) error {
+	if err == nil {
+		return nil
+	}
+	return inos.Errorf(inos.CodeIO, "write output", "%w", err)
+}

@@ -1,0 +1,35 @@
+// Command inos runs a node of an INOS mesh and is the client of one: inos up, put, get, ls, stat, rm, status, events,
+// trace, verify, replay, version. It holds flags, signals and what a person reads; the work is in packages host and
+// host/api.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() { os.Exit(mainStatus()) }
+
+func mainStatus() int {
+	if len(os.Args) > 1 && os.Args[1] == "up" {
+		// A node ends by itself after a signal; see cmd_up.go.
+		return run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+}
+
+// run executes a command line and returns its exit status.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, ctx: ctx}
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	return a.report(root.ExecuteContext(ctx))
+}

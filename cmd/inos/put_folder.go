@@ -1,0 +1,243 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/host/api"
+)
+
+// putsAtOnce bounds the files of a folder that are under way.
+const putsAtOnce = 8
+
+// folderSummary is what a put of a folder did.
+type folderSummary struct {
+	Files             uint64 `json:"files"`
+	PlainBytes        uint64 `json:"plain_bytes"`
+	StoredBytes       uint64 `json:"stored_bytes"`
+	DeduplicatedBytes uint64 `json:"deduplicated_bytes"`
+	Skipped           uint64 `json:"skipped"` // symbolic links and special files
+	Failed            uint64 `json:"failed"`
+	ElapsedUs         int64  `json:"elapsed_us"`
+	degraded          string
+}
+
+// folderPut stores the regular files below a folder. A file that fails does not end it, unless no other could succeed.
+type folderPut struct {
+	a      *app
+	f      *putFlags
+	client *api.Client
+	source string
+	target string
+	meter  *meter
+	cancel context.CancelFunc
+
+	mu      sync.Mutex // guards the fields below and the output
+	summary folderSummary
+	err     error // the first
+	fatal   bool
+}
+
+type folderFile struct {
+	name string // below the source
+	size int64
+}
+
+func (a *app) putFolder(f *putFlags, source, target string) error {
+	if err := inos.CheckPath(inos.Path(target)); err != nil && target != "/" {
+		return err
+	}
+	client, err := a.client()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ctx, cancel := context.WithCancel(a.ctx)
+	defer cancel()
+	p := &folderPut{a: a, f: f, client: client, source: source, target: strings.TrimSuffix(target, "/"), cancel: cancel}
+	if p.meter = a.meter("put "+printable(source), -1); p.meter != nil {
+		p.meter.total = folderBytes(ctx, source)
+	}
+	began := time.Now()
+	files := make(chan folderFile)
+	var workers sync.WaitGroup
+	for range putsAtOnce {
+		workers.Go(func() {
+			for file := range files {
+				p.put(ctx, file)
+			}
+		})
+	}
+	p.walk(ctx, files)
+	close(files)
+	workers.Wait()
+	p.meter.close()
+	p.summary.ElapsedUs = time.Since(began).Microseconds()
+	return p.finish()
+}
+
+// folderBytes sums what a put will send, for the time left.
+func folderBytes(ctx context.Context, source string) (total int64) {
+	_ = filepath.WalkDir(source, func(_ string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			if info, err := d.Info(); err == nil {
+				total += info.Size()
+			}
+		}
+		return ctx.Err()
+	})
+	return total
+}
+
+// walk finds the files; it is as fast as they are put.
+func (p *folderPut) walk(ctx context.Context, files chan<- folderFile) {
+	err := filepath.WalkDir(p.source, func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			p.failed(name, inos.Errorf(inos.CodeIO, "read what is put", "%w", err))
+			return nil
+		case d.IsDir() || name == p.source: // the source itself may be a link to a folder
+			return ctx.Err()
+		case !d.Type().IsRegular():
+			p.skipped(name, d.Type())
+			return nil
+		}
+		info, err := d.Info()
+		if err != nil {
+			p.failed(name, inos.Errorf(inos.CodeIO, "read what is put", "%w", err))
+			return nil
+		}
+		select {
+		case files <- folderFile{name, info.Size()}:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	if err != nil && p.a.ctx.Err() != nil {
+		p.failed(p.source, inos.Errorf(inos.CodeCanceled, "put", "interrupted"))
+	}
+}
+
+func (p *folderPut) put(ctx context.Context, file folderFile) {
+	below, err := filepath.Rel(p.source, file.name)
+	if err != nil {
+		p.failed(file.name, inos.Errorf(inos.CodeInternal, "put", "%w", err))
+		return
+	}
+	f, err := os.Open(file.name)
+	if err != nil {
+		p.failed(file.name, inos.Errorf(inos.CodeIO, "read what is put", "%w", err))
+		return
+	}
+	defer f.Close()
+	var before int64
+	o := p.f.options(file.name)
+	o.Progress = func(sent int64) {
+		p.meter.add(sent-before, 0)
+		before = sent
+	}
+	reply, err := p.client.Put(ctx, inos.Path(p.target+"/"+filepath.ToSlash(below)), f, file.size, o)
+	if err != nil {
+		p.failed(file.name, err)
+		return
+	}
+	p.meter.add(0, 1)
+	p.stored(&reply)
+}
+
+func (p *folderPut) stored(r *api.PutReply) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := &p.summary
+	s.Files++
+	s.PlainBytes += r.PlainBytes
+	s.StoredBytes += r.StoredBytes
+	s.DeduplicatedBytes += r.DeduplicatedBytes
+	if r.Degraded && s.degraded == "" {
+		s.degraded = replicasText(&r.File)
+	}
+	if p.a.json {
+		if err := p.a.printJSON(r); err != nil && p.err == nil {
+			p.err = err
+			p.cancel()
+		}
+	}
+}
+
+func (p *folderPut) skipped(name string, mode fs.FileMode) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.summary.Skipped++
+	what := "a special file"
+	if mode&fs.ModeSymlink != 0 {
+		what = "a symbolic link"
+	}
+	if !p.a.quiet {
+		p.meter.print(p.a.stderr, fmt.Sprintf("inos: skipped %s: %s\n", printable(name), what))
+	}
+}
+
+// failed tells of a file that was not stored. When the node is gone, full or refuses the token, every other would fail
+// too: that ends the put and is told once.
+func (p *folderPut) failed(name string, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.fatal {
+		return
+	}
+	p.summary.Failed++
+	if p.err == nil {
+		p.err = err
+	}
+	switch inos.CodeOf(err) {
+	case inos.CodeNodeUnreachable, inos.CodeUnauthenticated, inos.CodeDiskFull, inos.CodeReadOnly, inos.CodeShuttingDown, inos.CodeCanceled:
+		p.fatal, p.err = true, err
+		p.cancel()
+		return
+	}
+	p.meter.print(p.a.stderr, fmt.Sprintf("inos: %s: %v\n", printable(name), err))
+}
+
+func (p *folderPut) finish() error {
+	s := &p.summary
+	if p.a.json {
+		if err := p.a.printJSON(struct {
+			Summary *folderSummary `json:"summary"`
+		}{s}); err != nil {
+			return err
+		}
+	} else if !p.a.quiet {
+		elapsed := time.Duration(s.ElapsedUs) * time.Microsecond
+		text := fmt.Sprintf("put %s, %s plain, %s stored", plural(s.Files, "file"), sizeText(s.PlainBytes), sizeText(s.StoredBytes))
+		if s.DeduplicatedBytes > 0 {
+			text += fmt.Sprintf(", %s held already", sizeText(s.DeduplicatedBytes))
+		}
+		text += fmt.Sprintf(" in %s (%s)\n", spanText(s.ElapsedUs), rateText(int64(s.PlainBytes), elapsed))
+		if s.degraded != "" {
+			text += "replicas " + s.degraded + "\n"
+		}
+		if err := p.a.printf("%s", text); err != nil {
+			return err
+		}
+	}
+	if p.err == nil || p.fatal {
+		return p.err
+	}
+	var coded *inos.Error
+	if errors.As(p.err, &coded) && s.Failed == 1 {
+		return said{p.err}
+	}
+	return &inos.Error{
+		Code: inos.CodeOf(p.err), Op: "put", Message: plural(s.Failed, "file") + " of " + p.source + " were not stored",
+		Hint: "The lines above say why; the others are stored.",
+	}
+}

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// sizeText returns bytes for a person, in binary units with three digits.
+func sizeText[T int64 | uint64](n T) string {
+	if n < 1024 {
+		return fmt.Sprintf("%d B", n)
+	}
+	f, unit := float64(n), ""
+	for _, unit = range []string{"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"} {
+		if f /= 1024; f < 999.5 {
+			break
+		}
+	}
+	digits := 2
+	if f >= 99.95 {
+		digits = 0
+	} else if f >= 9.995 {
+		digits = 1
+	}
+	return strconv.FormatFloat(f, 'f', digits, 64) + " " + unit
+}
+
+// rateText returns bytes per time.
+func rateText(n int64, d time.Duration) string {
+	if d <= 0 {
+		return "– B/s"
+	}
+	return sizeText(int64(float64(n)/d.Seconds())) + "/s"
+}
+
+// percentText returns part of whole; "–" when there is no whole.
+func percentText(part, whole uint64) string {
+	if whole == 0 {
+		return "–"
+	}
+	return strconv.FormatFloat(100*float64(part)/float64(whole), 'f', 1, 64) + " %"
+}
+
+// spanText returns a duration in microseconds for a person.
+func spanText(us int64) string {
+	switch {
+	case us < 1000:
+		return fmt.Sprintf("%d µs", us)
+	case us < 1_000_000:
+		return fmt.Sprintf("%.1f ms", float64(us)/1e3)
+	case us < 60_000_000:
+		return fmt.Sprintf("%.2f s", float64(us)/1e6)
+	}
+	return (time.Duration(us) * time.Microsecond).Round(time.Second).String()
+}
+
+// groupText returns a count with its digits in groups of three.
+func groupText(n uint64) string {
+	s := strconv.FormatUint(n, 10)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// timeText returns a time in microseconds as the local date and time.
+func timeText(us int64) string {
+	return time.UnixMicro(us).Local().Format("2006-01-02 15:04:05")
+}
+
+// printable makes a string from outside harmless on a terminal: control characters and what is not UTF-8 are escaped.
+func printable(s string) string {
+	for _, r := range s {
+		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == '\uFFFD' {
+			return strings.Trim(strconv.Quote(s), `"`)
+		}
+	}
+	return s
+}
+
+// plural returns "1 file" or "2 files".
+func plural(n uint64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return groupText(n) + " " + noun + "s"
+}
