@@ -188,7 +188,7 @@ func (m *Memory) stage(u *undo, op string, up *twinUpload, owner inos.Subject, r
 		}
 		if pin && !up.pins[r.Entry.ChunkID] {
 			up.pins[r.Entry.ChunkID] = true
-			c.refs++
+			m.refer(c)
 		}
 	}
 	return nil

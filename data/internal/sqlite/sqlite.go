@@ -77,7 +77,7 @@ func (db *DB) open(c Config) (err error) {
 	if db.Writer, err = db.writer.Conn(ctx); err != nil {
 		return err
 	}
-	if err := migrate(ctx, db.Writer, c); err != nil {
+	if err := migrate(ctx, db.Writer, c, db.Path); err != nil {
 		return err
 	}
 	db.Reader, err = sql.Open("sqlite", dsn(db.Path,
@@ -141,8 +141,8 @@ const (
 
 // migrate runs the migrations that the file lacks in one transaction. What is stored carries its version; an older
 // version is brought forward, a later one is refused.
-func migrate(ctx context.Context, conn *sql.Conn, c Config) error {
-	const op = "read schema version"
+func migrate(ctx context.Context, conn *sql.Conn, c Config, path string) error {
+	op := "open " + c.Memory + " memory"
 	if _, err := conn.ExecContext(ctx, Begin); err != nil {
 		return err
 	}
@@ -159,14 +159,14 @@ func migrate(ctx context.Context, conn *sql.Conn, c Config) error {
 	version := 0
 	switch {
 	case objects > 0 && ours == 0:
-		return inos.Errorf(inos.CodeBadFormat, op, "the database belongs to another program: it has %d tables and indexes, none of INOS", objects)
+		return inos.Errorf(inos.CodeBadFormat, op, "%s belongs to another program: it has %d tables and indexes, none of INOS", path, objects)
 	case ours > 0:
 		var memory string
 		if err := conn.QueryRowContext(ctx, selectSchema).Scan(&memory, &version); err != nil {
 			return fmt.Errorf("schema table: %w", err)
 		}
 		if memory != c.Memory {
-			return inos.Errorf(inos.CodeBadFormat, op, "the database is the %.40q memory, not the %q memory", memory, c.Memory)
+			return inos.Errorf(inos.CodeBadFormat, op, "%s is the %.40q memory, not the %q memory", path, memory, c.Memory)
 		}
 	default:
 		if _, err := conn.ExecContext(ctx, createSchemaTable); err != nil {
@@ -174,7 +174,7 @@ func migrate(ctx context.Context, conn *sql.Conn, c Config) error {
 		}
 	}
 	if version < 0 || version > len(c.Migrations) {
-		return inos.Errorf(inos.CodeBadFormat, op, "the schema has version %d, this program knows versions up to %d: it was written by a later version", version, len(c.Migrations))
+		return inos.Errorf(inos.CodeBadFormat, op, "%s has schema version %d, this program knows versions up to %d: it was written by a later one", path, version, len(c.Migrations))
 	}
 	if version < len(c.Migrations) {
 		for i, m := range c.Migrations[version:] {

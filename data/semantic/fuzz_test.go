@@ -1,0 +1,47 @@
+package semantic
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/inos-mesh/inos"
+)
+
+// FuzzReply decodes remembered replies; what decodes encodes to what decodes to the same.
+func FuzzReply(f *testing.F) {
+	file, _ := smallFile(1)
+	f.Add(encodeFile(&file))
+	f.Add(encodeVersion(7))
+	f.Add([]byte{})
+	f.Add([]byte{replyCommit})
+	f.Add([]byte{replyDelete, 0xff})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if got, err := decodeFile("fuzz", b); err == nil {
+			if again, err := decodeFile("fuzz", encodeFile(&got)); err != nil || again != got {
+				t.Errorf("%+v becomes %+v (%v)", got, again, err)
+			}
+		}
+		if v, err := decodeVersion("fuzz", b); err == nil {
+			if again, err := decodeVersion("fuzz", encodeVersion(v)); err != nil || again != v {
+				t.Errorf("%d becomes %d (%v)", v, again, err)
+			}
+		}
+	})
+}
+
+// FuzzSession decodes stored sessions.
+func FuzzSession(f *testing.F) {
+	f.Add(encodeSession(&inos.Session{TokenID: "t", Subject: "ann", Device: "d", Capabilities: []string{"files:*:*", ""}, ExpiresAt: 1}))
+	f.Add([]byte{0x0a})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, err := decodeSession("fuzz", b)
+		if err != nil {
+			return
+		}
+		once := encodeSession(&s)
+		again, err := decodeSession("fuzz", once)
+		if err != nil || !bytes.Equal(encodeSession(&again), once) {
+			t.Errorf("%+v becomes %+v (%v)", s, again, err)
+		}
+	})
+}
