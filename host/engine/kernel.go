@@ -5,8 +5,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"runtime"
 
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/inos-mesh/inos"
 )
@@ -31,6 +33,7 @@ type Kernel struct {
 func NewKernel(ctx context.Context, wasm []byte, cacheDir string) (*Kernel, error) {
 	k := &Kernel{id: ModuleID(wasm), log: &tail{}}
 	k.wasi = newWASI(k.log)
+	ctx = experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0))
 	in, err := newInstance(ctx, wasm, cacheDir, KernelMemoryBytesMax, k.wasi.bind)
 	if err != nil {
 		return nil, k.explain("load kernel", err)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -19,7 +20,7 @@ import (
 	"github.com/inos-mesh/inos"
 )
 
-// The test binary is its own worker: "worker-process KIND [memory]".
+// The test binary is its own worker: "worker-process KIND [path of storage.wasm]".
 const workerArgument = "worker-process"
 
 func TestMain(m *testing.M) {
@@ -76,6 +77,12 @@ func workerModule(kind string) []byte {
 		m.pages = WorkerMemoryBytesMax/pageBytes + 1
 	case "nothing":
 		return nil
+	case "storage":
+		wasm, err := os.ReadFile(os.Args[3])
+		if err != nil {
+			panic(err)
+		}
+		return wasm
 	case "manifest":
 		m.data[manifestAt] = make([]byte, len(manifestAnswer()))
 	case "pointer":
@@ -101,8 +108,11 @@ func newTestPool(t testing.TB, kind string) testPool {
 	goroutines, files := runtime.NumGoroutine(), openFiles(t)
 	exits := make(chan exit, 64)
 	p := testPool{NewPool(Config{
-		Command: func(int) *exec.Cmd { return exec.Command(os.Args[0], workerArgument, kind) },
-		OnExit:  func(slot, pid int, reason string) { exits <- exit{slot, pid, reason} },
+		Command: func(int) *exec.Cmd {
+			storage, _ := filepath.Abs("../../build/storage.wasm") // fails without a working folder, and then the worker does
+			return exec.Command(os.Args[0], workerArgument, kind, storage)
+		},
+		OnExit: func(slot, pid int, reason string) { exits <- exit{slot, pid, reason} },
 	}), exits}
 	t.Cleanup(func() {
 		if err := p.Close(); err != nil {
