@@ -1,13 +1,13 @@
 //! One chunk: encoded, described at another offset, inflated.
 
-use crate::compress::{append_compressed, QUALITY_MAX, QUALITY_MIN};
-use crate::entry::{Entry, CODEC_BROTLI, CODEC_RAW};
-use crate::hash::{chain_at, check_offset, hash, plain_and_chain, Hash};
+use crate::compress::{QUALITY_MAX, QUALITY_MIN, append_compressed};
+use crate::entry::{CODEC_BROTLI, CODEC_RAW, Entry};
+use crate::hash::{Hash, chain_at, check_offset, hash, plain_and_chain};
 use crate::inflate::{compare, inflate_exact};
+use crate::output::Output;
 use crate::probe::is_compressible;
 use crate::raw::{append_raw, for_each_raw};
-use crate::output::Output;
-use crate::{Error, Kind, Result, CHUNK_BYTES_MAX};
+use crate::{CHUNK_BYTES_MAX, Error, Kind, Result};
 
 /// Appends the stored form of `plain` to `out` and returns its entry at `offset` of its file. `plain` has 1 to 2^20
 /// bytes, `offset` is a multiple of 1 MiB, `quality` is Brotli's, 2 to 9. When `expected` is given, `plain` has to hash
@@ -23,11 +23,19 @@ pub fn encode_chunk(
     check_plain(OP, plain)?;
     check_offset(OP, offset, plain.len())?;
     if !(QUALITY_MIN..=QUALITY_MAX).contains(&quality) {
-        return Err(Error::new(Kind::BadRequest, OP, format!("quality {quality} is not in {QUALITY_MIN}..{QUALITY_MAX}")));
+        return Err(Error::new(
+            Kind::BadRequest,
+            OP,
+            format!("quality {quality} is not in {QUALITY_MIN}..{QUALITY_MAX}"),
+        ));
     }
     let (plain_hash, chain) = plain_and_chain(plain, offset);
     if expected.is_some_and(|e| *e != plain_hash) {
-        return Err(Error::new(Kind::BodyMismatch, OP, format!("{} plain bytes do not have the plain hash asked for", plain.len())));
+        return Err(Error::new(
+            Kind::BodyMismatch,
+            OP,
+            format!("{} plain bytes do not have the plain hash asked for", plain.len()),
+        ));
     }
     let base = out.length();
     let stored = append_stored(OP, plain, quality, out).inspect_err(|_| out.cut(base));
@@ -82,7 +90,11 @@ pub fn describe_chunk(plain: &[u8], offset: u64, stored: &Entry) -> Result<Entry
     check_offset(OP, offset, plain.len())?;
     stored.check_chunk(OP)?;
     if plain.len() as u64 != stored.plain_bytes || hash(plain) != stored.plain_hash {
-        return Err(Error::new(Kind::BodyMismatch, OP, format!("{} plain bytes are not those of the entry", plain.len())));
+        return Err(Error::new(
+            Kind::BodyMismatch,
+            OP,
+            format!("{} plain bytes are not those of the entry", plain.len()),
+        ));
     }
     Ok(Entry { chain: chain_at(plain, offset), ..stored.clone() })
 }
@@ -97,7 +109,11 @@ pub fn inflate_chunk(stored: &[u8], entry: &Entry, out: &mut impl Output) -> Res
         return Err(Error::new(Kind::ChunkCorrupt, OP, message));
     }
     if hash(stored) != entry.chunk_id {
-        return Err(Error::new(Kind::ChunkCorrupt, OP, format!("{} stored bytes do not hash to the chunk id", stored.len())));
+        return Err(Error::new(
+            Kind::ChunkCorrupt,
+            OP,
+            format!("{} stored bytes do not hash to the chunk id", stored.len()),
+        ));
     }
     let base = out.length();
     let plain_bytes = entry.plain_bytes as usize; // at most 2^20, checked above
@@ -108,7 +124,11 @@ pub fn inflate_chunk(stored: &[u8], entry: &Entry, out: &mut impl Output) -> Res
     }
     if hash(&out.bytes()[base..]) != entry.plain_hash {
         out.cut(base);
-        return Err(Error::new(Kind::ChunkCorrupt, OP, format!("{plain_bytes} plain bytes do not have the plain hash")));
+        return Err(Error::new(
+            Kind::ChunkCorrupt,
+            OP,
+            format!("{plain_bytes} plain bytes do not have the plain hash"),
+        ));
     }
     Ok(())
 }

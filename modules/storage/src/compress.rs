@@ -3,8 +3,10 @@
 
 use crate::output::Output;
 use crate::raw::raw_len;
-use brotli::enc::encode::{BrotliEncoderParameter as Parameter, BrotliEncoderDestroyInstance, BrotliEncoderOperation, BrotliEncoderStateStruct};
 use brotli::enc::StandardAlloc;
+use brotli::enc::encode::{
+    BrotliEncoderDestroyInstance, BrotliEncoderOperation, BrotliEncoderParameter as Parameter, BrotliEncoderStateStruct,
+};
 
 /// The lowest quality this crate asks of the encoder: 0 and 1 ignore the flags below and would join wrongly.
 pub const QUALITY_MIN: u32 = 2;

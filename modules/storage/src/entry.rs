@@ -2,7 +2,7 @@
 
 use crate::hash::Hash;
 use crate::raw::raw_len;
-use crate::{Error, Kind, Result, CHUNK_BYTES_MAX};
+use crate::{CHUNK_BYTES_MAX, Error, Kind, Result};
 
 /// Bytes of an encoded entry.
 pub const ENTRY_BYTES: usize = 128;

@@ -7,7 +7,7 @@ use crate::node::{build_node, open_node};
 use crate::output::Output;
 use crate::proof;
 use crate::{Error, Kind};
-use inos_abi::{export_module, pb, Bulk, Code, Envelope, Failure, Module, Reply};
+use inos_abi::{Bulk, Code, Envelope, Failure, Module, Reply, export_module, pb};
 
 /// Memory of an instance, at most, in bytes: Brotli at quality 9 takes about half of it.
 const MEMORY_BYTES_MAX: u64 = 64 << 20;
@@ -24,8 +24,15 @@ export_module!(Storage);
 
 impl Module for Storage {
     fn manifest(&self) -> pb::ModuleManifest {
-        let actions =
-            ["encode_chunk", "describe_chunk", "inflate_chunk", "build_node", "open_node", "prove_chunk", "verify_proof"];
+        let actions = [
+            "encode_chunk",
+            "describe_chunk",
+            "inflate_chunk",
+            "build_node",
+            "open_node",
+            "prove_chunk",
+            "verify_proof",
+        ];
         pb::ModuleManifest {
             name: "storage".into(),
             version: env!("CARGO_PKG_VERSION").into(),
@@ -111,7 +118,9 @@ fn verify(request: &pb::VerifyProofRequest, bulk: &[u8], reply: &mut Reply) -> R
 }
 
 fn hash_of<'a>(op: &'static str, what: &str, bytes: &'a [u8]) -> Result<&'a Hash> {
-    bytes.try_into().map_err(|_| Failure::new(Code::BadRequest, op, format!("{what} of {} bytes, it has 32", bytes.len())))
+    bytes
+        .try_into()
+        .map_err(|_| Failure::new(Code::BadRequest, op, format!("{what} of {} bytes, it has 32", bytes.len())))
 }
 
 fn no_bulk(op: &'static str, bulk: &[u8]) -> Result<()> {

@@ -1,7 +1,7 @@
 //! BLAKE3 of chunks and of files: plain hashes, chaining values at an offset, and the FileID made of them.
 
-use crate::{Error, Kind, Result, CHUNK_BYTES_MAX};
-use blake3::hazmat::{merge_subtrees_non_root, merge_subtrees_root, HasherExt, Mode};
+use crate::{CHUNK_BYTES_MAX, Error, Kind, Result};
+use blake3::hazmat::{HasherExt, Mode, merge_subtrees_non_root, merge_subtrees_root};
 
 /// A BLAKE3-256 hash or chaining value.
 pub type Hash = [u8; 32];
@@ -32,8 +32,12 @@ pub fn chain_at(plain: &[u8], offset: u64) -> Hash {
 
 /// Refuses an offset that no chunk can have.
 pub fn check_offset(op: &'static str, offset: u64, plain_bytes: usize) -> Result<()> {
-    if offset % CHUNK_BYTES_MAX as u64 != 0 {
-        return Err(Error::new(Kind::BadRequest, op, format!("offset {offset} is not a multiple of {CHUNK_BYTES_MAX}")));
+    if !offset.is_multiple_of(CHUNK_BYTES_MAX as u64) {
+        return Err(Error::new(
+            Kind::BadRequest,
+            op,
+            format!("offset {offset} is not a multiple of {CHUNK_BYTES_MAX}"),
+        ));
     }
     if offset.checked_add(plain_bytes as u64).is_none() {
         return Err(Error::new(Kind::BadRequest, op, format!("offset {offset} exceeds the longest file")));

@@ -17,18 +17,18 @@ pub mod chunk;
 pub mod compress;
 pub mod entry;
 mod error;
+mod guest;
 pub mod hash;
 pub mod inflate;
-mod guest;
 pub mod node;
 mod output;
 mod probe;
 pub mod proof;
 pub mod raw;
 
+pub use error::{Error, Kind, Result};
 pub use guest::Storage;
 pub use output::Output;
-pub use error::{Error, Kind, Result};
 pub use probe::is_compressible;
 
 /// Plain bytes of a chunk, at most: 1 MiB.

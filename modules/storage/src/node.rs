@@ -7,11 +7,11 @@
 //! that the way to any offset is arithmetic.
 
 use crate::chunk::append_stored;
-use crate::entry::{Entry, ENTRY_BYTES};
-use crate::hash::{hash, merge, merge_root, Hash};
+use crate::entry::{ENTRY_BYTES, Entry};
+use crate::hash::{Hash, hash, merge, merge_root};
 use crate::inflate::inflate_capped;
 use crate::output::Output;
-use crate::{Error, Kind, Result, CHUNK_BYTES_MAX};
+use crate::{CHUNK_BYTES_MAX, Error, Kind, Result};
 
 /// Entries of a node, at most.
 pub const NODE_ENTRIES_MAX: usize = 1024;
@@ -69,7 +69,11 @@ impl Node {
         for (i, entry) in entries.iter().enumerate() {
             check_entry(entry, level, share, i + 1 == entries.len())
                 .map_err(|what| Error::new(kind, op, format!("entry {i} of level {level}: {what}")))?;
-            let sums = (plain.checked_add(entry.plain_bytes), stored.checked_add(entry.stored_bytes), chunks.checked_add(entry.chunks));
+            let sums = (
+                plain.checked_add(entry.plain_bytes),
+                stored.checked_add(entry.stored_bytes),
+                chunks.checked_add(entry.chunks),
+            );
             let (Some(p), Some(s), Some(c)) = sums else {
                 return bad(format!("entry {i} of level {level}: the totals overflow"));
             };
@@ -109,7 +113,8 @@ impl Node {
         if count > NODE_ENTRIES_MAX || b.len() != NODE_HEADER_BYTES + count * ENTRY_BYTES {
             return bad(format!("a manifest node of {count} entries in {} bytes", b.len()));
         }
-        let entries = b[NODE_HEADER_BYTES..].chunks_exact(ENTRY_BYTES).map(|e| Entry::decode(op, e)).collect::<Result<_>>()?;
+        let entries =
+            b[NODE_HEADER_BYTES..].chunks_exact(ENTRY_BYTES).map(|e| Entry::decode(op, e)).collect::<Result<_>>()?;
         let node = Node::new(op, Kind::BadFormat, u32::from(level), flags & FLAG_ROOT != 0, entries)?;
         let plain = u64::from_le_bytes(b[16..24].try_into().expect("8 bytes"));
         let chunks = u64::from_le_bytes(b[24..32].try_into().expect("8 bytes"));
@@ -159,7 +164,9 @@ fn check_entry(entry: &Entry, level: u32, share: u64, last: bool) -> std::result
     if entry.plain_bytes > most || entry.plain_bytes <= most - CHUNK || (!last && entry.plain_bytes < most) {
         return Err(format!("{} plain bytes in {chunks} chunks", entry.plain_bytes));
     }
-    if entry.stored_bytes < chunks || entry.stored_bytes > entry.plain_bytes + chunks * crate::raw::RAW_HEADER_BYTES as u64 {
+    if entry.stored_bytes < chunks
+        || entry.stored_bytes > entry.plain_bytes + chunks * crate::raw::RAW_HEADER_BYTES as u64
+    {
         return Err(format!("{} stored bytes of {} plain bytes", entry.stored_bytes, entry.plain_bytes));
     }
     Ok(())
@@ -169,8 +176,12 @@ fn check_entry(entry: &Entry, level: u32, share: u64, last: bool) -> std::result
 /// node's plain bytes; its totals are those of the file's bytes below. On an error `out` is as before.
 pub fn build_node(level: u32, entries: &[u8], root: bool, out: &mut impl Output) -> Result<(Entry, Option<Hash>)> {
     const OP: &str = "build manifest node";
-    if entries.len() % ENTRY_BYTES != 0 || entries.len() > NODE_ENTRIES_MAX * ENTRY_BYTES {
-        return Err(Error::new(Kind::BadRequest, OP, format!("{} bytes are not up to {NODE_ENTRIES_MAX} entries", entries.len())));
+    if !entries.len().is_multiple_of(ENTRY_BYTES) || entries.len() > NODE_ENTRIES_MAX * ENTRY_BYTES {
+        return Err(Error::new(
+            Kind::BadRequest,
+            OP,
+            format!("{} bytes are not up to {NODE_ENTRIES_MAX} entries", entries.len()),
+        ));
     }
     let entries = entries.chunks_exact(ENTRY_BYTES).map(|e| Entry::decode(OP, e)).collect::<Result<Vec<_>>>()?;
     let node = Node::new(OP, Kind::BadRequest, level, root, entries)?;
@@ -196,7 +207,11 @@ pub fn build_node(level: u32, entries: &[u8], root: bool, out: &mut impl Output)
 pub fn open_node(stored: &[u8], chunk_id: &Hash) -> Result<Node> {
     const OP: &str = "open manifest node";
     if hash(stored) != *chunk_id {
-        return Err(Error::new(Kind::ChunkCorrupt, OP, format!("{} stored bytes do not hash to the chunk id", stored.len())));
+        return Err(Error::new(
+            Kind::ChunkCorrupt,
+            OP,
+            format!("{} stored bytes do not hash to the chunk id", stored.len()),
+        ));
     }
     let mut plain = Vec::new();
     inflate_capped(OP, stored, NODE_BYTES_MAX, &mut plain)?;

@@ -6,10 +6,10 @@
 //! 8 + 64 × 11 + 1,024 bytes. The crate `bao` and `lukechampine.com/blake3/bao` with group 0 read and write the same bytes.
 
 use crate::hash::Hash;
-use crate::raw::raw_len;
 use crate::output::Output;
-use crate::{Error, Kind, Result, CHUNK_BYTES_MAX};
-use blake3::hazmat::{left_subtree_len, merge_subtrees_non_root, merge_subtrees_root, HasherExt, Mode};
+use crate::raw::raw_len;
+use crate::{CHUNK_BYTES_MAX, Error, Kind, Result};
+use blake3::hazmat::{HasherExt, Mode, left_subtree_len, merge_subtrees_non_root, merge_subtrees_root};
 
 /// Bytes of a leaf; the last may be shorter.
 pub const LEAF_BYTES: usize = 1024;
@@ -27,7 +27,11 @@ pub fn leaves(stored_bytes: u64) -> u64 {
 pub fn prove(stored: &[u8], leaf: u64, out: &mut impl Output) -> Result<()> {
     const OP: &str = "prove chunk";
     if stored.len() > STORED_BYTES_MAX {
-        return Err(Error::new(Kind::BadRequest, OP, format!("{} stored bytes, a chunk has at most {STORED_BYTES_MAX}", stored.len())));
+        return Err(Error::new(
+            Kind::BadRequest,
+            OP,
+            format!("{} stored bytes, a chunk has at most {STORED_BYTES_MAX}", stored.len()),
+        ));
     }
     if leaf >= leaves(stored.len() as u64) {
         return Err(Error::new(Kind::BadRequest, OP, format!("leaf {leaf} of {} leaves", leaves(stored.len() as u64))));
@@ -65,7 +69,10 @@ pub fn verify(proof: &[u8], chunk_id: &Hash, leaf: u64) -> Result<u64> {
     let mut root = true;
     while part > LEAF_BYTES as u64 {
         let Some((parent, tail)) = rest.split_at_checked(64) else {
-            return bad(Kind::BadFormat, format!("the proof ends inside its tree, at byte {} of {}", proof.len() - rest.len(), proof.len()));
+            return bad(
+                Kind::BadFormat,
+                format!("the proof ends inside its tree, at byte {} of {}", proof.len() - rest.len(), proof.len()),
+            );
         };
         let left: Hash = parent[..32].try_into().expect("32 bytes");
         let right: Hash = parent[32..].try_into().expect("32 bytes");

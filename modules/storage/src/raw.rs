@@ -6,18 +6,14 @@
 //! all zeros, the stream should be rejected as invalid".
 
 use crate::output::Output;
-use crate::{Error, Kind, Result, CHUNK_BYTES_MAX};
+use crate::{CHUNK_BYTES_MAX, Error, Kind, Result};
 
 /// Bytes of one raw meta-block's header.
 pub const RAW_HEADER_BYTES: usize = 3;
 
 /// The length of `plain_bytes` bytes in raw form: one meta-block, because a chunk never exceeds 2^20 bytes.
 pub const fn raw_len(plain_bytes: usize) -> usize {
-    if plain_bytes == 0 {
-        0
-    } else {
-        RAW_HEADER_BYTES + plain_bytes
-    }
+    if plain_bytes == 0 { 0 } else { RAW_HEADER_BYTES + plain_bytes }
 }
 
 /// Appends the raw form of `plain`, which has at most 2^20 bytes.

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{random, text};
-use inos_abi::{join_guest, pb, prost::Message, split_guest, Code, Envelope, Guest};
+use inos_abi::{Code, Envelope, Guest, join_guest, pb, prost::Message, split_guest};
 use inos_storage::Storage;
 use proptest::prelude::*;
 
@@ -37,7 +37,8 @@ impl Host {
     }
 
     fn encode(&mut self, offset_bytes: u64, plain: &[u8]) -> (Vec<u8>, Vec<u8>) {
-        let request = pb::EncodeChunkRequest { offset_bytes, quality: 4, plain_hash: blake3::hash(plain).as_bytes().into() };
+        let request =
+            pb::EncodeChunkRequest { offset_bytes, quality: 4, plain_hash: blake3::hash(plain).as_bytes().into() };
         let (payload, stored) = self.call("storage:encode_chunk", &request, plain).unwrap();
         (pb::EncodeChunkReply::decode(&payload[..]).unwrap().entry, stored)
     }
@@ -64,7 +65,8 @@ fn a_file_goes_in_and_out() {
     assert_eq!((opened.level, opened.root, &opened.entries, opened.file_id), (0, true, &entries, built.file_id));
     let mut back = Vec::new();
     for (entry, stored) in &chunks {
-        let (_, plain) = host.call("storage:inflate_chunk", &pb::InflateChunkRequest { entry: entry.clone() }, stored).unwrap();
+        let (_, plain) =
+            host.call("storage:inflate_chunk", &pb::InflateChunkRequest { entry: entry.clone() }, stored).unwrap();
         back.extend_from_slice(&plain);
     }
     assert!(back == file);

@@ -10,7 +10,8 @@ use walk::walk;
 
 /// Inflates a stream that is given `step` bytes at a time.
 fn inflate(stream: &[u8], step: usize) -> Vec<u8> {
-    let mut state = BrotliState::new_strict(StandardAlloc::default(), StandardAlloc::default(), StandardAlloc::default());
+    let mut state =
+        BrotliState::new_strict(StandardAlloc::default(), StandardAlloc::default(), StandardAlloc::default());
     let mut out = Vec::new();
     let mut buffer = vec![0; 1 << 16];
     for (i, part) in stream.chunks(step).enumerate() {

@@ -3,12 +3,12 @@
 mod common;
 mod reference;
 
-use common::{random, Rng};
+use common::{Rng, random};
 use inos_storage::chunk::encode_chunk;
-use inos_storage::entry::{Entry, CODEC_BROTLI, CODEC_RAW, ENTRY_BYTES};
-use inos_storage::hash::{chain_at, hash, Hash};
-use inos_storage::node::{build_node, open_node, Node, LEVEL_MAX, NODE_BYTES_MAX, NODE_ENTRIES_MAX};
-use inos_storage::{Kind, CHUNK_BYTES_MAX};
+use inos_storage::entry::{CODEC_BROTLI, CODEC_RAW, ENTRY_BYTES, Entry};
+use inos_storage::hash::{Hash, chain_at, hash};
+use inos_storage::node::{LEVEL_MAX, NODE_BYTES_MAX, NODE_ENTRIES_MAX, Node, build_node, open_node};
+use inos_storage::{CHUNK_BYTES_MAX, Kind};
 use std::collections::HashMap;
 
 const MIB: u64 = 1 << 20;
@@ -28,7 +28,8 @@ fn tree(mut entries: Vec<Entry>) -> Tree {
         let mut parents = Vec::new();
         let mut file_id = None;
         // The empty file has a root too.
-        let groups: Vec<&[Entry]> = if entries.is_empty() { vec![&[]] } else { entries.chunks(NODE_ENTRIES_MAX).collect() };
+        let groups: Vec<&[Entry]> =
+            if entries.is_empty() { vec![&[]] } else { entries.chunks(NODE_ENTRIES_MAX).collect() };
         for group in groups {
             let bytes: Vec<u8> = group.iter().flat_map(Entry::encode).collect();
             let mut out = Vec::new();
@@ -148,13 +149,21 @@ fn every_level_up_to_the_highest() {
     let mut rng = Rng(5);
     let (k, m, g) = (1u32 << 10, 1u32 << 20, 1u32 << 30);
     for (level, full, last) in [(0, 1, 1), (1, k, 1), (1, k, k), (2, m, m - 1), (3, g, 17)] {
-        let entries = [synthetic(&mut rng, full, MIB, level), synthetic(&mut rng, full, MIB, level), synthetic(&mut rng, last, 1, level)];
+        let entries = [
+            synthetic(&mut rng, full, MIB, level),
+            synthetic(&mut rng, full, MIB, level),
+            synthetic(&mut rng, last, 1, level),
+        ];
         let (entry, file_id) = node(level, true, &entries).unwrap();
         assert_eq!(u64::from(entry.chunks), 2 * u64::from(full) + u64::from(last), "level {level}");
         assert_eq!(entry.plain_bytes, (2 * u64::from(full) + u64::from(last) - 1) * MIB + 1, "level {level}");
         assert!(file_id.is_some());
         let (inner, no_id) = node(level, false, &entries).unwrap();
-        assert_eq!((inner.chain, no_id), (entry.chain, None), "level {level}: a root joins as any other below a parent");
+        assert_eq!(
+            (inner.chain, no_id),
+            (entry.chain, None),
+            "level {level}: a root joins as any other below a parent"
+        );
         assert_ne!(inner.chunk_id, entry.chunk_id, "the flag is in the node");
     }
 }

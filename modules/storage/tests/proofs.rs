@@ -3,9 +3,9 @@
 mod common;
 
 use common::random;
-use inos_storage::hash::hash;
-use inos_storage::proof::{leaves, prove, verify, LEAF_BYTES, PROOF_BYTES_MAX, STORED_BYTES_MAX};
 use inos_storage::Kind;
+use inos_storage::hash::hash;
+use inos_storage::proof::{LEAF_BYTES, PROOF_BYTES_MAX, STORED_BYTES_MAX, leaves, prove, verify};
 use std::io::{Cursor, Read};
 
 const SIZES: [usize; 12] =
@@ -42,7 +42,9 @@ fn proofs_are_bao_slices() {
             // And the other way round: the crate accepts ours, and reads the leaf.
             let mut read = Vec::new();
             let start = leaf * LEAF_BYTES as u64;
-            bao::decode::SliceDecoder::new(&proof[..], &id.into(), start, LEAF_BYTES as u64).read_to_end(&mut read).unwrap();
+            bao::decode::SliceDecoder::new(&proof[..], &id.into(), start, LEAF_BYTES as u64)
+                .read_to_end(&mut read)
+                .unwrap();
             assert!(read == content[start as usize..(start as usize + LEAF_BYTES).min(size)], "{size}, leaf {leaf}");
         }
     }

@@ -3,10 +3,10 @@
 mod common;
 mod walk;
 
-use common::{kinds, random, text_of, Rng};
+use common::{Rng, kinds, random, text_of};
 use inos_storage::chunk::encode_chunk;
 use inos_storage::entry::CODEC_RAW;
-use walk::{walk, Walk};
+use walk::{Walk, walk};
 
 fn encoded(plain: &[u8], quality: u32) -> Vec<u8> {
     let mut stored = Vec::new();
@@ -36,7 +36,10 @@ fn full_chunks_stand_alone() {
     for quality in 2..=9 {
         let seen = checked(&text_of(u64::from(quality), 1 << 20), quality, "1 MiB of text");
         // The walker did see what it is there for.
-        assert!(seen.compressed_blocks > 0 && seen.copies > 1000 && seen.last_distance_uses > 0, "q{quality}: {seen:?}");
+        assert!(
+            seen.compressed_blocks > 0 && seen.copies > 1000 && seen.last_distance_uses > 0,
+            "q{quality}: {seen:?}"
+        );
         if quality >= 5 {
             assert!(seen.block_switches + seen.context_maps > 0, "q{quality}: {seen:?}");
         }
@@ -112,6 +115,58 @@ fn what_leans_on_others_is_refused() {
     let bytes = bits.to_le_bytes();
     let error = walk(&bytes[..at.div_ceil(8) as usize]).unwrap_err();
     assert!(error.contains("left by a chunk before"), "{error}");
+}
+
+/// An encoder that was not told what comes of its output: a flush drops the header, and what follows inflates alone.
+fn forgetful(plain: &[u8], quality: u32) -> Vec<u8> {
+    use brotli::enc::encode::{BrotliEncoderOperation::*, BrotliEncoderParameter::*, BrotliEncoderStateStruct};
+    let mut state = BrotliEncoderStateStruct::new(brotli::enc::StandardAlloc::default());
+    state.set_parameter(BROTLI_PARAM_QUALITY, quality);
+    state.set_parameter(BROTLI_PARAM_LGWIN, 22);
+    let mut out = vec![0; plain.len() + 1000];
+    let mut end = 0;
+    for input in [&[], plain] {
+        let (mut left, mut at, mut room) = (input.len(), 0, out.len() - end);
+        let done = state.compress_stream(
+            BROTLI_OPERATION_FLUSH,
+            &mut left,
+            input,
+            &mut at,
+            &mut room,
+            &mut out,
+            &mut end,
+            &mut None,
+            &mut |_, _, _, _| (),
+        );
+        assert!(done && left == 0 && !state.has_more_output());
+    }
+    assert_eq!(out[..2], [0x6b, 0x00]);
+    out[2..end].to_vec()
+}
+
+/// What the walker refuses, inflating refuses too, though the same bytes inflate well when they stand alone.
+#[test]
+fn what_leans_on_others_is_not_inflated() {
+    use inos_storage::inflate::inflate_exact;
+    let inflated = |stored: &[u8], plain: &[u8]| {
+        let mut out = Vec::new();
+        inflate_exact("test", stored, plain.len(), &mut out).is_ok() && out == plain
+    };
+    let mut caught = 0;
+    for seed in 0..40 {
+        let plain = text_of(seed, 3000);
+        for quality in [5, 9] {
+            let stored = forgetful(&plain, quality);
+            let mut alone = Vec::new();
+            let stream = [&[0x6b, 0x00], &stored[..], &[0x03]].concat();
+            brotli::BrotliDecompress(&mut &stream[..], &mut alone).unwrap();
+            assert!(alone == plain, "it does inflate alone");
+            assert_eq!(walk(&stored).is_ok(), inflated(&stored, &plain), "seed {seed} at q{quality}");
+            caught += walk(&stored).is_err() as usize;
+            assert!(inflated(&encoded(&plain, quality), &plain));
+        }
+    }
+    assert!(caught > 70, "{caught} of 80: the texts are made of the dictionary's words");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Random stored chunks in random order, for the join proof.
 
-use super::{random, text_of, Rng};
+use super::{Rng, random, text_of};
 use inos_storage::chunk::encode_chunk;
 use inos_storage::raw::append_raw;
 use std::rc::Rc;

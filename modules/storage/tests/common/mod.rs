@@ -32,9 +32,38 @@ pub fn random(seed: u64, n: usize) -> Vec<u8> {
 }
 
 const WORDS: [&str; 32] = [
-    "the ", "mesh ", "of ", "chunk", "s ", "and ", "time", " is ", "a ", "provider ", "that ", "holds ", "what ", "it ",
-    "was ", "given", ", ", "node ", "proof ", "leaf ", "in ", "their ", "which ", "information ", "because ", "government ",
-    ".\n", "file ", "repair ", "quorum ", "&nbsp;", "http://www.",
+    "the ",
+    "mesh ",
+    "of ",
+    "chunk",
+    "s ",
+    "and ",
+    "time",
+    " is ",
+    "a ",
+    "provider ",
+    "that ",
+    "holds ",
+    "what ",
+    "it ",
+    "was ",
+    "given",
+    ", ",
+    "node ",
+    "proof ",
+    "leaf ",
+    "in ",
+    "their ",
+    "which ",
+    "information ",
+    "because ",
+    "government ",
+    ".\n",
+    "file ",
+    "repair ",
+    "quorum ",
+    "&nbsp;",
+    "http://www.",
 ];
 
 /// Text with words of the static dictionary in it, which an encoder would like to use.
@@ -61,5 +90,11 @@ pub fn kinds(n: usize) -> Vec<(&'static str, Vec<u8>)> {
     let random_bytes = random(n as u64, n);
     let half: Vec<u8> = random_bytes[..n / 2].iter().chain(&text(n - n / 2)).copied().collect();
     let counter: Vec<u8> = (0..n.div_ceil(4) as u32).flat_map(u32::to_le_bytes).take(n).collect();
-    vec![("zeros", vec![0; n]), ("text", text(n)), ("random", random_bytes), ("half random", half), ("counters", counter)]
+    vec![
+        ("zeros", vec![0; n]),
+        ("text", text(n)),
+        ("random", random_bytes),
+        ("half random", half),
+        ("counters", counter),
+    ]
 }

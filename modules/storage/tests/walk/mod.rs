@@ -14,7 +14,7 @@ mod bits;
 mod prefix;
 
 use bits::Bits;
-use prefix::{read_prefix_code, Prefix};
+use prefix::{Prefix, read_prefix_code};
 
 pub type Result<T> = std::result::Result<T, String>;
 
@@ -31,6 +31,8 @@ pub struct Walk {
     pub distance_max: usize,
     pub context_maps: usize,
     pub block_switches: usize,
+    /// The last four distances at the end, the latest first; None: never set.
+    pub distances: [Option<usize>; 4],
 }
 
 /// Decodes a chunk, or says what makes it unfit to stand behind any other.
@@ -42,6 +44,7 @@ pub fn walk(stored: &[u8]) -> Result<Walk> {
     while !bits.at_end() {
         meta_block(&mut bits, &mut seen, &mut distances).map_err(|e| format!("bit {}: {e}", bits.position()))?;
     }
+    seen.distances = distances;
     Ok(seen)
 }
 
@@ -127,8 +130,7 @@ impl Blocks {
             1, 5, 9, 13, 17, 25, 33, 41, 49, 65, 81, 97, 113, 145, 177, 209, 241, 305, 369, 497, 753, 1265, 2289, 4337,
             8433, 16_625,
         ];
-        const EXTRA: [u32; 26] =
-            [2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 6, 6, 7, 8, 9, 10, 11, 12, 13, 24];
+        const EXTRA: [u32; 26] = [2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 6, 6, 7, 8, 9, 10, 11, 12, 13, 24];
         let symbol = self.count_code.as_ref().ok_or("no code of block counts")?.decode(bits)? as usize;
         Ok(BASE[symbol] + bits.read(EXTRA[symbol])?)
     }
@@ -260,17 +262,25 @@ fn insert_and_copy(bits: &mut Bits, symbol: u32) -> Result<(usize, usize, bool)>
     Ok((insert_length as usize, copy_length as usize, symbol < 128))
 }
 
-fn distance_of(
-    bits: &mut Bits,
-    symbol: u32,
-    last: &[Option<usize>; 4],
-    postfix: u32,
-    direct: u32,
-) -> Result<usize> {
+fn distance_of(bits: &mut Bits, symbol: u32, last: &[Option<usize>; 4], postfix: u32, direct: u32) -> Result<usize> {
     // RFC 7932 section 4: which of the last distances, and what is added.
     const LAST: [(usize, isize); 16] = [
-        (0, 0), (1, 0), (2, 0), (3, 0), (0, -1), (0, 1), (0, -2), (0, 2), (0, -3), (0, 3), (1, -1), (1, 1), (1, -2),
-        (1, 2), (1, -3), (1, 3),
+        (0, 0),
+        (1, 0),
+        (2, 0),
+        (3, 0),
+        (0, -1),
+        (0, 1),
+        (0, -2),
+        (0, 2),
+        (0, -3),
+        (0, 3),
+        (1, -1),
+        (1, 1),
+        (1, -2),
+        (1, 2),
+        (1, -3),
+        (1, 3),
     ];
     if let Some((which, add)) = LAST.get(symbol as usize) {
         let distance = last[*which].ok_or(format!("distance symbol {symbol}: a distance left by a chunk before"))?;

@@ -1,7 +1,7 @@
 //! Prefix codes (RFC 7932 section 3).
 
-use super::bits::Bits;
 use super::Result;
+use super::bits::Bits;
 
 /// A complete canonical prefix code, or a single symbol that takes no bits.
 pub struct Prefix {
