@@ -89,47 +89,74 @@ const RequestKeyLife = 24 * Hour
 
 // Semantic is the memory of facts: files, references, chunk locations, identity, idempotence keys.
 //
-// Each verb is one transaction with its preconditions stated here, idempotent, and without policy. Verbs may be called
-// from many goroutines; concurrent commits share their flushes. When a verb returns without error its effect is durable.
-// Errors carry a Code: CodeFileNotFound, CodeConflict, CodeIO, CodeDiskFull, CodeReadOnly. An error with CodeIO leaves the outcome
+// Each verb is one transaction with its preconditions stated here, idempotent, and without policy; AbortUpload,
+// ForgetChunks and PruneReplies may be several, each of a bounded number of rows, so that nobody waits long behind them;
+// what such a verb did before an error stays done.
+// Verbs may be called from many goroutines; concurrent ones share their flushes, and one that is refused undoes only
+// itself. When a verb returns without error its effect is durable and seen by every verb that begins after.
+//
+// Errors carry a Code: CodeFileNotFound, CodeConflict, CodeBadRequest and CodeBadPath are refusals that changed nothing;
+// so are CodeCanceled and CodeDeadlineExceeded, CodeDiskFull, CodeReadOnly, and CodeShuttingDown after Close. CodeIO leaves the outcome
 // unknown; calling again with the same arguments settles it.
+//
+// A chunk is referred to by the edges of manifest nodes, by live files (their root) and by the pins of uploads. One
+// without a reference is collectable: CondemnChunks, then the caller trashes its bytes, then ForgetChunks. A condemned
+// chunk is on its way out: it cannot gain a reference except by being staged anew by somebody who has written its bytes.
 type Semantic interface {
-	// FindChunks returns for each hash the entry of a chunk that owner holds with that plain hash, or nil.
-	// A chunk without a reference (collectable) is not returned.
+	// FindChunks returns for each hash the entry of a data chunk that owner holds with that plain hash, or nil; of
+	// several the one with the least id. A chunk without a reference is not returned. The entry's chaining value is that
+	// of the offset the chunk was first stored for. At most 65,536 hashes.
 	FindChunks(ctx context.Context, owner Subject, hashes []PlainHash) ([]*Entry, error)
 	// StageChunks inserts chunk rows, their edges and locations under the pin of an upload, which it creates when
-	// needed. Every child of a manifest node must have a row already or come earlier in the same call (CodeConflict).
-	// A chunk that exists gets its generation raised.
+	// needed and which belongs to owner (CodeConflict). At most 4,096 rows. In order, for each row:
+	//   - A row that is Known must exist, not be condemned and, if it is data, be held by owner; else CodeConflict, and
+	//     the caller writes the bytes and stages the row without Known.
+	//   - Any other row is inserted, or renewed: its generation is raised and it is no longer condemned. The caller has
+	//     written its bytes before, and not trashed them since. The first entry stays; one with another plain hash or
+	//     other lengths is CodeConflict.
+	//   - Nodes are added to those that hold the chunk.
+	//   - Every child of a manifest node must have a row that is not condemned, or come earlier in the same call; else
+	//     CodeConflict. The edge replaces the upload's pin on the child: what an upload pins, and so what a commit
+	//     or an abort has to release, are the chunks without a parent yet.
 	StageChunks(ctx context.Context, upload UploadID, owner Subject, chunks []ChunkRow, now Micros) error
-	// CommitFile stages the given chunks, writes the next version of file.Path with file.ManifestID as its root (whose
-	// row must exist, CodeConflict), moves the reference of the version before to nothing, drops the upload's pin and
-	// remembers the result under key. A key seen before changes nothing and returns the file committed then, repeated true.
+	// CommitFile stages the given chunks (as StageChunks, without a pin), writes the next version of file.Path with
+	// file.ManifestID as its root (whose row must exist and not be condemned, CodeConflict), moves the reference of the
+	// version before to nothing, drops the upload and its pins and remembers the result under key. It sets Version and
+	// CreatedAt. The upload need not exist. A key seen before changes nothing but drops the upload, and returns the file
+	// committed then, repeated true; a key that DeleteFile used is CodeConflict.
 	CommitFile(ctx context.Context, upload UploadID, file FileInfo, chunks []ChunkRow, key RequestKey, now Micros) (f FileInfo, repeated bool, err error)
-	// AbortUpload drops the pin of one upload, or of every upload when id is empty, in bounded batches.
+	// AbortUpload drops one upload and its pins, or every upload when id is empty. An unknown one is no error.
 	AbortUpload(ctx context.Context, upload UploadID) (uploads int, err error)
-	// LookupFile returns the live file at a path, or (path empty) a live file of owner with that FileID.
+	// LookupFile returns the live file at a path, or (path empty) the live file of owner with that FileID whose path
+	// is least; CodeFileNotFound.
 	LookupFile(ctx context.Context, owner Subject, path Path, id FileID) (FileInfo, error)
-	// ListFiles pages through live files by path, bytewise: those above after that begin with prefix.
+	// ListFiles pages through live files by path, bytewise: those above after that begin with prefix. A limit of 0 or
+	// above 1,000 is 1,000.
 	ListFiles(ctx context.Context, owner Subject, prefix, after string, limit int) (files []FileInfo, more bool, err error)
-	// DeleteFile writes a tombstone as the path's next version and remembers it under key.
+	// DeleteFile writes a tombstone as the path's next version and remembers it under key; CodeFileNotFound without a
+	// live file, CodeConflict for a key that CommitFile used.
 	DeleteFile(ctx context.Context, owner Subject, path Path, key RequestKey, now Micros) (version uint64, repeated bool, err error)
-	// CondemnChunks names at most limit chunks that nothing refers to.
+	// CondemnChunks marks at most limit chunks without a reference (0 or above 4,096: 4,096), those with the least ids,
+	// and names them; chunks condemned before and neither forgotten nor renewed are named again. The caller trashes their
+	// bytes, then calls ForgetChunks. It leaves out of both a chunk that it has written for an upload and not staged yet.
 	CondemnChunks(ctx context.Context, limit int) ([]ChunkGeneration, error)
-	// ForgetChunks removes the rows and edges of those chunks that are still unreferenced at that generation; their
-	// children may become collectable.
+	// ForgetChunks removes the rows, edges and locations of those chunks that are still condemned at that generation;
+	// their children may become collectable. The others are passed over. At most 65,536 chunks.
 	ForgetChunks(ctx context.Context, chunks []ChunkGeneration) (forgotten int, err error)
-	// UnknownChunks returns those ids that have no row.
+	// UnknownChunks returns those ids that have no row, in the order asked. At most 65,536 ids.
 	UnknownChunks(ctx context.Context, ids []ChunkID) ([]ChunkID, error)
-	// ChunkNodes returns for each id the nodes that hold it; an unknown id gets none.
+	// ChunkNodes returns for each id the nodes that hold it, sorted; an unknown id gets none. At most 65,536 ids.
 	ChunkNodes(ctx context.Context, ids []ChunkID) ([][]NodeID, error)
-	// PruneReplies forgets request keys older than before.
+	// PruneReplies forgets request keys remembered before a time.
 	PruneReplies(ctx context.Context, before Micros) (pruned int, err error)
-	// Totals returns counters kept by the verbs; it never scans.
+	// Totals returns counters kept by the verbs, exact at every moment; it never scans.
 	Totals(ctx context.Context) (Totals, error)
-	// PutToken stores a session under the hash of its secret, replacing one with the same token id.
+	// PutToken stores a session under the hash of its secret, replacing one with the same token id; CodeConflict when the
+	// hash is another token's.
 	PutToken(ctx context.Context, hash [HashBytes]byte, s Session) error
-	// FindToken returns the session of a secret's hash, or CodeUnauthenticated.
+	// FindToken returns the session of a secret's hash, or CodeUnauthenticated. Whether it has expired is for the caller to say.
 	FindToken(ctx context.Context, hash [HashBytes]byte) (Session, error)
+	// Close lets the verbs under way finish; later ones fail with CodeShuttingDown.
 	Close() error
 }
 
@@ -138,7 +165,7 @@ type Totals struct {
 	Files       uint64 // live
 	PlainBytes  uint64 // of live files
 	Chunks      uint64 // rows, manifest nodes included
-	StoredBytes uint64 // of those chunks
+	StoredBytes uint64 // of the data chunks among them
 	Collectable uint64 // chunks without a reference
 	Uploads     uint64 // pins
 }
@@ -176,18 +203,23 @@ type EventFilter struct {
 	TraceID    string
 	Subject    Subject
 	AfterSeq   uint64
-	After      Micros
-	Limit      int  // 0: 1,000
-	Last       bool // the newest Limit events, still returned oldest first
+	After      Micros // events later than this
+	Limit      int    // 0: 1,000; at most 10,000
+	Last       bool   // the newest Limit events, still returned oldest first
 }
 
-// Episodic is the memory of what happened. It is written in batches and bounded: the oldest go first. No decision reads it.
+// Episodic is the memory of what happened. It is written in batches and bounded: the oldest go first. No decision reads
+// it, and a power cut may lose its last batches. Calls may come from many goroutines. Errors carry a Code: CodeBadRequest,
+// CodeDiskFull, CodeReadOnly, CodeIO, and CodeShuttingDown after Close.
 type Episodic interface {
-	// Record appends events and spans in one transaction; recording an event id twice keeps one.
+	// Record appends at most 16,384 events and spans in one transaction. Of events with the same id and type the first is
+	// kept (a reply carries its request's id); one without an id is always new. A span replaces the one of its trace and stage. Rows
+	// beyond the memory's bound are removed with it, events by Seq, spans by last end. Texts longer than 1,024 bytes, and
+	// details longer than 4,096, are cut.
 	Record(ctx context.Context, events []Event, spans []Span) error
 	// Events returns matching events by ascending Seq.
 	Events(ctx context.Context, f EventFilter) ([]Event, error)
-	// Spans returns the stages of one trace by first start.
+	// Spans returns the stages of one trace by first start, at most 1,000.
 	Spans(ctx context.Context, traceID string) ([]Span, error)
 	// Trim removes what exceeds the memory's bounds (age, rows) and returns how many rows went.
 	Trim(ctx context.Context, now Micros) (removed int, err error)

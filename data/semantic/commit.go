@@ -38,10 +38,10 @@ func (s *Store) CommitFile(ctx context.Context, upload inos.UploadID, file inos.
 	if err != nil {
 		return inos.FileInfo{}, false, err
 	}
-	if pinned { // more pins than one transaction takes: the file is committed, the rest of the pins go in further ones
-		if _, err := s.AbortUpload(context.WithoutCancel(ctx), upload); err != nil {
-			return inos.FileInfo{}, false, err
-		}
+	if pinned {
+		// More pins than one transaction takes. The file is committed whatever happens here: pins that a fault leaves
+		// go with AbortUpload at the next start.
+		_, _ = s.AbortUpload(context.WithoutCancel(ctx), upload)
 	}
 	return f, repeated, nil
 }

@@ -98,6 +98,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"another program's database", sql("DROP TABLE inos_schema"), inos.CodeBadFormat},
 		{"another memory", sql("UPDATE inos_schema SET memory = 'episodic'"), inos.CodeBadFormat},
 		{"a later version", sql("UPDATE inos_schema SET version = 99"), inos.CodeBadFormat},
+		{"a schema without a version", sql("DELETE FROM inos_schema"), inos.CodeBadFormat},
 		{"a damaged page", func(t *testing.T, path string) {
 			sql()(t, path)
 			b, err := os.ReadFile(path)

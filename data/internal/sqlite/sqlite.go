@@ -162,8 +162,11 @@ func migrate(ctx context.Context, conn *sql.Conn, c Config, path string) error {
 		return inos.Errorf(inos.CodeBadFormat, op, "%s belongs to another program: it has %d tables and indexes, none of INOS", path, objects)
 	case ours > 0:
 		var memory string
-		if err := conn.QueryRowContext(ctx, selectSchema).Scan(&memory, &version); err != nil {
-			return fmt.Errorf("schema table: %w", err)
+		switch err := conn.QueryRowContext(ctx, selectSchema).Scan(&memory, &version); {
+		case errors.Is(err, sql.ErrNoRows):
+			return inos.Errorf(inos.CodeBadFormat, op, "%s has lost the row that says its schema's version", path)
+		case err != nil:
+			return err
 		}
 		if memory != c.Memory {
 			return inos.Errorf(inos.CodeBadFormat, op, "%s is the %.40q memory, not the %q memory", path, memory, c.Memory)
