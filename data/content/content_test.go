@@ -1,6 +1,8 @@
 package content_test
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -18,16 +20,19 @@ type onDisk struct {
 }
 
 func (s onDisk) Corrupt(id inos.ChunkID) bool {
-	path := chunkPath(s.dir, id)
-	b, err := os.ReadFile(path)
-	if os.IsNotExist(err) {
+	paths, err := filepath.Glob(filepath.Join(s.dir, "chunks", "*", id.String()))
+	if err != nil || len(paths) > 1 {
+		s.t.Fatal(paths, err)
+	}
+	if len(paths) == 0 {
 		return false
 	}
+	b, err := os.ReadFile(paths[0])
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	b[len(b)/2] ^= 1
-	if err := os.WriteFile(path, b, 0o600); err != nil {
+	if err := os.WriteFile(paths[0], b, 0o600); err != nil {
 		s.t.Fatal(err)
 	}
 	return true
@@ -61,12 +66,12 @@ func TestStoreKeepsTheContract(t *testing.T) {
 // noLinks is a file layer without hard links, like exFAT's.
 type noLinks struct{ content.OSFiles }
 
-func (noLinks) Link(string, string) error { return errNoLinks }
+func (noLinks) Link(string, string) error { return fmt.Errorf("link: %w", errors.ErrUnsupported) }
 
 func TestStoreKeepsTheContractWithoutLinks(t *testing.T) {
 	datatest.Content(t, func(t *testing.T) inos.Content {
 		dir := t.TempDir()
-		return onDisk{openStore(t, dir, content.Options{Files: noLinks{}}), t, dir}
+		return onDisk{openStore(t, dir, content.WithShardBits(content.Options{Files: noLinks{}}, 2)), t, dir}
 	})
 }
 

@@ -20,6 +20,7 @@ type claim int
 
 const (
 	unsure  claim = iota // nothing, or a call was cut short
+	there                // a Trash of a held chunk, or a Put of a trashed one, was cut short: it is held or in the trash
 	held                 // a Put returned
 	trashed              // a Trash returned
 	emptied              // an EmptyTrash returned; a crash may bring the chunk back to the trash
@@ -78,15 +79,17 @@ func (w *world) close() error {
 func (w *world) put(i int) error {
 	w.now++
 	c := &w.chunks[i]
-	wasTrashed := c.claim == trashed
-	c.claim = unsure
+	wasThere := c.claim >= there && c.claim <= trashed
+	if c.claim = unsure; wasThere {
+		c.claim = there
+	}
 	existed, err := w.store.Put(context.Background(), c.id, c.stored)
 	if err != nil {
 		return err
 	}
 	c.claim = held
-	if wasTrashed && !existed {
-		return fmt.Errorf("chunk %d was trashed and is lost", i)
+	if wasThere && !existed {
+		return fmt.Errorf("chunk %d was held or trashed, and is lost", i)
 	}
 	return nil
 }
@@ -95,7 +98,12 @@ func (w *world) trash(is ...int) error {
 	w.now++
 	var ids []inos.ChunkID
 	for _, i := range is {
-		w.chunks[i].claim, w.chunks[i].at = unsure, w.now
+		c := &w.chunks[i]
+		if c.at = w.now; c.claim == held {
+			c.claim = there
+		} else {
+			c.claim = unsure
+		}
 		ids = append(ids, w.chunks[i].id)
 	}
 	if _, _, err := w.store.Trash(context.Background(), ids); err != nil {
@@ -110,8 +118,8 @@ func (w *world) trash(is ...int) error {
 func (w *world) empty() error {
 	w.now++
 	for i := range w.chunks {
-		if w.chunks[i].claim == trashed {
-			w.chunks[i].claim = unsure
+		if c := &w.chunks[i]; c.claim == trashed || c.claim == there {
+			c.claim = unsure
 		}
 	}
 	_, _, err := w.store.EmptyTrash(context.Background(), w.now, 100)
@@ -226,6 +234,13 @@ func (w *world) recovered() error {
 			return fmt.Errorf("chunk %d was trashed and is held: %v", i, err)
 		case err != nil && code != inos.CodeChunkNotFound:
 			return err
+		}
+	}
+	for i, c := range w.chunks {
+		if c.claim == there {
+			if err := w.put(i); err != nil {
+				return err
+			}
 		}
 	}
 	// Trashed ones are still there when what was trashed before them goes, and come back.

@@ -14,3 +14,6 @@ func DecodeState(b []byte) ([]byte, error) {
 	}
 	return s.encode(), nil
 }
+
+// NewDirSync returns the sync method of a dirSync.
+func NewDirSync() func(perform func() error) error { return newDirSync().sync }

@@ -49,6 +49,15 @@ func TestStateFile(t *testing.T) {
 
 // The state of a later version is refused, not taken for a torn one: its counters may mean something else.
 func TestStateOfALaterVersion(t *testing.T) {
+	dir := t.TempDir()
+	if err := openStore(t, dir, content.Options{}).Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "state")
+	right, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, change := range map[string]func(b []byte){
 		"version":  func(b []byte) { b[8] = 2 },
 		"flag":     func(b []byte) { b[10] |= 2 },
@@ -57,15 +66,7 @@ func TestStateOfALaterVersion(t *testing.T) {
 		"negative": func(b []byte) { b[23] = 0x80 },
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			if err := openStore(t, dir, content.Options{}).Close(); err != nil {
-				t.Fatal(err)
-			}
-			path := filepath.Join(dir, "state")
-			b, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
+			b := bytes.Clone(right)
 			change(b)
 			sum := blake3.Sum256(b[:48])
 			copy(b[48:], sum[:])

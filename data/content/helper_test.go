@@ -1,8 +1,0 @@
-package content_test
-
-import (
-	"errors"
-	"fmt"
-)
-
-var errNoLinks = fmt.Errorf("link: %w", errors.ErrUnsupported)
