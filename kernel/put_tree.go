@@ -79,7 +79,7 @@ func (u *puts) collect(p *put) {
 		p.chunks = p.chunks[1:]
 		u.add(p, 0, &entry)
 	}
-	if p.phase == putRunning && p.ended && len(p.chunks) == 0 && len(t.nodes) == 0 {
+	if p.phase == putRunning && p.root == nil && p.ended && len(p.chunks) == 0 && len(t.nodes) == 0 {
 		u.finishTree(p)
 	}
 }
