@@ -5,7 +5,8 @@ import "context"
 // Content keeps chunks on one node's disk, addressed by the BLAKE3 of their stored bytes.
 //
 // Calls may come from many goroutines at once. Errors carry a Code: CodeChunkNotFound, CodeChunkCorrupt, CodeDiskFull,
-// CodeReadOnly, CodeIO. Put is idempotent. Close waits for the calls under way.
+// CodeReadOnly, CodeIO; CodeBadRequest for a limit below 1 or a chunk above StoredBytesMax, CodeShuttingDown after Close,
+// CodeCanceled and CodeDeadlineExceeded with ctx. Put is idempotent. Close waits for the calls under way.
 type Content interface {
 	// Put stores a chunk and returns when it is on stable storage: file and directory entry fsynced. Bytes that do
 	// not hash to id are refused with CodeChunkCorrupt. existed says that the chunk was there, or came back from

@@ -38,6 +38,7 @@ func (l layout) trashDir(shard int) string { return l.in(trashName, l.shardName(
 func (l layout) chunk(id inos.ChunkID) string {
 	return filepath.Join(l.chunkDir(l.shard(id)), id.String())
 }
+
 func (l layout) trashed(id inos.ChunkID) string {
 	return filepath.Join(l.trashDir(l.shard(id)), id.String())
 }
