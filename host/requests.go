@@ -84,10 +84,6 @@ func (n *Node) Request(ctx context.Context, e *eventpb.Envelope, progress func(*
 		return nil, err
 	}
 	body := n.bodyOf(e)
-	announced := func() { body.begin() }
-	if progress == nil {
-		announced()
-	}
 	q, err := n.requests.add(e.Id)
 	if err != nil {
 		return nil, err
@@ -103,13 +99,11 @@ func (n *Node) Request(ctx context.Context, e *eventpb.Envelope, progress func(*
 		case p := <-q.progress:
 			if progress != nil {
 				progress(p)
-				announced()
 			}
 		case final := <-q.final:
 			for len(q.progress) > 0 && progress != nil {
 				progress(<-q.progress)
 			}
-			announced()
 			return final, nil
 		case <-gone:
 			if body == nil {
@@ -117,7 +111,6 @@ func (n *Node) Request(ctx context.Context, e *eventpb.Envelope, progress func(*
 			}
 			// The kernel ends the request and answers; until then its stream stays in use.
 			gone = nil
-			announced()
 			l.result(n.hostEnvelope(event.StreamGone, &eventpb.StreamGone{Stream: body.number}))
 		}
 	}

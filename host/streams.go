@@ -25,18 +25,9 @@ type stream struct {
 	number uint64
 	r      io.Reader
 	w      io.Writer
-	begun  chan struct{} // closed by begin
-	once   sync.Once
 
 	mu     sync.Mutex // held while the body is used; guards closed
 	closed bool
-}
-
-// begin lets writes through: the client has seen the header that precedes the bytes. A nil stream has none.
-func (st *stream) begin() {
-	if st != nil {
-		st.once.Do(func() { close(st.begun) })
-	}
 }
 
 func newStreams() *streams { return &streams{open: map[uint64]*stream{}} }
@@ -45,13 +36,12 @@ func (s *streams) add(r io.Reader, w io.Writer) (number uint64, release func()) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.next++
-	st := &stream{number: s.next, r: r, w: w, begun: make(chan struct{})}
+	st := &stream{number: s.next, r: r, w: w}
 	s.open[st.number] = st
 	return st.number, func() {
 		s.mu.Lock()
 		delete(s.open, st.number)
 		s.mu.Unlock()
-		st.begin()
 		st.mu.Lock() // waits for the use under way
 		st.closed = true
 		st.mu.Unlock()
@@ -144,7 +134,6 @@ func (l *loop) performStreamWrite(_ context.Context, e *eventpb.Envelope) (event
 	if err != nil {
 		return nil, err
 	}
-	<-st.begun
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	if st.closed || st.w == nil {
