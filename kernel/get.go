@@ -523,6 +523,7 @@ func (u *gets) pop(g *get, p *part) {
 }
 
 func (u *gets) complete(g *get) {
+	g.phase = getEnding
 	detail := plural(g.last, "byte", "bytes") + " in " + plural(g.chunks, "chunk", "chunks")
 	if g.verify {
 		if g.badCount > 0 {
