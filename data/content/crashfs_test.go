@@ -41,6 +41,7 @@ type crashFS struct {
 	dropped content.Site
 	synced  map[content.Site]int
 	free    int64
+	noLinks bool // like exFAT
 }
 
 // crashNode is a file or a folder.
@@ -318,6 +319,9 @@ func (f *crashFS) Rename(from, to string) error {
 func (f *crashFS) Link(from, to string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.noLinks {
+		return &fs.PathError{Op: "link", Path: from, Err: errors.ErrUnsupported}
+	}
 	if err := f.change("link", from); err != nil {
 		return err
 	}

@@ -30,9 +30,11 @@ var faults = []struct {
 // eachFault makes each change of a call fail, one after the other, in a world that prepare has made; check sees the error.
 func eachFault(t *testing.T, prepare, call func(w *world) error, check func(w *world) error) {
 	t.Helper()
-	for _, fault := range faults {
+	for i := range 2 * len(faults) {
+		fault := faults[i/2]
 		for at := 1; ; at++ {
 			w := newWorld("")
+			w.fs.noLinks = i%2 == 1
 			if err := errors.Join(w.open(), prepare(w)); err != nil {
 				t.Fatal(err)
 			}
