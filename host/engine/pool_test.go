@@ -1,3 +1,5 @@
+//go:build linux
+
 package engine
 
 import (
@@ -10,12 +12,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/inos-mesh/inos"
 )
@@ -418,11 +423,57 @@ func TestPoolAnswerBeforeTheRequestHasLeft(t *testing.T) {
 		result <- err
 	}()
 	waitFor(t, p, 0, 1)
+	p.mu.Lock()
+	w := p.slots[0]
+	p.mu.Unlock()
+	for range 1_000_000 { // until the early answer has been read
+		if unread(t, w.stdout) == 0 {
+			break
+		}
+		runtime.Gosched()
+	}
+	for range 10_000 {
+		runtime.Gosched()
+	}
 	if err := p.Stop(0, true); err != nil {
 		t.Fatal(err)
 	}
 	if err := <-result; inos.CodeOf(err) != inos.CodeWorkerLost {
 		t.Errorf("%v", err)
+	}
+}
+
+func unread(t *testing.T, pipe *os.File) (n int) {
+	t.Helper()
+	raw, err := pipe.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var failed error
+	if err := raw.Control(func(fd uintptr) { n, failed = unix.IoctlGetInt(int(fd), unix.TIOCINQ) }); err != nil || failed != nil {
+		t.Fatal(err, failed)
+	}
+	return n
+}
+
+// TestPoolLeavesNoFile counts files with the collector off, which would close what was forgotten.
+func TestPoolLeavesNoFile(t *testing.T) {
+	p := newTestPool(t, "files")
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	p.start(t, 0) // the runtime's own files, once
+	_ = p.Stop(0, true)
+	<-p.exits
+	before := openFiles(t)
+	for _, kill := range []bool{true, false, true} {
+		p.start(t, 0)
+		p.echo(t, 0, []byte("x"), nil)
+		if err := p.Stop(0, kill); err != nil {
+			t.Fatal(err)
+		}
+		<-p.exits
+	}
+	if after := openFiles(t); after > before {
+		t.Errorf("%d files before, %d after", before, after)
 	}
 }
 
