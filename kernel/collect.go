@@ -43,7 +43,8 @@ type collector struct {
 	trashed   uint64
 
 	sweeping  bool
-	sweepAgo  []byte // the last id looked at
+	sweepFrom []byte // the page begins behind this id
+	sweepTo   []byte // and ends with this one
 	swept     uint64
 	sweepWant bool
 	sweepAt   inos.Micros
@@ -84,7 +85,8 @@ func (u *collector) code(c *coder) {
 	num(c, &u.rounds)
 	num(c, &u.trashed)
 	c.bool(&u.sweeping)
-	c.bytes(&u.sweepAgo)
+	c.bytes(&u.sweepFrom)
+	c.bytes(&u.sweepTo)
 	num(c, &u.swept)
 	c.bool(&u.sweepWant)
 	num(c, &u.sweepAt)
@@ -158,7 +160,7 @@ func (u *collector) act() {
 	case u.sweeping && u.sweepAt <= k.now:
 		u.inventory()
 	case u.sweepWant && !u.sweeping:
-		u.sweepWant, u.sweeping, u.sweepAgo, u.swept, u.sweepAt = false, true, nil, 0, k.now
+		u.sweepWant, u.sweeping, u.sweepFrom, u.swept, u.sweepAt = false, true, nil, 0, k.now
 		u.inventory()
 	case u.nextRound <= k.now:
 		u.begin()
@@ -319,7 +321,7 @@ func (u *collector) rest(more bool) {
 // inventory asks for the next page of a sweep.
 func (u *collector) inventory() {
 	u.begin()
-	u.send(opInventory, event.ContentInventory, &eventpb.ContentInventoryRequest{After: u.sweepAgo, Limit: inventoryPage})
+	u.send(opInventory, event.ContentInventory, &eventpb.ContentInventoryRequest{After: u.sweepFrom, Limit: inventoryPage})
 }
 
 func (u *collector) listed(a *answer) {
@@ -332,7 +334,7 @@ func (u *collector) listed(a *answer) {
 		u.sweepDone()
 		return
 	}
-	u.sweepAgo = r.ChunkIds[len(r.ChunkIds)-1]
+	u.sweepTo = r.ChunkIds[len(r.ChunkIds)-1]
 	u.send(opUnknown, event.UnknownChunks, &eventpb.UnknownChunksRequest{ChunkIds: r.ChunkIds})
 }
 
@@ -346,8 +348,12 @@ func (u *collector) unknown(a *answer) {
 	for _, id := range r.ChunkIds {
 		all = append(all, &eventpb.ChunkGeneration{ChunkId: id})
 	}
+	if u.spoiled {
+		u.sweepLater()
+		return
+	}
 	if u.pending = u.choose(all); len(u.pending) == 0 {
-		u.letGo()
+		u.pageDone()
 		return
 	}
 	u.send(opTrashSwept, event.ContentTrash, &eventpb.ContentTrashRequest{Chunks: u.pending})
@@ -363,10 +369,15 @@ func (u *collector) sweptAway(a *answer) {
 		u.swept += uint64(r.Chunks)
 	}
 	u.usageStale = true
-	u.letGo()
+	u.pageDone()
 }
 
-// sweepLater tries a page again after a pause. What a page has passed over because of an error is left to the next sweep.
+func (u *collector) pageDone() {
+	u.letGo()
+	u.sweepFrom = u.sweepTo
+}
+
+// sweepLater tries the page again after a pause.
 func (u *collector) sweepLater() {
 	u.letGo()
 	u.sweepAt = u.k.now + collectEvery

@@ -543,7 +543,12 @@ func (u *gets) fail(g *get, err *inos.Error) {
 	}
 	u.k.fail(&g.origin, err)
 	g.phase = getEnding
-	g.underWay -= uint32(len(u.k.supervisor.cancel(threadGet, g.work)))
+	for _, j := range u.k.supervisor.cancel(threadGet, g.work) {
+		g.underWay--
+		if j.op == opInflate {
+			g.part(j.slot).output = 0 // never filled
+		}
+	}
 	u.clean(g)
 }
 

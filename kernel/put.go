@@ -336,7 +336,18 @@ func (u *puts) module(p *put, op uint8, slot uint64, call string, j job, m event
 	p.underWay++
 	if err := u.k.module(&p.origin, ask{owner: threadPut, op: op, work: p.work, slot: slot}, call, j, m); err != nil {
 		p.underWay--
+		u.unfilled(p, op, slot)
 		u.fail(p, because("files:put", err, p.place(op, slot)))
+	}
+}
+
+// unfilled forgets the output buffer of a module call that did not fill it.
+func (u *puts) unfilled(p *put, op uint8, slot uint64) {
+	switch op {
+	case opEncode:
+		p.chunk(slot).output = 0
+	case opBuild:
+		p.tree.node(slot).output = 0
 	}
 }
 

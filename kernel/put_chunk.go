@@ -187,13 +187,19 @@ func (u *puts) pinFound(p *put) {
 func (u *puts) hasPinned(p *put, a *answer) *inos.Error {
 	pinned := p.pinning
 	p.pinning = nil
+	for _, index := range pinned {
+		u.k.collector.unlive(p.chunk(index).entry.ChunkID)
+	}
 	if a.err != nil && a.err.Code != inos.CodeConflict {
+		p.pinned = true // it may have happened all the same
 		return a.err
 	}
 	p.pinned = p.pinned || a.err == nil
 	for _, index := range pinned {
+		if p.phase != putRunning {
+			return nil
+		}
 		x := p.chunk(index)
-		u.k.collector.unlive(x.entry.ChunkID)
 		if a.err != nil {
 			x.miss = true
 			if x.told {
@@ -302,10 +308,11 @@ func (u *puts) unheld() {
 }
 
 func (u *puts) written(p *put, a *answer) *inos.Error {
+	x := p.chunk(a.slot)
 	if a.err != nil {
+		u.k.collector.unlive(x.entry.ChunkID)
 		return a.err
 	}
-	x := p.chunk(a.slot)
 	p.rows = append(p.rows, &row{entry: x.entry})
 	u.done(p, x)
 	return nil

@@ -39,7 +39,7 @@ func (u *puts) sendStage(p *put) {
 // staged takes the end of a batch.
 func (u *puts) staged(p *put, a *answer) *inos.Error {
 	if a.err != nil {
-		p.rows, p.staging = append(p.staging, p.rows...), nil
+		p.rows, p.staging, p.pinned = append(p.staging, p.rows...), nil, true // it may have happened all the same
 		return a.err
 	}
 	u.stagedRows(p)
@@ -137,7 +137,10 @@ func (u *puts) fail(p *put, err *inos.Error) {
 		return
 	}
 	p.phase, p.retries, p.again = putFailing, 0, 0
-	p.underWay -= uint32(len(u.k.supervisor.cancel(threadPut, p.work)))
+	for _, j := range u.k.supervisor.cancel(threadPut, p.work) {
+		p.underWay--
+		u.unfilled(p, j.op, j.slot)
+	}
 	for _, index := range p.pin {
 		u.k.collector.unlive(p.chunk(index).entry.ChunkID)
 	}
@@ -152,13 +155,9 @@ func (u *puts) settle(p *put, a *answer) {
 		if a.err != nil {
 			p.chunk(a.slot).input = 0
 		}
-	case opEncode:
+	case opEncode, opBuild:
 		if !a.output {
-			p.chunk(a.slot).output = 0
-		}
-	case opBuild:
-		if !a.output {
-			p.tree.node(a.slot).output = 0
+			u.unfilled(p, a.op, a.slot)
 		}
 	case opWrite:
 		u.wrote(p, a, &row{entry: p.chunk(a.slot).entry})

@@ -165,11 +165,12 @@ func (u *puts) writeNode(p *put, n *treeNode) {
 
 // nodeWritten hands finished nodes, in order, to the level above. The root ends the put's own work.
 func (u *puts) nodeWritten(p *put, a *answer) *inos.Error {
-	if a.err != nil {
-		return a.err
-	}
 	t := &p.tree
 	n := t.node(a.slot)
+	if a.err != nil {
+		u.k.collector.unlive(n.entry.ChunkID)
+		return a.err
+	}
 	n.state = nodeDone
 	u.k.release(&n.output)
 	for len(t.nodes) > 0 && t.nodes[0].state == nodeDone && p.phase == putRunning {

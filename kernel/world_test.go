@@ -137,7 +137,7 @@ func (w *world) give(e *eventpb.Envelope) {
 	}
 	for _, e := range out {
 		if debug {
-			fmt.Println("   ", e.EventType, e.Id[24:], failureText(e))
+			fmt.Println("   ", e.EventType, e.Id[24:], failureText(e), chunkText(e))
 		}
 		if event.StateOf(e.EventType) != event.StateRequested {
 			w.replies[e.Id] = append(w.replies[e.Id], e)
@@ -755,4 +755,35 @@ func failureText(e *eventpb.Envelope) string {
 		return event.FailureOf(e).Error()
 	}
 	return ""
+}
+
+// chunkText names the chunks that an effect is about.
+func chunkText(e *eventpb.Envelope) (s string) {
+	switch e.EventType {
+	case event.ContentWrite:
+		var q eventpb.ContentWriteRequest
+		_ = event.Open(e, &q)
+		s = fmt.Sprintf("%x", q.ChunkId[:4])
+	case event.ContentTrash, event.ForgetChunks:
+		var q eventpb.ContentTrashRequest
+		_ = event.Open(e, &q)
+		for _, c := range q.Chunks {
+			s += fmt.Sprintf(" %x@%d", c.ChunkId[:4], c.Generation)
+		}
+	case event.StageChunks, event.CommitFile:
+		var q eventpb.StageChunksRequest
+		var c eventpb.CommitFileRequest
+		_ = event.Open(e, &q)
+		rows := q.Chunks
+		s = q.Upload
+		if e.EventType == event.CommitFile {
+			_ = event.Open(e, &c)
+			rows = c.Chunks
+			s = c.Upload
+		}
+		for _, r := range rows {
+			s += fmt.Sprintf(" %x", r.Entry[:4])
+		}
+	}
+	return s
 }
