@@ -106,7 +106,7 @@ var importRules = []importRule{
 		why:     "it holds kernel.wasm as bytes and never imports the kernel: the seam stays real",
 	},
 	{
-		room: "cmd/inos", may: []string{".", "event/...", "host", "host/api", cobra, pflag, xsys, xterm, blake3}, inTests: []string{testscript},
+		room: "cmd/inos", may: []string{".", "event/...", "host", "host/api", cobra, pflag, xsys, xterm, blake3}, inTests: []string{testscript, "build"},
 		why: "flags, signals and printing; decisions live below",
 	},
 	{

@@ -1,3 +1,4 @@
+// Package eventpb holds the payload messages of the event standard, generated from event/proto.
 package eventpb
 
 import (
