@@ -1,0 +1,495 @@
+package kernel
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event"
+	"github.com/inos-mesh/inos/event/eventpb"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write what the kernel does into testdata")
+
+// A transcript is a file of commands, each followed by a line "----" and what the kernel did, up to an empty line:
+//
+//	boot workers=2 [unclean] [quality=Q] [buffers=MiB]
+//	session token=T [subject=S] [caps=a,b] [ttl=1h]      revoke token=T
+//	put path=P bytes=N[MiB] [same] [name=N] [length=N] [replicas=N] [expect] [id=K] [token=T]
+//	get path=P [encoded] [discard] [offset=N] [length=N]
+//	delete path=P    list [prefix=P]    stat path=P [chunks=N]    verify [path=P]    status    drain
+//	send type=T [user=U] [token=T]        an envelope without a payload
+//	complete [type=PREFIX] [all]          performs the first pending effect, or all that follow from it too
+//	fail type=PREFIX code=NAME            ends the first such effect with an error
+//	kill worker=N    gone path=P    tick [DURATION|wake]
+//
+// Each transcript runs natively, is restored from a snapshot before every step, and runs again in kernel.wasm.
+func TestTranscripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no transcripts: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			recorder := &recording{stepper: &pair{t: t, k: New(), every: 1}}
+			transcript(t, file, recorder)
+			recorder.replayInWASM(t)
+		})
+	}
+}
+
+// recording keeps what a kernel was stepped with and what it did.
+type recording struct {
+	stepper
+	steps []recordedStep
+}
+
+type recordedStep struct {
+	now  inos.Micros
+	in   []byte
+	out  [][]byte
+	wake inos.Micros
+}
+
+func (r *recording) step(now inos.Micros, e *eventpb.Envelope) ([]*eventpb.Envelope, inos.Micros) {
+	s := recordedStep{now: now, in: event.Encode(nil, e)}
+	out, wake := r.stepper.step(now, e)
+	for _, e := range out {
+		s.out = append(s.out, event.Encode(nil, e))
+	}
+	s.wake = wake
+	r.steps = append(r.steps, s)
+	return out, wake
+}
+
+func transcript(t *testing.T, file string, k stepper) {
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &script{w: newWorld(k), named: map[string]string{}, paths: map[string]uint64{}}
+	var result bytes.Buffer
+	rest := string(raw)
+	for rest != "" {
+		line, after, _ := strings.Cut(rest, "\n")
+		rest = after
+		if line == "" || strings.HasPrefix(line, "#") {
+			result.WriteString(line + "\n")
+			continue
+		}
+		if separator, after, ok := strings.Cut(rest, "\n"); ok && separator == "----" {
+			rest = after
+			for rest != "" {
+				old, after, _ := strings.Cut(rest, "\n")
+				rest = after
+				if old == "" {
+					break
+				}
+			}
+		}
+		s.lines = nil
+		s.run(line)
+		for _, p := range s.w.problems {
+			t.Errorf("%s: %s: %s", file, line, p)
+		}
+		s.w.problems = nil
+		fmt.Fprintf(&result, "%s\n----\n%s\n", line, strings.Join(append(s.lines, ""), "\n"))
+	}
+	s.w.sound()
+	for _, p := range s.w.problems {
+		t.Errorf("%s: %s", file, p)
+	}
+	got := strings.TrimRight(result.String(), "\n") + "\n"
+	if *rewrite {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if got != string(raw) {
+		wantLines, gotLines := strings.Split(string(raw), "\n"), strings.Split(got, "\n")
+		for i := range gotLines {
+			if i >= len(wantLines) || wantLines[i] != gotLines[i] {
+				t.Fatalf("%s:%d: the kernel does\n  %s\nand -rewrite would write it; it was\n  %s", file, i+1, gotLines[i], strings.Join(wantLines[min(i, len(wantLines)):min(i+1, len(wantLines))], ""))
+			}
+		}
+		t.Fatalf("%s is longer than what the kernel does", file)
+	}
+}
+
+type script struct {
+	w     *world
+	lines []string
+	named map[string]string // id= of a request -> its id
+	paths map[string]uint64 // path -> stream of its last put or get
+}
+
+func arguments(line string) (verb string, args map[string]string) {
+	fields := strings.Fields(line)
+	args = map[string]string{}
+	for _, f := range fields[1:] {
+		k, v, _ := strings.Cut(f, "=")
+		args[k] = v
+	}
+	return fields[0], args
+}
+
+func size(s string) uint64 {
+	unit := uint64(1)
+	if n, ok := strings.CutSuffix(s, "MiB"); ok {
+		s, unit = n, 1<<20
+	}
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	return n * unit
+}
+
+func (s *script) run(line string) {
+	w := s.w
+	verb, args := arguments(line)
+	_, same := args["same"]
+	number := func(name string, other int64) int64 {
+		if v, ok := args[name]; ok {
+			n, err := strconv.ParseInt(v, 10, 64)
+			if err != nil {
+				panic(err)
+			}
+			return n
+		}
+		return other
+	}
+	token := "t"
+	if v, ok := args["token"]; ok {
+		token = v
+	}
+	request := func(typ string, m event.Message) {
+		e := w.request(token, typ, m)
+		if name, ok := args["id"]; ok {
+			if old, again := s.named[name]; again {
+				e.Id = old
+			}
+			s.named[name] = e.Id
+		}
+		e.Metadata.UserId = args["user"]
+		s.give(e)
+	}
+	has := func(name string) bool { _, ok := args[name]; return ok }
+	switch verb {
+	case "boot":
+		w.boot.Workers = uint32(number("workers", 2))
+		w.boot.Unclean = has("unclean")
+		w.boot.BrotliQuality = uint32(number("quality", 0))
+		w.boot.BufferBytesMax = uint64(number("buffers", 64)) << 20
+		s.give(w.host(event.NodeBoot, w.boot))
+	case "session":
+		caps := []string{"files:*:*", "node:*:*"}
+		if has("caps") {
+			caps = strings.Split(args["caps"], ",")
+		}
+		m := &eventpb.Session{TokenId: token, Subject: "ann", Device: "laptop", Capabilities: caps}
+		if has("subject") {
+			m.Subject = args["subject"]
+		}
+		if has("ttl") {
+			d, err := time.ParseDuration(args["ttl"])
+			if err != nil {
+				panic(err)
+			}
+			m.ExpiresUs = int64(w.now) + d.Microseconds()
+		}
+		s.give(w.host(event.IdentitySession, m))
+	case "revoke":
+		s.give(w.host(event.IdentityRevoke, &eventpb.Revocation{TokenId: token}))
+	case "orphan":
+		id := string(hashOf("orphan", args["name"]))
+		w.chunks[id] = stored{id: id, size: 100}
+	case "free":
+		w.free = size(args["bytes"])
+	case "put":
+		n := size(args["bytes"])
+		name := args["path"]
+		if has("name") {
+			name = args["name"]
+		}
+		w.ids++
+		w.streams[w.ids] = &body{name: name, length: n, same: same}
+		s.paths[args["path"]] = w.ids
+		q := &eventpb.FilesPutRequest{Path: args["path"], Stream: w.ids, LengthBytes: number("length", int64(n)), Replicas: uint32(number("replicas", 0))}
+		if has("expect") {
+			q.ExpectedFileId = hashOf("expected")
+		}
+		request(event.FilesPut, q)
+	case "get":
+		w.ids++
+		w.streams[w.ids] = &body{}
+		s.paths[args["path"]] = w.ids
+		request(event.FilesGet, &eventpb.FilesGetRequest{
+			Path: args["path"], Stream: w.ids, Encoded: has("encoded"), Discard: has("discard"), OffsetBytes: uint64(number("offset", 0)), LengthBytes: number("length", -1),
+		})
+	case "delete":
+		request(event.FilesDelete, &eventpb.FilesDeleteRequest{Path: args["path"]})
+	case "list":
+		request(event.FilesList, &eventpb.FilesListRequest{Prefix: args["prefix"], Limit: uint32(number("limit", 0))})
+	case "stat":
+		request(event.FilesStat, &eventpb.FilesStatRequest{Path: args["path"], FirstChunk: uint64(number("first", 0)), ChunkLimit: uint32(number("chunks", 0))})
+	case "verify":
+		request(event.FilesVerify, &eventpb.FilesVerifyRequest{Path: args["path"]})
+	case "status":
+		request(event.NodeStatus, &eventpb.NodeStatusRequest{})
+	case "drain":
+		token = hostToken
+		request(event.NodeDrain, nil)
+	case "send":
+		request(args["type"], nil)
+	case "complete":
+		s.complete(args["type"], has("all"))
+	case "fail":
+		s.fail(args["type"], args["code"])
+	case "corrupt":
+		for _, id := range sortedKeys(w.chunks) {
+			if c := w.chunks[id]; c.plain != "" && strings.HasPrefix(c.plain, args["plain"]) {
+				delete(w.chunks, id)
+			}
+		}
+	case "kill":
+		s.capture(func() { w.killWorker(uint32(number("worker", 0)), "killed") })
+	case "gone":
+		stream := s.paths[args["path"]]
+		w.streams[stream].gone = true
+		s.give(w.host(event.StreamGone, &eventpb.StreamGone{Stream: stream}))
+	case "tick":
+		to := w.wake
+		if f := strings.Fields(line); len(f) > 1 && f[1] != "wake" {
+			d, err := time.ParseDuration(f[1])
+			if err != nil {
+				panic(err)
+			}
+			to = w.now + inos.Micros(d.Microseconds())
+		}
+		s.capture(func() { w.tick(to) })
+	case "pending":
+		for _, e := range w.pending {
+			s.lines = append(s.lines, describe(e))
+		}
+	case "sent":
+		s.lines = append(s.lines, w.streams[s.paths[args["path"]]].parts...)
+	default:
+		panic("unknown command " + verb)
+	}
+}
+
+func (s *script) give(e *eventpb.Envelope) { s.capture(func() { s.w.give(e) }) }
+
+// capture writes what comes out of the steps of f.
+func (s *script) capture(f func()) {
+	inner := s.w.kernel
+	s.w.kernel = tee{inner, s}
+	f()
+	s.w.kernel = inner
+}
+
+type tee struct {
+	stepper
+	s *script
+}
+
+func (t tee) step(now inos.Micros, e *eventpb.Envelope) ([]*eventpb.Envelope, inos.Micros) {
+	out, wake := t.stepper.step(now, e)
+	for _, e := range out {
+		t.s.lines = append(t.s.lines, describe(e))
+	}
+	return out, wake
+}
+
+func (s *script) find(prefix string) int {
+	for i, e := range s.w.pending {
+		if strings.HasPrefix(stageOf(e), prefix) {
+			return i
+		}
+	}
+	return -1
+}
+
+func (s *script) complete(prefix string, all bool) {
+	for {
+		i := s.find(prefix)
+		if i < 0 {
+			return
+		}
+		s.w.now += 100
+		s.capture(func() { s.w.finish(i) })
+		if !all {
+			return
+		}
+	}
+}
+
+func (s *script) fail(prefix, name string) {
+	i := s.find(prefix)
+	if i < 0 {
+		s.lines = append(s.lines, "nothing of "+prefix+" is pending")
+		return
+	}
+	for code := inos.Code(1); code < 64; code++ {
+		if code.Name() == name {
+			s.w.now += 100
+			s.capture(func() { s.w.fail(i, code) })
+			return
+		}
+	}
+	panic("unknown code " + name)
+}
+
+// stageOf names an effect; of a module call, the module's.
+func stageOf(e *eventpb.Envelope) string {
+	var q eventpb.WorkerCallRequest
+	if e.EventType == event.WorkerCall && event.Open(e, &q) == nil {
+		if inner, err := event.Decode(q.Envelope); err == nil {
+			return event.Stage(inner.EventType)
+		}
+	}
+	return event.Stage(e.EventType)
+}
+
+// describe writes an envelope as one line.
+func describe(e *eventpb.Envelope) string {
+	if state := event.StateOf(e.EventType); state != event.StateRequested {
+		return "reply " + event.Stage(e.EventType) + " " + string(state) + describeReply(e, state)
+	}
+	line := event.Stage(e.EventType)
+	open := func(m event.Message) bool { return event.Open(e, m) == nil }
+	short := func(b []byte) string { return fmt.Sprintf("%x", b[:min(4, len(b))]) }
+	var (
+		read    eventpb.StreamReadRequest
+		write   eventpb.StreamWriteRequest
+		call    eventpb.WorkerCallRequest
+		start   eventpb.WorkerStartRequest
+		stop    eventpb.WorkerStopRequest
+		chunk   eventpb.ContentReadRequest
+		release eventpb.BufferRelease
+		find    eventpb.FindChunksRequest
+		stage   eventpb.StageChunksRequest
+		commit  eventpb.CommitFileRequest
+		abort   eventpb.AbortUploadRequest
+		trash   eventpb.ContentTrashRequest
+		record  eventpb.RecordRequest
+	)
+	rows := func(chunks []*eventpb.ChunkRow) string {
+		data, nodes, known := 0, 0, 0
+		for _, c := range chunks {
+			switch {
+			case c.Known:
+				known++
+			case c.Node:
+				nodes++
+			default:
+				data++
+			}
+		}
+		return fmt.Sprintf(" data=%d nodes=%d known=%d", data, nodes, known)
+	}
+	switch {
+	case e.EventType == event.StreamRead && open(&read):
+		line += fmt.Sprintf(" out=%d", read.Output)
+	case e.EventType == event.StreamWrite && open(&write):
+		line += fmt.Sprintf(" in=%d offset=%d length=%d %x", write.Input, write.Offset, write.Length, write.Bytes)
+	case e.EventType == event.WorkerCall && open(&call):
+		line += fmt.Sprintf(" worker=%d %s in=%d out=%d", call.Worker, stageOf(e), call.Input, call.Output)
+		inner, err := event.Decode(call.Envelope)
+		var encode eventpb.EncodeChunkRequest
+		if err == nil && inner.EventType == event.EncodeChunk && event.Open(inner, &encode) == nil {
+			line += fmt.Sprintf(" offset=%d quality=%d", encode.OffsetBytes, encode.Quality)
+		}
+	case e.EventType == event.WorkerStart && open(&start):
+		line += fmt.Sprintf(" worker=%d", start.Worker)
+	case e.EventType == event.WorkerStop && open(&stop):
+		line += fmt.Sprintf(" worker=%d kill=%t", stop.Worker, stop.Kill)
+	case (e.EventType == event.ContentWrite || e.EventType == event.ContentRead) && open(&chunk):
+		line += fmt.Sprintf(" %s buffer=%d", short(chunk.ChunkId), chunk.Output)
+	case e.EventType == event.BufferRelease && open(&release):
+		line += fmt.Sprint(" ", release.Buffers)
+	case e.EventType == event.FindChunks && open(&find):
+		line += fmt.Sprintf(" hashes=%d", len(find.PlainHashes))
+	case e.EventType == event.StageChunks && open(&stage):
+		line += rows(stage.Chunks)
+	case e.EventType == event.CommitFile && open(&commit):
+		line += fmt.Sprintf(" %s plain=%d stored=%d chunks=%d", commit.File.Path, commit.File.PlainBytes, commit.File.StoredBytes, commit.File.Chunks) + rows(commit.Chunks)
+	case e.EventType == event.AbortUpload && open(&abort):
+		line += fmt.Sprintf(" all=%t", abort.Upload == "")
+	case (e.EventType == event.ContentTrash || e.EventType == event.ForgetChunks) && open(&trash):
+		line += fmt.Sprintf(" chunks=%d", len(trash.Chunks))
+	case e.EventType == event.EpisodicRecord && open(&record):
+		for _, r := range record.Events {
+			line += fmt.Sprintf("\n  event %s %s %s (%d us)", r.EventType, r.Path, r.Detail, r.DurationUs)
+		}
+		for _, r := range record.Spans {
+			line += fmt.Sprintf("\n  span %s calls=%d failed=%d stalled=%d bytes=%d", r.Stage, r.Calls, r.Failed, r.Stalled, r.Bytes)
+		}
+	}
+	return line
+}
+
+func describeReply(e *eventpb.Envelope, state event.State) string {
+	open := func(m event.Message) bool { return event.Open(e, m) == nil }
+	var (
+		put      eventpb.FilesPutReply
+		progress eventpb.FilesPutProgress
+		header   eventpb.FilesGetHeader
+		get      eventpb.FilesGetReply
+		stat     eventpb.FilesStatReply
+		list     eventpb.FilesListReply
+		verify   eventpb.FilesVerifyReply
+		status   eventpb.NodeStatusReply
+		deleted  eventpb.FilesDeleteReply
+	)
+	switch stage := event.Stage(e.EventType); {
+	case state == event.StateFailed:
+		err := event.FailureOf(e)
+		return fmt.Sprintf(" %s: %s (retry %d us)", err.Code.Name(), err.Error(), err.RetryAfter)
+	case stage == "files:put" && state == event.StateProcessing && open(&progress):
+		return fmt.Sprintf(" plain=%d chunks=%d", progress.PlainBytes, progress.Chunks)
+	case stage == "files:put" && open(&put):
+		return fmt.Sprintf(" %s version=%d plain=%d stored=%d chunks=%d deduplicated=%d degraded=%t", put.File.Path, put.File.Version, put.File.PlainBytes,
+			put.File.StoredBytes, put.File.Chunks, put.DeduplicatedBytes, put.File.Degraded)
+	case stage == "files:get" && state == event.StateProcessing && open(&header):
+		return fmt.Sprintf(" offset=%d length=%d of %d", header.OffsetBytes, header.LengthBytes, header.File.PlainBytes)
+	case stage == "files:get" && open(&get):
+		return fmt.Sprintf(" plain=%d stored=%d chunks=%d", get.PlainBytes, get.StoredBytes, get.Chunks)
+	case stage == "files:stat" && open(&stat):
+		line := fmt.Sprintf(" %s plain=%d chunks=%d", stat.File.Path, stat.File.PlainBytes, stat.File.Chunks)
+		for _, c := range stat.Chunks {
+			line += fmt.Sprintf("\n  chunk %d %x plain=%d stored=%d on %v", c.Index, c.ChunkId[:4], c.PlainBytes, c.StoredBytes, c.Nodes)
+		}
+		return line
+	case stage == "files:list" && open(&list):
+		line := " next=" + list.Next
+		for _, f := range list.Files {
+			line += "\n  " + f.Path
+		}
+		return line
+	case stage == "files:verify" && open(&verify):
+		return fmt.Sprintf(" chunks=%d bad=%d", verify.Chunks, verify.Bad)
+	case stage == "files:delete" && open(&deleted):
+		return fmt.Sprintf(" version=%d", deleted.Version)
+	case stage == "node:status" && open(&status):
+		line := fmt.Sprintf(" ready=%t puts=%d gets=%d queued=%d buffers=%d limit=%d quality=%d in_flight=%d refused=%d quarantined=%d",
+			status.Ready, status.Puts, status.Gets, status.Queued, status.BufferBytes, status.ConcurrencyLimit, status.BrotliQuality, status.InFlight, status.Refused, status.Quarantined)
+		for _, n := range status.Notices {
+			line += "\n  notice " + n
+		}
+		for _, w := range status.Workers {
+			line += fmt.Sprintf("\n  worker %d %s pid=%d calls=%d restarts=%d %s", w.Worker, w.State, w.Pid, w.Calls, w.Restarts, w.Reason)
+		}
+		return line
+	}
+	return ""
+}
