@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/inos-mesh/inos"
 	"github.com/inos-mesh/inos/host/api"
 )
 
@@ -133,9 +132,4 @@ func parseRangeFlag(s string) (o api.GetOptions, err error) {
 		}
 	}
 	return o, err
-}
-
-// parsePathArgument reads a path, for commands that take no FileID.
-func parsePathArgument(s string) (inos.Path, error) {
-	return inos.Path(s), inos.CheckPath(inos.Path(s))
 }

@@ -123,6 +123,9 @@ func baseName(source string) (string, error) {
 
 // putOne stores one body and prints its receipt.
 func (a *app) putOne(f *putFlags, source, name string, target inos.Path, body io.Reader, length int64) error {
+	if err := inos.CheckPath(target); err != nil {
+		return err
+	}
 	client, err := a.client()
 	if err != nil {
 		return err

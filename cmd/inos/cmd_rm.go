@@ -23,6 +23,11 @@ for seven days. With --recursive a PATH stands for everything below it.`,
 		Example: "  inos rm /videos/holiday.mp4\n  inos rm --recursive /archive/2019",
 		Args:    arguments(1, -1, "at least one PATH"),
 		RunE: func(_ *cobra.Command, args []string) error {
+			for _, arg := range args {
+				if err := inos.CheckPath(inos.Path(folderPath(arg, recursive))); err != nil {
+					return err
+				}
+			}
 			client, err := a.client()
 			if err != nil {
 				return err
@@ -58,18 +63,9 @@ for seven days. With --recursive a PATH stands for everything below it.`,
 
 func (a *app) remove(client *api.Client, arg string, recursive bool) (removed uint64, err error) {
 	if !recursive {
-		p, err := parsePathArgument(arg)
-		if err != nil {
-			return 0, err
-		}
-		return a.removeOne(client, p)
+		return a.removeOne(client, inos.Path(arg))
 	}
-	prefix := strings.TrimSuffix(arg, "/") + "/"
-	if prefix != "/" {
-		if err := inos.CheckPath(inos.Path(strings.TrimSuffix(prefix, "/"))); err != nil {
-			return 0, err
-		}
-	}
+	prefix := folderPath(arg, true) + "/"
 	for {
 		var paths []inos.Path
 		for f, err := range client.List(a.ctx, prefix) {
@@ -106,4 +102,12 @@ func (a *app) removeOne(client *api.Client, p inos.Path) (removed uint64, err er
 		return 1, a.printJSON(reply)
 	}
 	return 1, nil
+}
+
+// folderPath returns the argument as a path: that of a folder may end in a slash, which is not part of it.
+func folderPath(arg string, recursive bool) string {
+	if recursive {
+		return strings.TrimSuffix(arg, "/")
+	}
+	return arg
 }
