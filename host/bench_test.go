@@ -48,11 +48,10 @@ func benchPool(b *testing.B, workers int) *engine.Pool {
 	if err != nil {
 		b.Fatal(err)
 	}
-	cache := filepath.Join(os.TempDir(), "inos-bench-cache")
 	pool := engine.NewPool(engine.Config{
 		Command: func(int) *exec.Cmd {
 			cmd := exec.Command(self, "worker")
-			cmd.Env = []string{envWorkerCache + "=" + cache}
+			cmd.Env = []string{envWorkerCache + "=" + testCache}
 			return cmd
 		},
 		OnExit: func(int, int, string) {},

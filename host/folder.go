@@ -35,7 +35,6 @@ type folder struct {
 }
 
 func (f *folder) path(name string) string { return filepath.Join(f.dir, name) }
-func (f *folder) cache() string           { return f.path("cache") }
 
 // openFolder creates the data folder when it is missing and locks it against a second node.
 func openFolder(dir string) (*folder, error) {

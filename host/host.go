@@ -14,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"sync"
@@ -63,6 +64,7 @@ type Config struct {
 	HostLabel     string    // failure domain; default the machine's name
 	Stderr        io.Writer // log lines; default os.Stderr
 	WorkerCommand []string  // default: this executable with "worker"
+	CacheDir      string    // compiled WASM; default "cache" in the data folder. Must be writable by the node alone
 }
 
 // Node is a running node.
@@ -189,6 +191,9 @@ func (c *Config) complete() error {
 	if c.Stderr == nil {
 		c.Stderr = os.Stderr
 	}
+	if c.CacheDir == "" {
+		c.CacheDir = filepath.Join(c.DataDir, "cache")
+	}
 	if len(c.WorkerCommand) == 0 {
 		command, err := defaultWorkerCommand()
 		if err != nil {
@@ -201,7 +206,7 @@ func (c *Config) complete() error {
 
 // boot makes a kernel and steps it with its first envelope; the loop does not run yet.
 func (n *Node) boot(ctx context.Context, wasm []byte) (*loop, error) {
-	k, err := engine.NewKernel(ctx, wasm, n.folder.cache())
+	k, err := engine.NewKernel(ctx, wasm, n.config.CacheDir)
 	if err != nil {
 		return nil, err
 	}

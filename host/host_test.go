@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// TestMain lets the test binary be its own worker process.
+// TestMain lets the test binary be its own worker process, and a node that can be killed.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "worker" {
 		if err := Worker(context.Background(), os.Stdin, os.Stdout); err != nil {
@@ -15,5 +15,22 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	if len(os.Args) == 4 && os.Args[1] == "node" {
+		if err := runChild(os.Args[2], os.Args[3]); err != nil {
+			_, _ = os.Stderr.WriteString("node: " + err.Error() + "\n")
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	dir, err := os.MkdirTemp("", "inos-test-cache-")
+	if err != nil {
+		panic(err)
+	}
+	testCache = dir
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
 }
+
+// testCache holds the compiled WASM of all tests: compiling takes seconds.
+var testCache string

@@ -35,17 +35,21 @@ type loop struct {
 	// performing counts the effects under way.
 	performing sync.WaitGroup
 
-	mu         sync.Mutex // guards introduced
+	mu         sync.Mutex // guards the fields below
 	introduced map[string]struct{}
+	told       map[int]int // by slot: the process whose start the kernel has been told of
+	toldOne    sync.Cond   // told has changed
 }
 
 func newLoop(n *Node, k *engine.Kernel) *loop {
 	ctx, cancel := context.WithCancel(context.Background())
-	return &loop{
+	l := &loop{
 		node: n, kernel: k, ctx: ctx, cancel: cancel,
 		inbox: make(chan *eventpb.Envelope, inboxMax), results: make(chan *eventpb.Envelope, resultsMax), stopped: make(chan struct{}),
-		introduced: map[string]struct{}{},
+		introduced: map[string]struct{}{}, told: map[int]int{},
 	}
+	l.toldOne.L = &l.mu
+	return l
 }
 
 // submit hands an envelope to the kernel; it waits while the inbox is full.
@@ -155,17 +159,22 @@ func (l *loop) dispatch(e *eventpb.Envelope) {
 
 // perform runs one effect and gives its end to the kernel. The kernel bounds how many are under way.
 func (l *loop) perform(e *eventpb.Envelope) {
-	var reply *eventpb.Envelope
 	performer, ok := performers[e.EventType]
 	if !ok {
-		reply = event.Failed(e, l.node.clock.Now(), inos.Errorf(inos.CodeUnknownEvent, e.EventType, "this host performs no such effect"))
-	} else if message, err := performer(l, l.ctx, e); err != nil {
+		performer = unknownEffect
+	}
+	var reply *eventpb.Envelope
+	message, err := performer(l, l.ctx, e)
+	if err != nil {
 		reply = event.Failed(e, l.node.clock.Now(), err)
 	} else {
 		reply = event.Reply(e, event.StateCompleted, l.node.clock.Now(), event.Payload(message))
 	}
 	reply.Metadata = hostMetadata(e.Metadata)
 	l.result(reply)
+	if start, ok := message.(*eventpb.WorkerStartReply); ok {
+		l.workerTold(e, start)
+	}
 }
 
 // result gives the kernel an envelope of the host's own, unless the kernel is gone.

@@ -28,7 +28,7 @@ type testNode struct {
 
 func openNode(t testing.TB, dir string, change func(*Config)) *testNode {
 	t.Helper()
-	config := Config{DataDir: dir, Listen: "127.0.0.1:0", Workers: 2, Record: true, Stderr: testLog{t}}
+	config := Config{DataDir: dir, Listen: "127.0.0.1:0", Workers: 2, Record: true, Stderr: testLog{t}, CacheDir: testCache}
 	if change != nil {
 		change(&config)
 	}

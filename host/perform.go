@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 
+	"github.com/inos-mesh/inos"
 	"github.com/inos-mesh/inos/event"
 	"github.com/inos-mesh/inos/event/eventpb"
 )
@@ -39,4 +40,8 @@ var performers = map[string]performer{
 	event.PruneReplies:      (*loop).performPruneReplies,
 	event.Totals:            (*loop).performTotals,
 	event.EpisodicRecord:    (*loop).performRecord,
+}
+
+func unknownEffect(_ *loop, _ context.Context, e *eventpb.Envelope) (event.Message, error) {
+	return nil, inos.Errorf(inos.CodeUnknownEvent, e.EventType, "this host performs no such effect")
 }

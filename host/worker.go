@@ -31,7 +31,7 @@ func Worker(ctx context.Context, in io.Reader, out io.Writer) error {
 // workerCommand returns the command that starts the worker of a slot.
 func (n *Node) workerCommand(int) *exec.Cmd {
 	cmd := exec.Command(n.config.WorkerCommand[0], n.config.WorkerCommand[1:]...)
-	cmd.Env = []string{envWorkerCache + "=" + n.folder.cache()}
+	cmd.Env = []string{envWorkerCache + "=" + n.config.CacheDir}
 	cmd.Dir = "/"
 	cmd.Stderr = n.config.Stderr
 	return cmd
@@ -88,8 +88,26 @@ func (l *loop) performWorkerCall(ctx context.Context, e *eventpb.Envelope) (even
 	return &eventpb.WorkerCallReply{Envelope: reply, OutputBytes: uint32(len(bulkOut))}, nil
 }
 
-// workerExited tells the kernel that a worker process ended.
+// workerTold notes that the kernel has the end of a worker:start.
+func (l *loop) workerTold(e *eventpb.Envelope, r *eventpb.WorkerStartReply) {
+	var q eventpb.WorkerStartRequest
+	if event.Open(e, &q) != nil {
+		return // it was opened to perform it
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.told[int(q.Worker)] = int(r.Pid)
+	l.toldOne.Broadcast()
+}
+
+// workerExited tells the kernel that a worker process ended, after it has been told of its start: a process may end
+// sooner than that.
 func (l *loop) workerExited(slot, pid int, reason string) {
+	l.mu.Lock()
+	for l.told[slot] != pid {
+		l.toldOne.Wait()
+	}
+	l.mu.Unlock()
 	l.result(l.node.hostEnvelope(event.WorkerExit, &eventpb.WorkerExit{Worker: uint32(slot), Pid: uint32(pid), Reason: reason}))
 }
 
