@@ -90,6 +90,7 @@ type Node struct {
 	url      string
 	stop     context.CancelFunc
 	done     chan struct{}
+	ended    sync.Once // closes done
 
 	mu   sync.Mutex // guards loop and err
 	loop *loop
@@ -233,9 +234,14 @@ func (n *Node) boot(ctx context.Context, wasm []byte) (*loop, error) {
 // run keeps a kernel running: after a trap it sets the envelope aside, ends what the kernel had under way, and boots
 // again from the memories.
 func (n *Node) run(ctx context.Context, wasm []byte, l *loop) {
-	defer close(n.done)
+	defer n.ended.Do(func() { close(n.done) })
 	var restarts []inos.Micros
 	for {
+		go func() {
+			if e := l.watch(l.ctx); e != nil {
+				n.hung(l, e)
+			}
+		}()
 		culprit, err := l.run(ctx)
 		l.end()
 		if err == nil {

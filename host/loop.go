@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/inos-mesh/inos"
@@ -34,6 +35,8 @@ type loop struct {
 	pool    *engine.Pool
 	// performing counts the effects under way.
 	performing sync.WaitGroup
+	// stepping is the envelope that the kernel is at, nil between steps.
+	stepping atomic.Pointer[eventpb.Envelope]
 
 	mu         sync.Mutex // guards the fields below
 	introduced map[string]struct{}
@@ -112,8 +115,11 @@ func (l *loop) next(ctx context.Context, timer *time.Timer, wake inos.Micros) (*
 	}
 }
 
+// step hands the kernel one envelope, records it and acts on the effects.
 func (l *loop) step(e *eventpb.Envelope) (wake inos.Micros, err error) {
 	now := l.node.clock.Now()
+	l.stepping.Store(e)
+	defer l.stepping.Store(nil)
 	raw := event.Encode(nil, e)
 	if l.node.recorder.full() {
 		snapshot, err := l.kernel.Snapshot()

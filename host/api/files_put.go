@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"strings"
 
@@ -26,11 +27,14 @@ func (x *exchange) put(t target) error {
 	if err := x.precondition(t); err != nil {
 		return err
 	}
-	b := &body{r: x.r.Body, rc: x.rc, stall: x.h.stall}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(x.r.Context()))
+	defer cancel()
+	b := &body{r: x.r.Body, rc: x.rc, stall: x.h.stall, cancel: cancel}
+	defer context.AfterFunc(x.r.Context(), b.leave)()
 	stream, release := x.h.node.Source(b)
 	q.Stream = stream
 	var reply eventpb.FilesPutReply
-	err = x.send(x.r.Context(), x.envelope(id, event.FilesPut, q), &reply, nil)
+	err = x.send(ctx, x.envelope(id, event.FilesPut, q), &reply, nil)
 	if err != nil {
 		b.stop()
 	}

@@ -101,6 +101,9 @@ func (d *double) Request(ctx context.Context, e *eventpb.Envelope, progress func
 		}
 	}
 	payload, err := d.answer(e, progress)
+	if ctx.Err() != nil {
+		return nil, inos.Errorf(inos.CodeCanceled, "double", "%w", ctx.Err()) // as a node does, whatever else went wrong
+	}
 	if err != nil {
 		return event.Failed(e, 1, err), nil
 	}

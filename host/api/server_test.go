@@ -545,6 +545,36 @@ func TestClientLeaves(t *testing.T) {
 	<-ended
 }
 
+// A client that leaves while the node works on its whole body cancels the put.
+func TestClientLeavesBehindItsBody(t *testing.T) {
+	d, s := serve(t, Options{})
+	entered, ended := make(chan struct{}), make(chan struct{})
+	d.hook = func(ctx context.Context, e *eventpb.Envelope, _ func(*eventpb.Envelope)) (*eventpb.Envelope, error) {
+		var q eventpb.FilesPutRequest
+		if err := event.Open(e, &q); err != nil {
+			return nil, err
+		}
+		if _, err := io.ReadAll(d.streams[q.Stream].(io.Reader)); err != nil {
+			t.Error(err)
+		}
+		close(entered)
+		<-ctx.Done()
+		close(ended)
+		return nil, ctx.Err()
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	r, _ := http.NewRequestWithContext(ctx, "PUT", s.URL+"/v1/files/a", strings.NewReader("body"))
+	r.Header.Set("Authorization", "Bearer "+operatorSecret)
+	go func() {
+		<-entered
+		cancel()
+	}()
+	if _, err := http.DefaultTransport.RoundTrip(r); err == nil {
+		t.Error("no error")
+	}
+	<-ended
+}
+
 func TestListStatVerifyDelete(t *testing.T) {
 	_, s := serve(t, Options{})
 	for _, p := range []string{"a", "b/1", "b/2", "c"} {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -60,9 +61,24 @@ type body struct {
 	stall time.Duration
 	set   time.Time
 
+	// cancel ends the request of a client that left after its body; it may be nil.
+	cancel context.CancelFunc
+
 	mu      sync.Mutex // guards the fields below
 	ended   bool       // the whole body was read
+	left    bool
 	stopped bool
+}
+
+// leave is called when the server saw the end of the connection. While there is body to be read it sees that only in
+// a Read, which tells the node more exactly what is wrong: a truncated body. Behind the body it is a client that left.
+func (b *body) leave() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.left = true
+	if b.ended {
+		b.cancel()
+	}
 }
 
 // Read implements io.Reader.
@@ -105,6 +121,9 @@ func (b *body) clear() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.ended = true
+	if b.left && b.cancel != nil {
+		b.cancel()
+	}
 	if !b.stopped {
 		_ = b.rc.SetReadDeadline(time.Time{})
 		b.set = time.Time{}
