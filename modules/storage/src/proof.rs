@@ -3,7 +3,8 @@
 //! The format is the combined Bao slice of the Bao specification (<https://github.com/oconnor663/bao/blob/master/docs/spec.md>),
 //! with leaves of 1 KiB and no chunk groups: the content's length (8 bytes, little-endian), then the tree in pre-order,
 //! parents as two chaining values of 32 bytes, of which only those over the leaf appear, then the leaf. That is at most
-//! 8 + 64 × 11 + 1,024 bytes. The crate `bao` and `lukechampine.com/blake3/bao` with group 0 read and write the same bytes.
+//! 8 + 64 × 11 + 1,024 bytes. The crate `bao` reads and writes the same bytes; so does
+//! `lukechampine.com/blake3/bao` with group 0, which is given the length of a last short leaf as it is.
 
 use crate::hash::Hash;
 use crate::output::Output;
