@@ -176,8 +176,9 @@ func scriptFill(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), append(noise, text[:size-len(noise)]...), 0o600))
 }
 
-// scriptRaw sends a file's text to the node as it stands, with variables expanded and lines ended as HTTP wants, ends
-// its side of the connection, and puts the answer into the file answer: raw request.
+// scriptRaw sends a file's text to the node as it stands, with the token filled in and lines ended as HTTP wants, and
+// puts what comes until the node closes the connection into the file answer: raw request [half]. With half it closes its
+// own side first, as a client does that breaks off.
 func scriptRaw(ts *testscript.TestScript, _ bool, args []string) {
 	address, err := readSmall(filepath.Join(ts.Getenv("INOS_DATA"), "url"))
 	ts.Check(err)
@@ -191,7 +192,9 @@ func scriptRaw(ts *testscript.TestScript, _ bool, args []string) {
 	defer c.Close()
 	_, err = io.WriteString(c, text)
 	ts.Check(err)
-	ts.Check(c.(*net.TCPConn).CloseWrite())
+	if len(args) > 1 && args[1] == "half" {
+		ts.Check(c.(*net.TCPConn).CloseWrite())
+	}
 	answer, err := io.ReadAll(c)
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs("answer"), answer, 0o600))
