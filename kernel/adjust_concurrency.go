@@ -15,21 +15,24 @@ const (
 	slackShrink      = 2700 // above 2.64 times: calls wait for each other
 	fullChunkBytes   = 256 << 10
 	latencyKinds     = 16
+	probeEvery       = 64 // windows
 )
 
 // concurrency adjusts how many module calls are under way at once. The plant is the workers: up to one call each the
-// latency is the service time; beyond, it grows in proportion. The best latency seen, which creeps up to follow a
-// change of the load, is the yardstick: additive growth below one slack, multiplicative shrinking above another, nothing
-// between them. So the limit settles where each worker has a call in work and about one that waits in its pipe.
+// latency is the service time; beyond, it grows in proportion. The yardstick is the best latency, measured anew every
+// probeEvery windows by one window at one call per worker: additive growth below one slack, multiplicative shrinking above
+// another, nothing between them. So the limit settles where each worker has a call in work and about one that waits in its pipe.
 type concurrency struct {
-	k      *Kernel
-	limit  uint32
-	low    uint32
-	high   uint32
-	best   [latencyKinds]inos.Micros // by kind of call; 0: not seen
-	ratio  uint64                    // sum of latency to best of the window's samples
-	count  uint32
-	filled bool // the limit was reached in this window
+	k       *Kernel
+	limit   uint32
+	low     uint32
+	high    uint32
+	best    [latencyKinds]inos.Micros // by kind of call; 0: not seen since the last probe
+	ratio   uint64                    // sum of latency to best of the window's samples
+	count   uint32
+	filled  bool // the limit was reached in this window
+	windows uint32
+	resume  uint32 // the limit before the probe under way; 0: none is
 }
 
 func (u *concurrency) init(k *Kernel) { u.k = k }
@@ -50,6 +53,8 @@ func (u *concurrency) code(c *coder) {
 	num(c, &u.ratio)
 	num(c, &u.count)
 	c.bool(&u.filled)
+	num(c, &u.windows)
+	num(c, &u.resume)
 }
 
 func (u *concurrency) boot(workers uint32) {
@@ -75,8 +80,6 @@ func (u *concurrency) observe(kind int, latency inos.Micros, full bool) {
 	latency = max(latency, 1)
 	if best := u.best[kind]; best == 0 || latency < best {
 		u.best[kind] = latency
-	} else {
-		u.best[kind] += (latency - best) >> 9
 	}
 	u.ratio += uint64(latency) * one / uint64(u.best[kind])
 	u.filled = u.filled || full
@@ -84,7 +87,13 @@ func (u *concurrency) observe(kind int, latency inos.Micros, full bool) {
 		return
 	}
 	mean := u.ratio / uint64(u.count)
+	u.windows++
 	switch {
+	case u.resume != 0:
+		u.limit, u.resume = u.resume, 0
+	case u.windows%probeEvery == 0:
+		u.resume, u.limit = u.limit, u.low
+		u.best = [latencyKinds]inos.Micros{}
 	case mean > slackShrink:
 		u.limit = max(u.low, u.limit-max(1, u.limit/8))
 	case mean < slackGrow && u.filled:

@@ -39,9 +39,10 @@ type Kernel struct {
 	quality     quality
 	watcher     watcher
 
-	threads  [threadCount]thread
-	counters [threadCount]counters
-	routes   map[string]threadID
+	placement *Placement // of the mesh's nodes; prepared from node, not part of a snapshot
+	threads   [threadCount]thread
+	counters  [threadCount]counters
+	routes    map[string]threadID
 
 	out      []*eventpb.Envelope
 	released []uint64
@@ -156,8 +157,10 @@ func New() *Kernel {
 	return k
 }
 
-// wire lists the threads in the order in which a step calls them.
+// wire prepares what follows from the state: placement over the mesh's nodes, and the threads in the order in which a step
+// calls them.
 func (k *Kernel) wire() {
+	k.placement = NewPlacement([]PlacementNode{{ID: inos.NodeID(k.node.id), Zone: k.node.zone, Host: k.node.host, Offered: 1}}, inos.ReplicasDefault)
 	k.threads = [threadCount]thread{
 		threadGovernance: &k.governance, threadSupervisor: &k.supervisor, threadRecovery: &k.recovery, threadPut: &k.puts,
 		threadGet: &k.gets, threadQuery: &k.queries, threadVerify: &k.verifies, threadCollector: &k.collector,

@@ -193,7 +193,7 @@ func (u *puts) accept(p *put, e *eventpb.Envelope) *inos.Error {
 		return inos.Errorf(inos.CodeBadPath, op, "%w", err)
 	}
 	k := u.k
-	nodes := uint32(1)
+	nodes := k.placement.Nodes()
 	switch {
 	case len(u.waiting) >= waitingMax:
 		return busy(op, "puts", waitingMax)

@@ -338,7 +338,10 @@ func (u *puts) done(p *put, x *chunk) {
 
 // chunkRow returns a row as the semantic memory takes it.
 func (k *Kernel) chunkRow(r *row) *eventpb.ChunkRow {
-	out := &eventpb.ChunkRow{Entry: inos.AppendEntry(nil, &r.entry), Nodes: []string{k.node.id}, Known: r.known, Node: r.node}
+	out := &eventpb.ChunkRow{Entry: inos.AppendEntry(nil, &r.entry), Known: r.known, Node: r.node}
+	for _, id := range k.placement.Place(nil, r.entry.ChunkID, inos.ReplicasDefault) {
+		out.Nodes = append(out.Nodes, string(id))
+	}
 	for i := 0; i+inos.HashBytes <= len(r.children); i += inos.HashBytes {
 		out.Children = append(out.Children, r.children[i:i+inos.HashBytes])
 	}

@@ -39,8 +39,8 @@ func (u *recovery) hear(in *input) {
 	}
 	k := u.k
 	var b eventpb.NodeBoot
-	if event.Open(in.env, &b) != nil || len(b.Seed) != 32 || b.Workers > workersMax || b.BufferBytesMax < 8*chunkReserveBytes {
-		panic("kernel: the boot is not valid: a seed of 32 bytes, at most 256 workers and at least 16 MiB of buffers are needed")
+	if event.Open(in.env, &b) != nil || len(b.Seed) != 32 || b.Workers == 0 || b.Workers > workersMax || b.NodeId == "" || b.BufferBytesMax < 8*chunkReserveBytes {
+		panic("kernel: the boot is not valid: a node id, a seed of 32 bytes, 1 to 256 workers and at least 16 MiB of buffers are needed")
 	}
 	if q := b.BrotliQuality; q != 0 && (q < qualityMin || q > qualityMax) {
 		panic("kernel: the boot is not valid: Brotli qualities are 2 to 9")
@@ -50,6 +50,7 @@ func (u *recovery) hear(in *input) {
 		booted: true, id: b.NodeId, zone: b.Zone, host: b.Host, version: b.Version, started: k.now, workers: b.Workers, moduleID: b.ModuleId,
 		bufferBytesMax: min(b.BufferBytesMax, bufferBytesLimit), unclean: b.Unclean, qualityFixed: b.BrotliQuality, moduleDeadline: inos.Micros(b.ModuleDeadlineUs),
 	}
+	k.wire()
 	k.supervisor.boot(b.Workers)
 	k.concurrency.boot(b.Workers)
 	k.quality.boot()
