@@ -60,6 +60,7 @@ type Config struct {
 	Workers       int       // worker processes; default one per core
 	Quality       int       // Brotli quality 2..9; 0: adjusted to the load
 	Record        bool      // write the kernel's replay log
+	CapacityBytes int64     // what chunks may take on the disk; default all but a reserve
 	Zone          string    // failure domain; default "home"
 	HostLabel     string    // failure domain; default the machine's name
 	Stderr        io.Writer // log lines; default os.Stderr
@@ -128,7 +129,7 @@ func Open(ctx context.Context, config Config) (_ *Node, err error) {
 	if n.id, err = n.folder.nodeID(); err != nil {
 		return nil, err
 	}
-	if n.content, err = content.Open(n.folder.path("content"), content.Options{}); err != nil {
+	if n.content, err = content.Open(n.folder.path("content"), content.Options{CapacityBytes: config.CapacityBytes}); err != nil {
 		return nil, err
 	}
 	if n.semantic, err = semantic.Open(n.folder.path("semantic.db")); err != nil {

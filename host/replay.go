@@ -28,11 +28,15 @@ type ReplayReport struct {
 // Replay steps this build's kernel through a recorded log, a segment or a folder of them, and compares the effects of
 // every step with the recorded digest. The first difference ends it with an error. Progress goes to out, a line a segment.
 func Replay(ctx context.Context, path string, out io.Writer) (ReplayReport, error) {
-	var report ReplayReport
 	wasm, err := build.Kernel()
 	if err != nil {
-		return report, err
+		return ReplayReport{}, err
 	}
+	return replay(ctx, wasm, path, out)
+}
+
+// replay steps a kernel through a recorded log.
+func replay(ctx context.Context, wasm []byte, path string, out io.Writer) (report ReplayReport, err error) {
 	report.KernelID = wasmID(wasm)
 	cache, err := os.MkdirTemp("", "inos-replay-")
 	if err != nil {

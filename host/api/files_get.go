@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/inos-mesh/inos"
@@ -153,13 +154,7 @@ func (x *exchange) download(t target, s *selection) (replaced bool, err error) {
 			return
 		}
 		x.setFileHeaders(t, &f, s)
-		d.begin(x.contentBytes(&f, s))
-		if s.partial {
-			x.w.WriteHeader(http.StatusPartialContent)
-		} else {
-			x.w.WriteHeader(http.StatusOK)
-		}
-		close(d.opened)
+		d.begin(x.contentBytes(&f, s), s.partial)
 	}
 	var reply eventpb.FilesGetReply
 	err = x.send(ctx, x.envelope(newID(x.h.now()), event.FilesGet, q), &reply, announced)
@@ -175,6 +170,7 @@ func (x *exchange) download(t target, s *selection) (replaced bool, err error) {
 	case d.written != d.expected:
 		return false, inos.Errorf(inos.CodeInternal, "files:get", "%d bytes came, %d were announced", d.written, d.expected)
 	}
+	d.writeHeader() // of an empty file
 	return false, nil
 }
 
@@ -219,24 +215,41 @@ func (x *exchange) setFileHeaders(t target, f *File, s *selection) {
 	}
 }
 
-// delivery is the sink of a get. Writes wait for the header, and fail when there will be none.
+// delivery is the sink of a get. Writes wait for the header, and fail when there will be none. The header goes out with
+// the first byte, so that a get whose first chunk is bad still answers with an error.
 type delivery struct {
 	x        *exchange
 	ctx      context.Context // of the request
-	opened   chan struct{}   // closed when the header is written, or never will be
+	opened   chan struct{}   // closed when the header is known, or never will be
 	begun    bool            // set before opened is closed
+	partial  bool
 	expected uint64
 	written  uint64
+	sent     atomic.Bool // a byte was written
 }
 
-func (d *delivery) begin(expected uint64) { d.begun, d.expected = true, expected }
+func (d *delivery) begin(expected uint64, partial bool) {
+	d.begun, d.expected, d.partial = true, expected, partial
+	close(d.opened)
+}
+
+// writeHeader writes the header once.
+func (d *delivery) writeHeader() {
+	switch {
+	case d.x.w.status != 0:
+	case d.partial:
+		d.x.w.WriteHeader(http.StatusPartialContent)
+	default:
+		d.x.w.WriteHeader(http.StatusOK)
+	}
+}
 
 // end lets a waiting write go. After a failure it makes a write under way return: nobody wants the bytes any more.
 func (d *delivery) end(failed bool) {
 	if !d.begun {
 		close(d.opened)
 	}
-	if failed && d.begun {
+	if failed && d.sent.Load() {
 		_ = d.x.rc.SetWriteDeadline(time.Unix(1, 0))
 	}
 }
@@ -251,6 +264,8 @@ func (d *delivery) Write(p []byte) (int, error) {
 	if !d.begun {
 		return 0, inos.Errorf(inos.CodeCanceled, "write body", "the request has ended")
 	}
+	d.sent.Store(true)
+	d.writeHeader()
 	n, err := d.x.w.Write(p)
 	d.written += uint64(n)
 	return n, err

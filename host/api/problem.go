@@ -56,8 +56,11 @@ func (x *exchange) fail(err error) {
 	}
 	p := problemOf(err, x.trace.id())
 	header := x.w.Header()
-	for _, name := range []string{"Content-Length", "Content-Encoding", "Content-Disposition", "ETag", "Last-Modified", "Accept-Ranges"} {
+	for _, name := range []string{"Content-Length", "Content-Encoding", "Content-Disposition", "ETag", "Last-Modified", "Accept-Ranges", "Inos-File-Id", "Inos-Version"} {
 		header.Del(name)
+	}
+	if inos.Code(p.Number) != inos.CodeRangeNotSatisfiable {
+		header.Del("Content-Range")
 	}
 	header.Set("Content-Type", problemType)
 	header.Set("Cache-Control", "no-store")

@@ -483,6 +483,26 @@ func TestGetBreaksOff(t *testing.T) {
 	}
 }
 
+// A get that fails before its first byte has an answer of its own.
+func TestGetFailsBeforeTheFirstByte(t *testing.T) {
+	d, s := serve(t, Options{})
+	call(t, s, "PUT", "/v1/files/a", "0123456789")
+	d.hook = func(_ context.Context, e *eventpb.Envelope, progress func(*eventpb.Envelope)) (*eventpb.Envelope, error) {
+		if e.EventType != event.FilesGet {
+			return nil, nil
+		}
+		f := d.files["/a"]
+		progress(event.Reply(e, event.StateProcessing, 1, event.Payload(&eventpb.FilesGetHeader{File: &f.info})))
+		return event.Failed(e, 1, inos.Errorf(inos.CodeChunkCorrupt, "files:get", "chunk 0")), nil
+	}
+	for _, part := range []string{"", "bytes=1-3"} {
+		a := call(t, s, "GET", "/v1/files/a", "", "Range", part)
+		if p := a.problem(t); a.status != 500 || p.Code != "chunk_corrupt" || a.header.Get("ETag") != "" || a.header.Get("Content-Range") != "" {
+			t.Errorf("%d %+v %v", a.status, p, a.header)
+		}
+	}
+}
+
 func TestGetFailsBeforeTheHeader(t *testing.T) {
 	_, s := serve(t, Options{})
 	a := call(t, s, "GET", "/v1/files/a", "")
