@@ -144,7 +144,7 @@ func (a *app) report(err error) int {
 	case errors.As(err, &coded):
 		hint = coded.HintText()
 	case errors.Is(err, context.Canceled):
-		coded = inos.Errorf(inos.CodeCanceled, "inos", "interrupted")
+		coded = inos.Errorf(inos.CodeCanceled, "wait", "interrupted")
 		message, hint = coded.Error(), ""
 	default: // cobra's own: an unknown command
 		u = &usageError{hint: "See 'inos --help'."}
