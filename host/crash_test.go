@@ -3,11 +3,13 @@ package host
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -67,15 +69,30 @@ func (c *childNode) kill() {
 	_ = c.cmd.Wait() // "signal: killed" is what was asked for
 }
 
-// runChild is the main of a child node: it serves until it is killed.
+// stop ends the node in order.
+func (c *childNode) stop(t *testing.T) {
+	t.Helper()
+	c.client.Close()
+	if err := errors.Join(c.cmd.Process.Signal(os.Interrupt), c.cmd.Wait()); err != nil {
+		t.Fatalf("stop the node: %v", err)
+	}
+}
+
+// runChild is the main of a child node: it serves until it is interrupted or killed.
 func runChild(dir, cache string) error {
 	n, err := Open(context.Background(), Config{DataDir: dir, Listen: "127.0.0.1:0", Workers: 2, Record: true, CacheDir: cache})
 	if err != nil {
 		return err
 	}
 	fmt.Println(n.URL())
-	<-n.Done()
-	return n.Err()
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, os.Interrupt)
+	select {
+	case <-stop:
+		return n.Close(context.Background())
+	case <-n.Done():
+		return n.Err()
+	}
 }
 
 // TestKilledNodeKeepsWhatItAcknowledged kills the node in the middle of ten concurrent puts, again and again on one
