@@ -3,7 +3,7 @@
 use crate::compress::{QUALITY_MAX, QUALITY_MIN, append_compressed};
 use crate::entry::{CODEC_BROTLI, CODEC_RAW, Entry};
 use crate::hash::{Hash, chain_at, check_offset, hash, plain_and_chain};
-use crate::inflate::{compare, inflate_exact};
+use crate::inflate::{compare, equal, inflate_exact};
 use crate::output::Output;
 use crate::probe::is_compressible;
 use crate::raw::{append_raw, for_each_raw};
@@ -68,7 +68,7 @@ pub(crate) fn append_stored(op: &'static str, plain: &[u8], quality: u32, out: &
 fn compare_raw(op: &'static str, stored: &[u8], plain: &[u8]) -> Result<()> {
     let mut rest = plain;
     for_each_raw(stored, |bytes| match rest.split_at_checked(bytes.len()) {
-        Some((head, tail)) if head == bytes => {
+        Some((head, tail)) if equal(head, bytes) => {
             rest = tail;
             Ok(())
         }
