@@ -1,5 +1,5 @@
-// Inflates DIR/*.br by Node's zlib and compares with DIR/*.plain: 64 KiB at a time, and the first ONE_BYTE_STREAMS
-// bytes' worth of streams one byte at a time (a write costs Node microseconds, not nanoseconds).
+// check.mjs DIR BYTES: inflates DIR/*.br by Node's zlib and compares with DIR/*.plain, 64 KiB at a time; and one byte at
+// a time for as many of the streams as fit into BYTES, because a write costs Node microseconds, not nanoseconds.
 import { createBrotliDecompress } from 'node:zlib'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
