@@ -45,7 +45,7 @@ func (f *flight) code(c *coder) {
 }
 
 func (f *flights) code(c *coder) {
-	objects(c, &f.table, 1<<16, text[string], func(c *coder, f *flight) { f.code(c) })
+	objects(c, &f.table, flightsMax, text[string], func(c *coder, f *flight) { f.code(c) })
 }
 
 // ask names an effect and where its end goes.

@@ -133,12 +133,14 @@ func (s *supervisor) dispatch() {
 	}
 }
 
-// pick chooses the ready worker with the fewest calls under way; for a second try not the one of the first, while
-// another is alive.
+// pick chooses the ready worker with the fewest calls under way; for an input that has killed a worker, another slot than
+// that one's when another is ready.
 func (s *supervisor) pick(j *job) (slot uint32, ok bool) {
 	perWorker := min(callsPerWorkerMax, max(1, (s.k.concurrency.limit+s.k.node.workers-1)/max(1, s.k.node.workers)))
 	best := uint32(callsPerWorkerMax)
-	others := s.alive(func(w uint32) bool { return w != j.worker })
+	others := slices.ContainsFunc(s.workers, func(w *worker) bool {
+		return w != s.workers[j.worker] && w.state == workerReady && !w.killing
+	})
 	for i, w := range s.workers {
 		if w.state != workerReady || w.killing || uint32(len(w.calls)) >= min(best, perWorker) {
 			continue

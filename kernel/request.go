@@ -21,6 +21,7 @@ type origin struct {
 	started   inos.Micros
 	deadline  inos.Micros // 0: none
 	turn      uint64      // of its last module call, for fair sharing of the workers
+	begun     bool        // taken by a unit, and counted as under way
 	answered  bool
 	meta      *eventpb.Metadata // passed on with every effect; holds no token
 }
@@ -39,6 +40,7 @@ func (o *origin) code(c *coder) {
 	num(c, &o.started)
 	num(c, &o.deadline)
 	num(c, &o.turn)
+	c.bool(&o.begun)
 	c.bool(&o.answered)
 	metadata(c, &o.meta)
 }

@@ -266,20 +266,10 @@ func (s *supervisor) restart(slot uint32, w *worker, reason string) {
 	w.pause = min(2*w.pause, restartBackoffMax)
 }
 
-// alive says that a worker among those chosen is there or about to be.
-func (s *supervisor) alive(chosen func(uint32) bool) bool {
-	for i, w := range s.workers {
-		if chosen(uint32(i)) && (w.state == workerReady || w.state == workerStarting || w.state == workerBackoff) {
-			return true
-		}
-	}
-	return false
-}
-
-// hopeless says that no worker will come soon.
+// hopeless says that no worker is there and none will come soon.
 func (s *supervisor) hopeless() bool {
-	return len(s.workers) > 0 && !s.alive(func(uint32) bool { return true }) && !slices.ContainsFunc(s.workers, func(w *worker) bool {
-		return w.state == workerStopping || w.state == workerIdle && !s.k.node.draining
+	return len(s.workers) > 0 && !slices.ContainsFunc(s.workers, func(w *worker) bool {
+		return w.state != workerFailed && (w.state != workerIdle || !s.k.node.draining)
 	})
 }
 

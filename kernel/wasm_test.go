@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -48,8 +50,9 @@ var theRuntime wazero.Runtime
 
 // guest is a kernel in wazero.
 type guest struct {
-	t testing.TB
-	m api.Module
+	t         testing.TB
+	m         api.Module
+	functions map[string]api.Function
 }
 
 func newGuest(t testing.TB) *guest {
@@ -63,7 +66,7 @@ func newGuest(t testing.TB) *guest {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { m.Close(ctx) })
-	g := &guest{t, m}
+	g := &guest{t, m, map[string]api.Function{}}
 	if v := g.call("inos_abi"); v != 1 {
 		t.Fatalf("ABI version %d", v)
 	}
@@ -71,7 +74,12 @@ func newGuest(t testing.TB) *guest {
 }
 
 func (g *guest) call(name string, args ...uint64) uint64 {
-	out, err := g.m.ExportedFunction(name).Call(context.Background(), args...)
+	f, ok := g.functions[name]
+	if !ok {
+		f = g.m.ExportedFunction(name) // each lookup makes a call engine
+		g.functions[name] = f
+	}
+	out, err := f.Call(context.Background(), args...)
 	if err != nil {
 		g.t.Fatalf("%s: %v", name, err)
 	}
@@ -167,6 +175,66 @@ func (r *recording) replayInWASM(t *testing.T) {
 			t.Fatal(err)
 		}
 		twin.Step(s.now, e)
+	}
+}
+
+// TestWASMImports holds what kernel.wasm asks of its host to a committed list: a new import is a new power.
+func TestWASMImports(t *testing.T) {
+	compiled, err := compileWASM()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, f := range compiled.ImportedFunctions() {
+		module, name, _ := f.Import()
+		names = append(names, module+" "+name)
+	}
+	if len(compiled.ImportedMemories()) != 0 {
+		t.Error("kernel.wasm imports a memory")
+	}
+	slices.Sort(names)
+	got := strings.Join(names, "\n") + "\n"
+	const file = "wasm/imports.txt"
+	if *rewrite {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil || string(want) != got {
+		t.Errorf("kernel.wasm imports\n%sbut %s says\n%s(%v)", got, file, want, err)
+	}
+	exports := []string{"_initialize", "inos_abi", "inos_alloc", "inos_free", "inos_restore", "inos_snapshot", "inos_step"}
+	if got := sortedKeys(compiled.ExportedFunctions()); !slices.Equal(got, exports) {
+		t.Errorf("kernel.wasm exports %v, not %v", got, exports)
+	}
+}
+
+// TestWASMReproducible builds from two folders: the same sources give the same bytes.
+func TestWASMReproducible(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds twice")
+	}
+	first, err := buildWASM()
+	if err != nil {
+		t.Fatalf("%v: %s", err, first)
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"go.mod", "go.sum", "inos.go", "interfaces.go", "entry.go", "error.go", "path.go", "codes.gen.go", "event", "kernel", "tools/build-kernel"} {
+		if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command("cp", "-r", filepath.Join("..", name), filepath.Join(dir, name)).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	second := filepath.Join(dir, "kernel.wasm")
+	if out, err := exec.Command(filepath.Join(dir, "tools/build-kernel"), second).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	b, err := os.ReadFile(second)
+	if err != nil || !bytes.Equal(first, b) {
+		t.Errorf("built in another folder kernel.wasm has %d bytes that are not the %d (%v)", len(b), len(first), err)
 	}
 }
 

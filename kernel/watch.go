@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"slices"
-	"strconv"
 
 	"github.com/inos-mesh/inos"
 	"github.com/inos-mesh/inos/event"
@@ -161,6 +160,7 @@ func (u *watcher) span(id, name string, started inos.Micros, bytes uint64, faile
 
 // began notes a client's request that was taken.
 func (u *watcher) began(o *origin) {
+	o.begun = true
 	u.stage(event.Stage(o.eventType)).inFlight++
 	t, ok := u.traces[o.trace]
 	if !ok && len(u.traces) < tracesMax {
@@ -184,13 +184,14 @@ func (u *watcher) ended(o *origin, state event.State, detail string, err *inos.E
 	if err != nil {
 		s.failed++
 	}
-	if s.inFlight > 0 {
-		s.inFlight--
-	}
 	u.record(&eventpb.EventRecord{
 		EventType: event.WithState(o.eventType, state), TraceId: o.trace, Subject: string(o.subject), Path: string(o.path),
 		Detail: detail, DurationUs: int64(u.k.now - o.started),
 	})
+	if !o.begun {
+		return
+	}
+	s.inFlight--
 	u.span(o.trace, name, o.started, 0, err != nil, false)
 	t, ok := u.traces[o.trace]
 	if !ok {
@@ -312,6 +313,3 @@ func (u *watcher) stages() (out []*eventpb.StageStatus) {
 	}
 	return out
 }
-
-// number writes a count for a person.
-func number(n uint64) string { return strconv.FormatUint(n, 10) }

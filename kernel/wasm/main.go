@@ -1,3 +1,5 @@
+//go:build wasip1
+
 // Command wasm is the kernel as a wasip1 reactor: kernel.wasm. A host calls _initialize once, then the exports below, one
 // at a time; nothing runs between calls. After a trap the instance must be thrown away.
 //
@@ -38,7 +40,7 @@ var (
 	wake        inos.Micros
 )
 
-func init() { debug.SetGCPercent(100) }
+func init() { debug.SetGCPercent(200) }
 
 func main() {}
 
