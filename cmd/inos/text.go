@@ -87,3 +87,21 @@ func plural(n uint64, noun string) string {
 	}
 	return groupText(n) + " " + noun + "s"
 }
+
+// wrap breaks a text at spaces into lines of at most width characters; the first begins with label, the others are
+// indented as far. A longer word has a line of its own.
+func wrap(label, text string, width int) (lines []string) {
+	indent := strings.Repeat(" ", len(label))
+	line, begun := label, false
+	for _, word := range strings.Fields(text) {
+		if begun && len([]rune(line))+1+len([]rune(word)) > width {
+			lines = append(lines, line)
+			line, begun = indent, false
+		}
+		if begun {
+			line += " "
+		}
+		line, begun = line+word, true
+	}
+	return append(lines, line)
+}

@@ -41,6 +41,13 @@ func TestTexts(t *testing.T) {
 	}
 }
 
+func TestWrap(t *testing.T) {
+	got := strings.Join(wrap("n  ", "one two three-is-long four", 11), "|")
+	if want := "n  one two|   three-is-long|   four"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
 func TestRangeFlag(t *testing.T) {
 	for s, want := range map[string]api.GetOptions{
 		"": {}, "0-0": {Length: 1}, "5-9": {Offset: 5, Length: 5}, "5-": {Offset: 5}, "-5": {Offset: -5},

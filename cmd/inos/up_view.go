@@ -186,6 +186,7 @@ func contains(list []string, s string) bool {
 
 // draw draws the live lines over the ones before.
 func (v *view) draw(s *api.Status) {
+	v.width, _ = terminalOf(v.a.stderr) // it may have changed
 	ready := 0
 	for _, w := range s.Workers {
 		if w.State == "ready" {
@@ -201,7 +202,7 @@ func (v *view) draw(s *api.Status) {
 		fmt.Sprintf("workers  %d of %d ready, Brotli quality %d", ready, len(s.Workers), s.BrotliQuality),
 	}
 	for _, n := range s.Notices {
-		lines = append(lines, "notice   "+printable(n))
+		lines = append(lines, wrap("notice   ", printable(n), v.width-1)...)
 	}
 	v.erase()
 	var b strings.Builder

@@ -367,6 +367,17 @@ func TestReplacedBetweenStatAndGet(t *testing.T) {
 	if a.status != 206 || a.body != "cde" || a.header.Get("ETag") != `"`+strings.Repeat("07", 32)+`"` {
 		t.Errorf("%d %q %s", a.status, a.body, a.header.Get("ETag"))
 	}
+	// A condition that held for the version before must be judged again.
+	once = true
+	if a := call(t, s, "GET", "/v1/files/a", "", "If-Match", a.header.Get("ETag")); a.status != 200 {
+		t.Errorf("the id is the same in both versions: %d", a.status)
+	}
+	call(t, s, "PUT", "/v1/files/a", "0123456789")
+	tag := call(t, s, "HEAD", "/v1/files/a", "").header.Get("ETag")
+	once = true
+	if a := call(t, s, "GET", "/v1/files/a", "", "If-Match", tag); a.status != 412 {
+		t.Errorf("%d %q, want 412", a.status, a.body)
+	}
 }
 
 func TestBadPaths(t *testing.T) {
@@ -476,8 +487,8 @@ func TestGetBreaksOff(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n, err := io.Copy(io.Discard, response.Body); err == nil {
-			t.Errorf("%s: %d bytes and no error", encoding, n)
+		if n, err := io.Copy(io.Discard, response.Body); err == nil || n > 1<<20 {
+			t.Errorf("%s: %d bytes, more than the file's or no error: %v", encoding, n, err)
 		}
 		response.Body.Close()
 	}
