@@ -405,9 +405,17 @@ func TestBadPaths(t *testing.T) {
 func TestBadPutHeaders(t *testing.T) {
 	_, s := serve(t, Options{})
 	for _, c := range [][2]string{
-		{"Inos-Replicas", "0"}, {"Inos-Replicas", "256"}, {"Inos-Replicas", "x"}, {"Inos-Sync", "-1"}, {"Inos-Tier", "warm"},
-		{"Inos-File-Id", "abc"}, {"Inos-Request-Id", "abc"}, {"Content-Type", "nonsense;;"}, {"Content-Type", "a/" + strings.Repeat("b", 300)},
-		{"Content-Encoding", "gzip"}, {"Content-Range", "bytes 0-1/2"},
+		{"Inos-Replicas", "0"},
+		{"Inos-Replicas", "256"},
+		{"Inos-Replicas", "x"},
+		{"Inos-Sync", "-1"},
+		{"Inos-Tier", "warm"},
+		{"Inos-File-Id", "abc"},
+		{"Inos-Request-Id", "abc"},
+		{"Content-Type", "nonsense;;"},
+		{"Content-Type", "a/" + strings.Repeat("b", 300)},
+		{"Content-Encoding", "gzip"},
+		{"Content-Range", "bytes 0-1/2"},
 	} {
 		a := call(t, s, "PUT", "/v1/files/a", "x", c[0], c[1])
 		if a.status != 400 || a.problem(t).Code != "bad_request" {
