@@ -99,6 +99,9 @@ func runChild(dir, cache string) error {
 // folder: every acknowledged file reads back, no other is visible, and the counters equal the disk.
 func TestKilledNodeKeepsWhatItAcknowledged(t *testing.T) {
 	rounds := crashRounds
+	if testing.Short() {
+		rounds = 3
+	}
 	if s := os.Getenv("INOS_CRASH_ROUNDS"); s != "" {
 		var err error
 		if rounds, err = strconv.Atoi(s); err != nil {
