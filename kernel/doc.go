@@ -1,2 +1,92 @@
-// Package kernel makes every decision of a node and touches nothing: no clock, disk, network, randomness or goroutine.
+/*
+Package kernel makes every decision of a node and touches nothing: no clock, disk, network, randomness or goroutine, and no
+floating point. It is stepped with envelopes and answers with envelopes. The same code runs natively in tests and
+simulations, and as kernel.wasm (kernel/wasm) in every node and browser; the same envelopes give the same effects, to the byte.
+
+# The loop
+
+A host owns a Kernel from one goroutine and does, for ever:
+
+ 1. Wait for the next envelope: the end of an effect, a client's request, news of its own (a session, a client that went
+    away, a worker that ended), or node:tick when the time of Effects.Wake has come.
+ 2. Log the time and the envelope, if it keeps a log. The log, from a snapshot on, is the whole history: stepping another
+    kernel with it gives the same effects.
+ 3. Step the kernel with the time and the envelope.
+ 4. Go through Effects.Out in order. What has the state requested is an effect: perform it. Anything else is a reply for the
+    client whose request has that id.
+ 5. Remember Effects.Wake; it replaces the time wanted before.
+
+In code:
+
+	k := kernel.New()
+	wake := perform(k.Step(now(), boot))
+	for {
+		e := next(wake) // the next envelope, or a tick at wake
+		wake = perform(k.Step(now(), e))
+	}
+
+# Duties of the host
+
+The first envelope is node:boot. Its seed is the only randomness the kernel ever has, and it comes through the log like
+everything else. A boot that is not valid is the host's fault and panics.
+
+Every effect has exactly one end: an envelope with the effect's id, its type in the state completed or failed, and the token
+id "host". Effects may be performed at the same time and end in any order; the kernel never has two reads or two writes of one
+stream under way. buffer:release has no end and is performed in order: its buffers are used by nothing under way. The ends of
+a worker's calls come before or after the news of its exit.
+
+A client's envelope carries the id of a verified token as security_token; the edge lets no client use "host". The host
+announces each session by identity:session before the first request that carries its id.
+
+Buffers live in the host. The kernel picks their numbers; an effect that completes fills the one it names as output, one that
+fails fills none; it lives until buffer:release.
+
+When Step panics (a trap in WASM), the instance is thrown away: a new kernel is booted, and what must survive is in the
+semantic memory. The clients' requests of the old one are answered by the host.
+
+# A step
+
+Threads are called in a fixed order, each first with what it hears and then to act on what has become possible or due:
+
+ 1. governance admits or refuses: session, expiry, capability, the id's age, requests that are under way already. Nothing else
+    sees a request before. The ends of effects find their owner by id; what is not under way is dropped and counted.
+ 2. the supervisor owns the workers. Module calls queue by turn, so that many small requests and one large one share fairly;
+    a call whose worker ends is tried again, and an input that ends two workers is not tried a third time.
+ 3. recovery boots, and drops what the last run left.
+ 4. put, get, query, verify and collect are the pipeline units: each keeps its requests as explicit state machines, with
+    bounds on how many are active, wait, and have effects under way. A full queue answers busy.
+ 5. the adjusters tune: how many module calls are under way, and the Brotli quality of new chunks.
+ 6. the watcher sums what the others did into histograms and traces, flags what stalls, and hands history to the episodic memory.
+
+# A put
+
+A body is read chunk by chunk within a window (puts.window), which is what slows a fast sender down. Each chunk goes its own
+way (put_chunk.go) while the entries are collected in order (put_tree.go):
+
+	read ─ find ─┬─ miss ── encode ── write ──────┬─ entry in the manifest
+	             └─ found ─ pin and describe ─────┘
+	root written ── commit ── answered
+
+Rows of written chunks are staged in batches under the upload's pin; the commit carries the last ones and makes the file
+visible. A put that fails is answered at once; when nothing of it is under way its written chunks are staged, so that the
+semantic memory knows them, and the pin is dropped, so that the collector finds them (put_end.go). Chunks are never trashed by
+a put: another put may have written the same ones, and only references tell.
+
+# Collection
+
+The collector trashes chunks that nothing refers to while puts write and find chunks. It keeps out of their way with three
+sets (collect.go): chunks that puts rely on, chunks they let go of during a round, and chunks the round is trashing. Together
+with the generations of the semantic memory they hold this: a chunk of a committed file is never in the trash.
+
+# Bounds
+
+Every queue, table and buffer has a named bound in limits.go. The kernel's state is soft and small: Snapshot writes all of it,
+and a kernel restored from a snapshot goes on to the byte. A struct of the state has one method code, which both writes
+and reads it.
+
+# What is not here
+
+Performing anything; the wire; signatures (the host verifies them once per session); several nodes: placement.go decides where
+copies belong among many, and this node has itself to place on.
+*/
 package kernel

@@ -26,6 +26,7 @@ var rewrite = flag.Bool("rewrite", false, "write what the kernel does into testd
 //	get path=P [encoded] [discard] [offset=N] [length=N]
 //	delete path=P    list [prefix=P]    stat path=P [chunks=N]    verify [path=P]    status    drain
 //	send type=T [user=U] [token=T]        an envelope without a payload
+//	perform type=PREFIX                   performs the first such effect; complete tells its end
 //	complete [type=PREFIX] [all]          performs the first pending effect, or all that follow from it too
 //	fail type=PREFIX code=NAME            ends the first such effect with an error
 //	kill worker=N    gone path=P    tick [DURATION|wake]
@@ -252,6 +253,8 @@ func (s *script) run(line string) {
 		request(args["type"], nil)
 	case "complete":
 		s.complete(args["type"], has("all"))
+	case "perform":
+		w.act(s.find(args["type"]))
 	case "fail":
 		s.fail(args["type"], args["code"])
 	case "corrupt":

@@ -57,6 +57,12 @@ type world struct {
 	bufferMax int
 	ids       uint64
 	problems  []string
+	early     map[string]outcome // effects that are done and whose end the kernel has not heard of
+}
+
+type outcome struct {
+	m   event.Message
+	err *inos.Error
 }
 
 type held struct {
@@ -106,7 +112,7 @@ func newWorld(k stepper) *world {
 		streams: map[uint64]*body{}, chunks: map[string]stored{}, trash: map[string]stored{}, free: 1 << 40,
 		workers: map[uint32]uint32{}, calls: map[uint32]map[string]bool{}, rows: map[string]*fakeRow{}, pins: map[string]map[string]bool{},
 		files: map[string]*eventpb.FileInfo{}, keys: map[string]*eventpb.FileInfo{}, deletes: map[string]uint64{},
-		versions: map[string]uint64{}, condemned: map[string]bool{},
+		versions: map[string]uint64{}, condemned: map[string]bool{}, early: map[string]outcome{},
 		boot: &eventpb.NodeBoot{
 			NodeId: "node-1", Zone: "home", Host: "nas", Seed: hashOf("seed"), Workers: 2, ModuleId: hashOf("module"),
 			BufferBytesMax: 64 << 20, Version: "test",
@@ -199,8 +205,23 @@ func (w *world) start() {
 func (w *world) finish(i int) {
 	e := w.pending[i]
 	w.pending = slices.Delete(w.pending, i, i+1)
+	if o, ok := w.early[e.Id]; ok {
+		delete(w.early, e.Id)
+		w.end(e, o.m, o.err)
+		return
+	}
 	m, err := w.perform(e)
 	w.end(e, m, err)
+}
+
+// act performs the pending effect at an index now; its end is given later.
+func (w *world) act(i int) {
+	e := w.pending[i]
+	if _, ok := w.early[e.Id]; ok || e.EventType == event.WorkerStop || e.EventType == event.WorkerStart || e.EventType == event.WorkerCall {
+		return
+	}
+	m, err := w.perform(e)
+	w.early[e.Id] = outcome{m, err}
 }
 
 func (w *world) end(e *eventpb.Envelope, m event.Message, err *inos.Error) {
