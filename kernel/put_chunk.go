@@ -323,7 +323,6 @@ func (u *puts) done(p *put, x *chunk) {
 	u.k.release(&x.input, &x.output)
 	u.k.unreserve(&u.buffers)
 	x.state = chunkDone
-	p.stored += x.entry.StoredBytes
 	if t, ok := p.twins[string(x.hash[:])]; ok && t.index == x.index {
 		p.twins[string(x.hash[:])] = twin{index: x.index, done: true, entry: x.entry}
 	}

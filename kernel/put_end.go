@@ -59,9 +59,7 @@ func (u *puts) unlive(rows []*row) {
 	}
 }
 
-// commit notes the finished root; stage sends the commit when no other batch is under way.
-func (u *puts) commit(p *put, root *treeNode) { p.root = root }
-
+// sendCommit makes the file visible, with the rows that are left.
 func (u *puts) sendCommit(p *put) {
 	p.phase = putCommitted
 	p.staging, p.rows = p.rows, nil
@@ -162,7 +160,11 @@ func (u *puts) settle(p *put, a *answer) {
 	case opWrite:
 		u.wrote(p, a, &row{entry: p.chunk(a.slot).entry})
 	case opWriteNode:
-		u.wrote(p, a, nodeRow(p.tree.node(a.slot)))
+		n := p.tree.node(a.slot)
+		if n.state = nodeDone; a.err != nil {
+			n.state = nodeBuilding
+			u.k.collector.unlive(n.entry.ChunkID)
+		}
 	case opPin:
 		for _, index := range p.pinning {
 			u.k.collector.unlive(p.chunk(index).entry.ChunkID)
@@ -220,6 +222,11 @@ func (u *puts) clean(p *put) {
 		}
 		for _, n := range p.tree.nodes {
 			u.k.release(&n.output)
+			if n.state == nodeDone {
+				// The node is on disk and a chunk below may not be: it can have no row, and a sweep finds it.
+				u.k.collector.unlive(n.entry.ChunkID)
+				u.k.collector.sweepWanted()
+			}
 		}
 		p.chunks, p.ask, p.asking, p.twins, p.tree, p.root = nil, nil, nil, nil, tree{}, nil
 	}

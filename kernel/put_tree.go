@@ -28,6 +28,7 @@ const (
 // treeNode is a manifest node in work.
 type treeNode struct {
 	number  uint64
+	below   uint64 // data chunks of the file before the end of the node
 	level   uint32
 	root    bool
 	state   uint8
@@ -47,6 +48,7 @@ func (t *tree) code(c *coder) {
 
 func (n *treeNode) code(c *coder) {
 	num(c, &n.number)
+	num(c, &n.below)
 	num(c, &n.level)
 	c.bool(&n.root)
 	num(c, &n.state)
@@ -68,21 +70,48 @@ func (t *tree) node(number uint64) *treeNode {
 	panic("kernel: a manifest node is not in work")
 }
 
-// collect moves finished chunks, in order, into the manifest, and finishes the manifest when the body has ended.
+// collect moves the entries of chunks, in order, into the manifest as soon as they are known: a chunk and the node above it
+// are written side by side. It lets go of chunks that are done, and finishes the manifest when the body has ended.
 func (u *puts) collect(p *put) {
 	t := &p.tree
-	for len(p.chunks) > 0 && p.chunks[0].state == chunkDone && p.phase == putRunning && len(t.nodes) < chunksPerPutMax/2 {
-		t.plain += uint64(p.chunks[0].bytes)
+	for t.chunks < p.next && p.phase == putRunning && len(t.nodes) < chunksPerPutMax/2 {
+		x := p.chunk(t.chunks)
+		if x.state != chunkWriting && x.state != chunkDone {
+			break
+		}
+		t.plain += uint64(x.bytes)
 		t.chunks++
-		entry := p.chunks[0].entry
+		p.stored += x.entry.StoredBytes
+		u.add(p, 0, &x.entry)
+	}
+	for p.phase == putRunning && len(p.chunks) > 0 && p.chunks[0].state == chunkDone && p.chunks[0].index < t.chunks {
 		p.chunks[0] = nil
 		p.chunks = p.chunks[1:]
-		u.add(p, 0, &entry)
 	}
-	if p.phase == putRunning && p.root == nil && p.ended && len(p.chunks) == 0 && len(t.nodes) == 0 {
+	u.collectNodes(p)
+	if p.phase == putRunning && p.root == nil && p.ended && t.chunks == p.next && len(t.nodes) == 0 {
 		u.finishTree(p)
 	}
 }
+
+// collectNodes hands nodes that are written, in order, to the level above, once every chunk below has its row: a row may
+// only refer to rows that are there. The root ends the put's own work.
+func (u *puts) collectNodes(p *put) {
+	t := &p.tree
+	for p.phase == putRunning && len(t.nodes) > 0 && t.nodes[0].state == nodeDone && p.hasRows(t.nodes[0]) {
+		n := t.nodes[0]
+		t.nodes = t.nodes[1:]
+		p.rows = append(p.rows, nodeRow(n))
+		if n.root {
+			p.root = n
+			return
+		}
+		u.add(p, int(n.level)+1, &n.entry)
+	}
+}
+
+// hasRows says that every data chunk below a node is written.
+func (p *put) hasRows(n *treeNode) bool { return len(p.chunks) == 0 || p.chunks[0].index >= n.below }
 
 // add puts an entry behind the others of its level.
 func (u *puts) add(p *put, level int, e *inos.Entry) {
@@ -118,7 +147,7 @@ func (u *puts) finishTree(p *put) {
 func (u *puts) build(p *put, level int, root bool) {
 	t := &p.tree
 	t.last++
-	n := &treeNode{number: t.last, level: uint32(level), root: root, entries: t.levels[level], output: u.k.buffer()}
+	n := &treeNode{number: t.last, below: t.chunks, level: uint32(level), root: root, entries: t.levels[level], output: u.k.buffer()}
 	t.levels[level] = nil
 	t.nodes = append(t.nodes, n)
 	u.module(p, opBuild, n.number, event.BuildNode, job{output: n.output, bytes: uint64(len(n.entries))},
@@ -163,26 +192,15 @@ func (u *puts) writeNode(p *put, n *treeNode) {
 	u.send(p, opWriteNode, n.number, event.ContentWrite, 0, &eventpb.ContentWriteRequest{ChunkId: n.entry.ChunkID[:], Input: n.output})
 }
 
-// nodeWritten hands finished nodes, in order, to the level above. The root ends the put's own work.
+// nodeWritten takes the end of a node's write.
 func (u *puts) nodeWritten(p *put, a *answer) *inos.Error {
-	t := &p.tree
-	n := t.node(a.slot)
+	n := p.tree.node(a.slot)
 	if a.err != nil {
 		u.k.collector.unlive(n.entry.ChunkID)
 		return a.err
 	}
 	n.state = nodeDone
 	u.k.release(&n.output)
-	for len(t.nodes) > 0 && t.nodes[0].state == nodeDone && p.phase == putRunning {
-		n := t.nodes[0]
-		t.nodes = t.nodes[1:]
-		p.rows = append(p.rows, nodeRow(n))
-		if n.root {
-			u.commit(p, n)
-			return nil
-		}
-		u.add(p, int(n.level)+1, &n.entry)
-	}
 	return nil
 }
 
