@@ -47,10 +47,6 @@ const (
 	// kernelRestartsMax within kernelRestartWindow end the node: a kernel that traps that often will not recover.
 	kernelRestartsMax   = 5
 	kernelRestartWindow = 10 * inos.Minute
-	// headerTimeout and idleTimeout bound connections that send nothing.
-	headerTimeout = 10 * time.Second
-	idleTimeout   = 2 * time.Minute
-	headerBytes   = 32 << 10
 )
 
 // Config says how to run a node. Zero values are the defaults.
@@ -153,9 +149,7 @@ func Open(ctx context.Context, config Config) (_ *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n.server = &http.Server{
-		Handler: api.New(n, api.Options{}), ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes,
-	}
+	n.server = api.NewServer(api.New(n, api.Options{}))
 	running, stop := context.WithCancel(context.Background())
 	n.stop = stop
 	go n.run(running, wasm, l)
@@ -318,12 +312,11 @@ func (n *Node) fail(err error) {
 func (n *Node) listen(ctx context.Context) error {
 	var lc net.ListenConfig
 	listener, err := lc.Listen(ctx, "tcp", n.config.Listen)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return inos.Errorf(inos.CodeAddressInUse, "listen", "%s: %w", n.config.Listen, err)
+	}
 	if err != nil {
-		e := inos.Errorf(inos.CodeIO, "listen", "%s: %w", n.config.Listen, err)
-		if errors.Is(err, syscall.EADDRINUSE) {
-			e.Hint = "Another program listens there; choose a free address with --listen, or 127.0.0.1:0 for any."
-		}
-		return e
+		return inos.Errorf(inos.CodeIO, "listen", "%s: %w", n.config.Listen, err)
 	}
 	n.listener = listener
 	n.url = "http://" + listener.Addr().String()
