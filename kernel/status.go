@@ -76,6 +76,9 @@ func (k *Kernel) notices() (out []string) {
 	if !k.recovery.done {
 		out = append(out, "recovering: requests wait until it is done")
 	}
+	if k.recovery.done && !k.recovery.swept {
+		out = append(out, "recovering: the disk is searched for chunks that an unclean stop left without a row")
+	}
 	if k.node.draining {
 		out = append(out, "draining: nothing new is taken")
 	}
