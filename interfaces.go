@@ -91,7 +91,7 @@ const RequestKeyLife = 24 * Hour
 // Semantic is the memory of facts: files, references, chunk locations, identity, idempotence keys.
 //
 // Each verb is one transaction with its preconditions stated here, idempotent, and without policy; AbortUpload,
-// ForgetChunks and PruneReplies may be several, each of a bounded number of rows, so that nobody waits long behind them;
+// ForgetChunks, DropCopies and PruneReplies may be several, each of a bounded number of rows, so that nobody waits long behind them;
 // what such a verb did before an error stays done.
 // Verbs may be called from many goroutines; concurrent ones share their flushes, and one that is refused undoes only
 // itself. When a verb returns without error its effect is durable and seen by every verb that begins after.
@@ -105,17 +105,17 @@ const RequestKeyLife = 24 * Hour
 // chunk is on its way out: it cannot gain a reference except by being staged anew by somebody who has written its bytes.
 type Semantic interface {
 	// FindChunks returns for each hash the entry of a data chunk that owner holds with that plain hash, or nil; of
-	// several the one with the least id. A chunk without a reference is not returned. The entry's chaining value is that
-	// of the offset the chunk was first stored for. At most 65,536 hashes.
+	// several the one with the least id. A chunk without a reference, or that no node holds, is not returned. The entry's
+	// chaining value is that of the offset the chunk was first stored for. At most 65,536 hashes.
 	FindChunks(ctx context.Context, owner Subject, hashes []PlainHash) ([]*Entry, error)
 	// StageChunks inserts chunk rows, their edges and locations under the pin of an upload, which it creates when
 	// needed and which belongs to owner (CodeConflict). At most 4,096 rows. In order, for each row:
-	//   - A row that is Known must exist, not be condemned and, if it is data, be held by owner; else CodeConflict, and
-	//     the caller writes the bytes and stages the row without Known.
+	//   - A row that is Known must exist, be on at least one node, not be condemned and, if it is data, be held by owner;
+	//     else CodeConflict, and the caller writes the bytes and stages the row without Known.
 	//   - Any other row is inserted, or renewed: its generation is raised and it is no longer condemned. The caller has
 	//     written its bytes before, and not trashed them since. The first entry stays; one with another plain hash or
 	//     other lengths is CodeConflict.
-	//   - Nodes are added to those that hold the chunk.
+	//   - Nodes are added to those that hold the chunk, unless the row is Known: its caller wrote nothing.
 	//   - Every child of a manifest node must have a row that is not condemned, or come earlier in the same call; else
 	//     CodeConflict. The edge replaces the upload's pin on the child: what an upload pins, and so what a commit
 	//     or an abort has to release, are the chunks without a parent yet.
@@ -148,6 +148,10 @@ type Semantic interface {
 	UnknownChunks(ctx context.Context, ids []ChunkID) ([]ChunkID, error)
 	// ChunkNodes returns for each id the nodes that hold it, sorted; an unknown id gets none. At most 65,536 ids.
 	ChunkNodes(ctx context.Context, ids []ChunkID) ([][]NodeID, error)
+	// DropCopies removes a node from those that hold each of the chunks, because it has lost their bytes; the chunks keep
+	// their rows, references and other nodes. Staging a chunk with the node brings the node back. It returns how many pairs
+	// of chunk and node were removed; an id or a node that is unknown is none. At most 65,536 ids.
+	DropCopies(ctx context.Context, node NodeID, ids []ChunkID) (dropped int, err error)
 	// PruneReplies forgets request keys remembered before a time.
 	PruneReplies(ctx context.Context, before Micros) (pruned int, err error)
 	// Totals returns counters kept by the verbs, exact at every moment; it never scans.
@@ -166,7 +170,7 @@ type Totals struct {
 	Files       uint64 // live
 	PlainBytes  uint64 // of live files
 	Chunks      uint64 // rows, manifest nodes included
-	StoredBytes uint64 // of the data chunks among them
+	StoredBytes uint64 // of the data chunks among them, each counted once however many nodes hold it; manifest nodes are not counted
 	Collectable uint64 // chunks without a reference
 	Uploads     uint64 // pins
 }

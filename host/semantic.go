@@ -202,6 +202,22 @@ func (l *loop) performChunkNodes(ctx context.Context, e *eventpb.Envelope) (even
 	return reply, nil
 }
 
+func (l *loop) performDropCopies(ctx context.Context, e *eventpb.Envelope) (event.Message, error) {
+	var q eventpb.DropCopiesRequest
+	if err := event.Open(e, &q); err != nil {
+		return nil, err
+	}
+	ids, err := chunkIDs(q.ChunkIds)
+	if err != nil {
+		return nil, err
+	}
+	dropped, err := l.node.semantic.DropCopies(ctx, inos.NodeID(q.Node), ids)
+	if err != nil {
+		return nil, err
+	}
+	return &eventpb.DropCopiesReply{Dropped: uint32(dropped)}, nil
+}
+
 func (l *loop) performPruneReplies(ctx context.Context, e *eventpb.Envelope) (event.Message, error) {
 	var q eventpb.PruneRepliesRequest
 	if err := event.Open(e, &q); err != nil {

@@ -41,6 +41,7 @@ func Semantic(t *testing.T, open func(t *testing.T) inos.Semantic) {
 		{"a manifest's bytes can be a file's data too", semanticBothRoles},
 		{"an upload belongs to one owner", semanticUploadOwner},
 		{"nodes of a chunk add up", semanticNodes},
+		{"a chunk that no node holds is not found until it is written again", semanticDropCopies},
 		{"unknown chunks are named in the order asked", semanticUnknown},
 		{"a token is found by the hash of its secret", semanticTokens},
 		{"arguments beyond their bounds are refused", semanticBounds},
@@ -709,6 +710,69 @@ func semanticNodes(t *testing.T, m inos.Semantic) {
 	equal(t, "nodes of the chunk's next life", fmt.Sprint(nodes), "[[]]")
 }
 
+func semanticDropCopies(t *testing.T, m inos.Semantic) {
+	d, other := dataRow(1), dataRow(2)
+	d.Nodes = []inos.NodeID{"a", "b"}
+	id, unknown := d.Entry.ChunkID, inos.ChunkID{9}
+	known := d
+	known.Known = true
+	commit(t, m, "ann", "/a", "1", 1, d, other)
+	before, err := m.Totals(background)
+	must(t, err)
+	drop := func(node inos.NodeID, want int, ids ...inos.ChunkID) {
+		t.Helper()
+		n, err := m.DropCopies(background, node, ids)
+		must(t, err)
+		equal(t, "dropped", n, want)
+	}
+	held := func(want bool) {
+		t.Helper()
+		entries, err := m.FindChunks(background, "ann", []inos.PlainHash{d.Entry.PlainHash, other.Entry.PlainHash})
+		must(t, err)
+		equal(t, "the dropped chunk is found", entries[0] != nil, want)
+		equal(t, "the other is found", entries[1] != nil, true)
+		after, err := m.Totals(background)
+		must(t, err)
+		equal(t, "totals", after, before)
+	}
+	drop("c", 0, id)
+	drop("a", 1, unknown, id, id)
+	drop("a", 0, id)
+	drop("a", 0)
+	held(true)
+	must(t, m.StageChunks(background, "u", "ann", []inos.ChunkRow{known}, 1))
+	nodes, err := m.ChunkNodes(background, []inos.ChunkID{id})
+	must(t, err)
+	equal(t, "a known row brings no node back", fmt.Sprint(nodes), "[[b]]")
+	_, err = m.AbortUpload(background, "u")
+	must(t, err)
+	drop("b", 1, id)
+	held(false)
+	wantCode(t, m.StageChunks(background, "u", "ann", []inos.ChunkRow{known}, 1), inos.CodeConflict)
+	node := nodeRow(2, d)
+	_, _, err = m.CommitFile(background, "u", fileOf("ann", "/b", node), []inos.ChunkRow{known, node}, keyOf("2"), 1)
+	wantCode(t, err, inos.CodeConflict)
+	held(false)
+	equal(t, "what a file refers to is not collected", collect(t, m), 0)
+	d.Nodes = []inos.NodeID{"b"}
+	must(t, m.StageChunks(background, "u", "ann", []inos.ChunkRow{d, known}, 1))
+	_, err = m.AbortUpload(background, "u")
+	must(t, err)
+	held(true)
+	nodes, err = m.ChunkNodes(background, []inos.ChunkID{id})
+	must(t, err)
+	equal(t, "nodes of the chunk written again", fmt.Sprint(nodes), "[[b]]")
+	// More than one transaction drops.
+	rows := make([]inos.ChunkRow, 2500)
+	ids := make([]inos.ChunkID, len(rows))
+	for i := range rows {
+		rows[i] = dataRow(1000 + i)
+		ids[i] = rows[i].Entry.ChunkID
+	}
+	must(t, m.StageChunks(background, "big", "ann", rows, 1))
+	drop("node-a", len(ids), ids...)
+}
+
 func semanticUnknown(t *testing.T, m inos.Semantic) {
 	d := dataRow(1)
 	must(t, m.StageChunks(background, "u", "ann", []inos.ChunkRow{d}, 1))
@@ -775,6 +839,14 @@ func semanticBounds(t *testing.T, m inos.Semantic) {
 		},
 		"too many hashes": func() error {
 			_, err := m.FindChunks(background, "ann", make([]inos.PlainHash, 100_000))
+			return err
+		},
+		"too many copies": func() error {
+			_, err := m.DropCopies(background, "node-a", make([]inos.ChunkID, 100_000))
+			return err
+		},
+		"copies of no node": func() error {
+			_, err := m.DropCopies(background, "", nil)
 			return err
 		},
 		"too many orders": func() error {

@@ -26,6 +26,7 @@ func SemanticTwins(t *testing.T, open func(t *rapid.T) (a, b inos.Semantic, done
 			"abort":      w.abort,
 			"condemn":    w.condemn,
 			"forget":     w.forget,
+			"drop":       w.drop,
 			"find":       w.find,
 			"lookup":     w.lookup,
 			"list":       w.list,
@@ -190,6 +191,15 @@ func (w *twins) forget(t *rapid.T) {
 	recent := w.orders[max(0, len(w.orders)-10):]
 	orders := slices.Concat(rapid.SliceOfN(rapid.SampledFrom(recent), 0, 6).Draw(t, "recent"), rapid.SliceOfN(rapid.SampledFrom(w.orders), 0, 3).Draw(t, "old"))
 	w.both(t, fmt.Sprintf("forget %d orders", len(orders)), func(m inos.Semantic) (any, error) { return m.ForgetChunks(background, orders) })
+}
+
+func (w *twins) drop(t *rapid.T) {
+	node := rapid.SampledFrom([]inos.NodeID{"n1", "n2", "n3", "node-a"}).Draw(t, "node")
+	var ids []inos.ChunkID
+	for _, n := range rapid.SliceOfN(numbers, 0, 6).Draw(t, "chunks") {
+		ids = append(ids, twinRow(n).Entry.ChunkID)
+	}
+	w.both(t, fmt.Sprintf("drop %d copies of %s", len(ids), node), func(m inos.Semantic) (any, error) { return m.DropCopies(background, node, ids) })
 }
 
 func (w *twins) find(t *rapid.T) {

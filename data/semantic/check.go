@@ -87,6 +87,13 @@ func checkText(op, what, s string, least int) error {
 	return nil
 }
 
+func checkDrop(op string, node inos.NodeID, ids []inos.ChunkID) error {
+	if err := checkText(op, "node id", string(node), 1); err != nil {
+		return err
+	}
+	return checkCount(op, "ids", len(ids))
+}
+
 func checkCount(op, what string, n int) error {
 	if n > IDsMax {
 		return inos.Errorf(inos.CodeBadRequest, op, "%d %s, at most %d in one call", n, what, IDsMax)

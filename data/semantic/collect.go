@@ -2,6 +2,7 @@ package semantic
 
 import (
 	"context"
+	"slices"
 
 	"github.com/inos-mesh/inos"
 )
@@ -174,4 +175,33 @@ func (t *tx) forget(c inos.ChunkGeneration) (edges int, was bool, err error) {
 		return 0, false, err
 	}
 	return edges, true, t.exec(deleteChunk, c.ID[:])
+}
+
+// DropCopies implements inos.Semantic.
+func (s *Store) DropCopies(ctx context.Context, node inos.NodeID, ids []inos.ChunkID) (dropped int, err error) {
+	const op = "semantic:drop_copies"
+	if err := checkDrop(op, node, ids); err != nil {
+		return 0, err
+	}
+	for batch := range slices.Chunk(ids, SweepRowsMax) {
+		gone := 0
+		err := s.write(ctx, op, len(batch), func(t *tx) error {
+			gone = 0
+			for i := range batch {
+				was, err := t.changed(deleteCopy, batch[i][:], string(node))
+				if err != nil {
+					return err
+				}
+				if was {
+					gone++
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return dropped, err
+		}
+		dropped += gone
+	}
+	return dropped, nil
 }

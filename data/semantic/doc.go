@@ -13,7 +13,7 @@
 //
 //	chunks      a chunk's entry, the roles it has, its count of references, generation, whether it is condemned
 //	edges       manifest node -> child, once per pair however often the child is repeated
-//	copies      chunk -> node that holds it
+//	copies      chunk -> node that holds it; a chunk without one is lost until somebody writes it again
 //	holdings    (plain hash, owner) -> chunk: what FindChunks asks; it never answers for another owner
 //	uploads     puts under way; pins are what they have staged and no staged parent refers to yet
 //	files       live files; tombstones keep the versions of deleted ones

@@ -179,7 +179,9 @@ func (m *Memory) stage(u *undo, op string, up *twinUpload, owner inos.Subject, r
 			return err
 		}
 		for _, node := range r.Nodes {
-			c.nodes[node] = true
+			if !r.Known {
+				c.nodes[node] = true
+			}
 		}
 		if r.Manifest {
 			if err := m.adopt(u, op, up, c, r.Children); err != nil {
@@ -200,7 +202,7 @@ func (m *Memory) stageRow(u *undo, op string, owner inos.Subject, r *inos.ChunkR
 		role = roleManifest
 	}
 	c := m.chunk(u, r.Entry.ChunkID)
-	if r.Known && (c == nil || c.condemned || c.roles&role == 0 || role == roleData && (!c.owners[owner] || c.entry.PlainHash != r.Entry.PlainHash)) {
+	if r.Known && (c == nil || c.condemned || len(c.nodes) == 0 || c.roles&role == 0 || role == roleData && (!c.owners[owner] || c.entry.PlainHash != r.Entry.PlainHash)) {
 		return nil, conflict(op, "chunk %s is no longer held: write it again", r.Entry.ChunkID)
 	}
 	if c == nil {
@@ -405,4 +407,23 @@ func (m *Memory) ForgetChunks(ctx context.Context, chunks []inos.ChunkGeneration
 		forgotten++
 	}
 	return forgotten, nil
+}
+
+// DropCopies implements inos.Semantic.
+func (m *Memory) DropCopies(ctx context.Context, node inos.NodeID, ids []inos.ChunkID) (dropped int, err error) {
+	const op = "semantic:drop_copies"
+	if err := checkDrop(op, node, ids); err != nil {
+		return 0, err
+	}
+	if err := m.enter(ctx, op); err != nil {
+		return 0, err
+	}
+	defer m.mu.Unlock()
+	for _, id := range ids {
+		if c := m.chunks[id]; c != nil && c.nodes[node] {
+			delete(c.nodes, node)
+			dropped++
+		}
+	}
+	return dropped, nil
 }

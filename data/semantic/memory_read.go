@@ -26,7 +26,7 @@ func (m *Memory) FindChunks(ctx context.Context, owner inos.Subject, hashes []in
 	}
 	for _, c := range m.chunks {
 		best, asked := wanted[c.entry.PlainHash]
-		if asked && c.refs > 0 && c.owners[owner] && (best == nil || bytes.Compare(c.entry.ChunkID[:], best.ChunkID[:]) < 0) {
+		if asked && c.refs > 0 && len(c.nodes) > 0 && c.owners[owner] && (best == nil || bytes.Compare(c.entry.ChunkID[:], best.ChunkID[:]) < 0) {
 			e := c.entry
 			wanted[e.PlainHash] = &e
 		}

@@ -62,10 +62,8 @@ func (t *tx) stage(op string, upload inos.UploadID, owner inos.Subject, rows []i
 		if err != nil {
 			return err
 		}
-		for _, node := range r.Nodes {
-			if err := t.exec(insertCopy, r.Entry.ChunkID[:], string(node)); err != nil {
-				return err
-			}
+		if err := t.addCopies(r); err != nil {
+			return err
 		}
 		if r.Manifest {
 			if err := t.adopt(op, upload, r, linked); err != nil {
@@ -76,6 +74,19 @@ func (t *tx) stage(op string, upload inos.UploadID, owner inos.Subject, rows []i
 			if err := t.pin(op, upload, r.Entry.ChunkID); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// addCopies adds the nodes that the caller has written the chunk's bytes to.
+func (t *tx) addCopies(r *inos.ChunkRow) error {
+	if r.Known {
+		return nil
+	}
+	for _, node := range r.Nodes {
+		if err := t.exec(insertCopy, r.Entry.ChunkID[:], string(node)); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -129,8 +140,15 @@ func (t *tx) stageRow(op string, owner inos.Subject, r *inos.ChunkRow) (linked b
 
 // checkKnown refuses a row that the caller did not write and that is not safely here.
 func (t *tx) checkKnown(op string, owner inos.Subject, r *inos.ChunkRow, here bool) error {
+	var one int64
+	if here {
+		kept, err := found(t.row(existsCopy, r.Entry.ChunkID[:]), &one)
+		if err != nil {
+			return err
+		}
+		here = kept
+	}
 	if here && !r.Manifest {
-		var one int64
 		held, err := found(t.row(existsHolding, r.Entry.PlainHash[:], string(owner), r.Entry.ChunkID[:]), &one)
 		if err != nil {
 			return err

@@ -16,7 +16,7 @@ const (
 	IDsMax         = 65536   // ids or hashes of one query
 	ListMax        = 1000    // files of one page; a larger limit is lowered
 	CondemnMax     = 4096    // chunks of one CondemnChunks; a larger limit is lowered
-	SweepRowsMax   = 2048    // rows after which ForgetChunks, AbortUpload and PruneReplies begin another transaction
+	SweepRowsMax   = 2048    // rows after which ForgetChunks, AbortUpload, DropCopies and PruneReplies begin another transaction
 	NodesMax       = 64      // copies of one chunk row in a call
 	TextBytesMax   = 1024    // subjects, upload, request and token ids, event and content types
 	FileBytesMax   = 1 << 56 // plain or stored bytes of one file

@@ -20,7 +20,7 @@ type ChunkRow struct {
 	Nodes         []string `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`       // node ids with a copy on stable storage
 	Node          bool     `protobuf:"varint,3,opt,name=node,proto3" json:"node,omitempty"`        // a manifest node, not data
 	Children      [][]byte `protobuf:"bytes,4,rep,name=children,proto3" json:"children,omitempty"` // chunk ids a manifest node refers to
-	Known         bool     `protobuf:"varint,5,opt,name=known,proto3" json:"known,omitempty"`      // the caller found it (find_chunks) and wrote no bytes: a conflict when it is being collected
+	Known         bool     `protobuf:"varint,5,opt,name=known,proto3" json:"known,omitempty"`      // the caller found it (find_chunks) and wrote no bytes: a conflict when it is being collected or no node holds it
 }
 
 func (x *ChunkRow) Reset() {
@@ -651,6 +651,51 @@ func (x *NodeList) GetNodes() []string {
 	return nil
 }
 
+// semantic:drop_copies:v1: a node has lost the bytes of these chunks and is no longer one of those that hold them.
+type DropCopiesRequest struct {
+	unknownFields []byte
+	Node          string   `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	ChunkIds      [][]byte `protobuf:"bytes,2,rep,name=chunk_ids,json=chunkIds,proto3" json:"chunkIds,omitempty"`
+}
+
+func (x *DropCopiesRequest) Reset() {
+	*x = DropCopiesRequest{}
+}
+
+func (*DropCopiesRequest) ProtoMessage() {}
+
+func (x *DropCopiesRequest) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *DropCopiesRequest) GetChunkIds() [][]byte {
+	if x != nil {
+		return x.ChunkIds
+	}
+	return nil
+}
+
+type DropCopiesReply struct {
+	unknownFields []byte
+	Dropped       uint32 `protobuf:"varint,1,opt,name=dropped,proto3" json:"dropped,omitempty"`
+}
+
+func (x *DropCopiesReply) Reset() {
+	*x = DropCopiesReply{}
+}
+
+func (*DropCopiesReply) ProtoMessage() {}
+
+func (x *DropCopiesReply) GetDropped() uint32 {
+	if x != nil {
+		return x.Dropped
+	}
+	return 0
+}
+
 // semantic:prune_replies:v1: idempotence keys older than this.
 type PruneRepliesRequest struct {
 	unknownFields []byte
@@ -688,7 +733,7 @@ func (x *PruneRepliesReply) GetPruned() uint32 {
 	return 0
 }
 
-// semantic:totals:v1
+// semantic:totals:v1: stored_bytes are those of the data chunks, each counted once; manifest nodes are not.
 type TotalsRequest struct {
 	unknownFields []byte
 }
@@ -1244,6 +1289,44 @@ func (m *NodeList) CloneVT() *NodeList {
 }
 
 func (m *NodeList) CloneMessageVT() protobuf_go_lite.CloneMessage {
+	return m.CloneVT()
+}
+
+func (m *DropCopiesRequest) CloneVT() *DropCopiesRequest {
+	if m == nil {
+		return (*DropCopiesRequest)(nil)
+	}
+	r := new(DropCopiesRequest)
+	r.Node = m.Node
+	if rhs := m.ChunkIds; rhs != nil {
+		r.ChunkIds = make([][]byte, len(rhs))
+		for k, v := range rhs {
+			r.ChunkIds[k] = slices.Clone(v)
+		}
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = slices.Clone(m.unknownFields)
+	}
+	return r
+}
+
+func (m *DropCopiesRequest) CloneMessageVT() protobuf_go_lite.CloneMessage {
+	return m.CloneVT()
+}
+
+func (m *DropCopiesReply) CloneVT() *DropCopiesReply {
+	if m == nil {
+		return (*DropCopiesReply)(nil)
+	}
+	r := new(DropCopiesReply)
+	r.Dropped = m.Dropped
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = slices.Clone(m.unknownFields)
+	}
+	return r
+}
+
+func (m *DropCopiesReply) CloneMessageVT() protobuf_go_lite.CloneMessage {
 	return m.CloneVT()
 }
 
@@ -1983,6 +2066,53 @@ func (this *NodeList) EqualVT(that *NodeList) bool {
 
 func (this *NodeList) EqualMessageVT(thatMsg any) bool {
 	that, ok := thatMsg.(*NodeList)
+	if !ok {
+		return false
+	}
+	return this.EqualVT(that)
+}
+func (this *DropCopiesRequest) EqualVT(that *DropCopiesRequest) bool {
+	if this == that {
+		return true
+	} else if this == nil || that == nil {
+		return false
+	}
+	if this.Node != that.Node {
+		return false
+	}
+	if len(this.ChunkIds) != len(that.ChunkIds) {
+		return false
+	}
+	for i, vx := range this.ChunkIds {
+		vy := that.ChunkIds[i]
+		if string(vx) != string(vy) {
+			return false
+		}
+	}
+	return string(this.unknownFields) == string(that.unknownFields)
+}
+
+func (this *DropCopiesRequest) EqualMessageVT(thatMsg any) bool {
+	that, ok := thatMsg.(*DropCopiesRequest)
+	if !ok {
+		return false
+	}
+	return this.EqualVT(that)
+}
+func (this *DropCopiesReply) EqualVT(that *DropCopiesReply) bool {
+	if this == that {
+		return true
+	} else if this == nil || that == nil {
+		return false
+	}
+	if this.Dropped != that.Dropped {
+		return false
+	}
+	return string(this.unknownFields) == string(that.unknownFields)
+}
+
+func (this *DropCopiesReply) EqualMessageVT(thatMsg any) bool {
+	that, ok := thatMsg.(*DropCopiesReply)
 	if !ok {
 		return false
 	}
@@ -3294,6 +3424,93 @@ func (m *NodeList) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	return len(dAtA) - i, nil
 }
 
+func (m *DropCopiesRequest) MarshalVT() (dAtA []byte, err error) {
+	if m == nil {
+		return nil, nil
+	}
+	size := m.SizeVT()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBufferVT(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *DropCopiesRequest) MarshalToVT(dAtA []byte) (int, error) {
+	size := m.SizeVT()
+	return m.MarshalToSizedBufferVT(dAtA[:size])
+}
+
+func (m *DropCopiesRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+	if m == nil {
+		return 0, nil
+	}
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.unknownFields != nil {
+		i -= len(m.unknownFields)
+		copy(dAtA[i:], m.unknownFields)
+	}
+	if len(m.ChunkIds) > 0 {
+		for iNdEx := len(m.ChunkIds) - 1; iNdEx >= 0; iNdEx-- {
+			i -= len(m.ChunkIds[iNdEx])
+			copy(dAtA[i:], m.ChunkIds[iNdEx])
+			i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.ChunkIds[iNdEx])))
+			i--
+			dAtA[i] = 0x12
+		}
+	}
+	if len(m.Node) > 0 {
+		i -= len(m.Node)
+		copy(dAtA[i:], m.Node)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Node)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *DropCopiesReply) MarshalVT() (dAtA []byte, err error) {
+	if m == nil {
+		return nil, nil
+	}
+	size := m.SizeVT()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBufferVT(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *DropCopiesReply) MarshalToVT(dAtA []byte) (int, error) {
+	size := m.SizeVT()
+	return m.MarshalToSizedBufferVT(dAtA[:size])
+}
+
+func (m *DropCopiesReply) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+	if m == nil {
+		return 0, nil
+	}
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.unknownFields != nil {
+		i -= len(m.unknownFields)
+		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.Dropped != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Dropped))
+		i--
+		dAtA[i] = 0x8
+	}
+	return len(dAtA) - i, nil
+}
+
 func (m *PruneRepliesRequest) MarshalVT() (dAtA []byte, err error) {
 	if m == nil {
 		return nil, nil
@@ -3916,6 +4133,39 @@ func (m *NodeList) SizeVT() (n int) {
 			l = len(s)
 			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 		}
+	}
+	n += len(m.unknownFields)
+	return n
+}
+
+func (m *DropCopiesRequest) SizeVT() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Node)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	if len(m.ChunkIds) > 0 {
+		for _, b := range m.ChunkIds {
+			l = len(b)
+			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+		}
+	}
+	n += len(m.unknownFields)
+	return n
+}
+
+func (m *DropCopiesReply) SizeVT() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if m.Dropped != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Dropped))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -6031,6 +6281,147 @@ func (m *NodeList) UnmarshalVT(dAtA []byte) error {
 			}
 			m.Nodes = append(m.Nodes, s)
 			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.unknownFields = append(m.unknownFields, dAtA[iNdEx:iNdEx+skippy]...)
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *DropCopiesRequest) UnmarshalVT(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	var err error
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		wire, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+		if err != nil {
+			return err
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: DropCopiesRequest: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: DropCopiesRequest: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Node", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Node, err = text(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ChunkIds", wireType)
+			}
+			var byteLen int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			byteLen = int(_v)
+			if err != nil {
+				return err
+			}
+			if byteLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + byteLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ChunkIds = append(m.ChunkIds, make([]byte, postIndex-iNdEx))
+			copy(m.ChunkIds[len(m.ChunkIds)-1], dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.unknownFields = append(m.unknownFields, dAtA[iNdEx:iNdEx+skippy]...)
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *DropCopiesReply) UnmarshalVT(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	var err error
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		wire, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+		if err != nil {
+			return err
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: DropCopiesReply: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: DropCopiesReply: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Dropped", wireType)
+			}
+			m.Dropped = 0
+			m.Dropped, iNdEx, err = protobuf_go_lite.DecodeVarintUint32(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])

@@ -624,7 +624,7 @@ pub struct ChunkRow {
     /// chunk ids a manifest node refers to
     #[prost(bytes = "vec", repeated, tag = "4")]
     pub children: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
-    /// the caller found it (find_chunks) and wrote no bytes: a conflict when it is being collected
+    /// the caller found it (find_chunks) and wrote no bytes: a conflict when it is being collected or no node holds it
     #[prost(bool, tag = "5")]
     pub known: bool,
 }
@@ -796,6 +796,19 @@ pub struct NodeList {
     #[prost(string, repeated, tag = "1")]
     pub nodes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+/// semantic:drop_copies:v1: a node has lost the bytes of these chunks and is no longer one of those that hold them.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DropCopiesRequest {
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub chunk_ids: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DropCopiesReply {
+    #[prost(uint32, tag = "1")]
+    pub dropped: u32,
+}
 /// semantic:prune_replies:v1: idempotence keys older than this.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PruneRepliesRequest {
@@ -807,7 +820,7 @@ pub struct PruneRepliesReply {
     #[prost(uint32, tag = "1")]
     pub pruned: u32,
 }
-/// semantic:totals:v1
+/// semantic:totals:v1: stored_bytes are those of the data chunks, each counted once; manifest nodes are not.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TotalsRequest {}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
