@@ -142,7 +142,7 @@ func (s *supervisor) pick(j *job) (slot uint32, ok bool) {
 		return w != s.workers[j.worker] && w.state == workerReady && !w.killing
 	})
 	for i, w := range s.workers {
-		if w.state != workerReady || w.killing || uint32(len(w.calls)) >= min(best, perWorker) {
+		if w.state != workerReady || w.killing || w.gone || uint32(len(w.calls)) >= min(best, perWorker) {
 			continue
 		}
 		if j.kills > 0 && uint32(i) == j.worker && others {
@@ -179,6 +179,7 @@ func (s *supervisor) ended(a *answer) {
 	w := s.workers[j.worker]
 	if a.err != nil && a.err.Code == inos.CodeWorkerLost {
 		s.lost(w)
+		w.gone = w.gone || j.life == w.life // no other call may be lost on it
 		s.drop(w, j)
 		s.again(j, a.err)
 		return

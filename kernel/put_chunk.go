@@ -209,6 +209,7 @@ func (u *puts) hasPinned(p *put, a *answer) *inos.Error {
 			continue
 		}
 		x.pinned = true
+		p.saved += uint64(x.bytes)
 		u.known(p, x)
 	}
 	return nil
@@ -240,9 +241,6 @@ func (u *puts) described(p *put, a *answer) *inos.Error {
 // known ends a chunk that is pinned and described.
 func (u *puts) known(p *put, x *chunk) {
 	if x.pinned && x.told {
-		if t, ok := p.twins[string(x.hash[:])]; ok && t.index == x.index {
-			p.saved += uint64(x.bytes)
-		}
 		u.done(p, x)
 	}
 }

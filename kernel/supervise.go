@@ -64,6 +64,7 @@ type worker struct {
 	killing   bool
 	killedAt  inos.Micros
 	blamed    bool // this process's end has been laid on a call
+	gone      bool // a call was lost: the process has ended, its exit is about to be told
 }
 
 func (s *supervisor) init(k *Kernel) {
@@ -109,6 +110,7 @@ func (w *worker) code(c *coder) {
 	c.bool(&w.killing)
 	num(c, &w.killedAt)
 	c.bool(&w.blamed)
+	c.bool(&w.gone)
 }
 
 // boot makes the slots; act starts them.
@@ -176,7 +178,7 @@ func (s *supervisor) wake() (at inos.Micros) {
 }
 
 func (s *supervisor) launch(slot uint32, w *worker) {
-	w.state, w.pid, w.blamed, w.killing = workerStarting, 0, false, false
+	w.state, w.pid, w.blamed, w.killing, w.gone = workerStarting, 0, false, false, false
 	w.calls = nil
 	w.life++
 	s.k.send(nil, ask{owner: threadSupervisor, op: opStart, slot: uint64(slot)}, event.WorkerStart, &eventpb.WorkerStartRequest{Worker: slot, ModuleId: s.k.node.moduleID})
