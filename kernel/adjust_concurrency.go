@@ -95,7 +95,8 @@ func (u *concurrency) observe(kind int, latency inos.Micros, full bool) {
 		u.resume, u.limit = u.limit, u.low
 		u.best = [latencyKinds]inos.Micros{}
 	case mean > slackShrink:
-		u.limit = max(u.low, u.limit-max(1, u.limit/8))
+		// Never below a call in work and one in the pipe: waiting there costs nothing, a dry pipe does.
+		u.limit = max(min(2*u.low, u.high), u.limit-max(1, u.limit/8))
 	case mean < slackGrow && u.filled:
 		u.limit = min(u.high, u.limit+1)
 	}
