@@ -34,6 +34,7 @@ type job struct {
 	quality  uint32
 	service  inos.Micros // how long it had the worker to itself
 	underWay bool
+	void     bool // nobody waits for its end: it is not tried again
 }
 
 func (j *job) code(c *coder) {
@@ -63,6 +64,7 @@ func (j *job) code(c *coder) {
 	num(c, &j.life)
 	num(c, &j.quality)
 	c.bool(&j.underWay)
+	c.bool(&j.void)
 }
 
 // module asks for a module call on behalf of a request. Its end comes to the owner's answer, always in a later step,
@@ -70,7 +72,7 @@ func (j *job) code(c *coder) {
 func (k *Kernel) module(o *origin, a ask, call string, j job, m event.Message) *inos.Error {
 	s := &k.supervisor
 	if s.quarantined(j.key) {
-		return inos.Errorf(inos.CodeInputQuarantined, event.Stage(call), "the input %x killed two workers and is not tried again", j.key[:8])
+		return poisoned(call, j.key)
 	}
 	s.lastJob++
 	o.turn = max(s.clock, o.turn) + 1
@@ -96,8 +98,16 @@ func (s *supervisor) enqueue(j *job) {
 	s.queue = slices.Insert(s.queue, at, j.id)
 }
 
-// cancel drops the waiting jobs of one unit of work and returns how many there were. Those under way end by themselves.
+// cancel drops the waiting jobs of one unit of work and returns them. Those under way end by themselves, with their worker
+// at the latest.
 func (s *supervisor) cancel(owner threadID, work uint64) (dropped []*job) {
+	for _, w := range s.workers {
+		for _, id := range w.calls {
+			if j, ok := s.jobs[id]; ok && j.owner == owner && j.work == work {
+				j.void = true
+			}
+		}
+	}
 	s.queue = slices.DeleteFunc(s.queue, func(id uint64) bool {
 		j := s.jobs[id]
 		if j.owner != owner || j.work != work {
@@ -237,18 +247,32 @@ func (s *supervisor) drop(w *worker, j *job) {
 	}
 }
 
-// again queues a job whose worker was lost, or gives it up: at once when it killed its second worker.
+// again queues a job whose worker was lost, or gives it up: at once when its input has killed its second worker.
 func (s *supervisor) again(j *job, err *inos.Error) {
-	if j.kills < 2 && j.tries < callTriesMax && !s.hopeless() {
+	var same []*job
+	switch {
+	case j.kills >= 2 || s.quarantined(j.key):
+		same = s.quarantine(j.key)
+		err = poisoned(j.call, j.key)
+	case !j.void && j.tries < callTriesMax && !s.hopeless():
 		s.enqueue(j)
 		s.dispatch()
 		return
 	}
-	delete(s.jobs, j.id)
-	if j.kills >= 2 {
-		s.quarantine(j.key)
-		err = inos.Errorf(inos.CodeInputQuarantined, event.Stage(j.call), "the input %x killed two workers and is not tried again", j.key[:8])
+	s.abandon(j, err)
+	for _, other := range same {
+		s.abandon(other, poisoned(other.call, other.key))
 	}
+}
+
+// abandon ends a job without a result.
+func (s *supervisor) abandon(j *job, err *inos.Error) {
+	delete(s.jobs, j.id)
 	s.k.counters[j.owner].envelopes++
 	s.k.threads[j.owner].answer(&answer{op: j.op, work: j.work, slot: j.slot, err: err})
+}
+
+// poisoned returns the error for an input in quarantine.
+func poisoned(call string, key [inos.HashBytes]byte) *inos.Error {
+	return inos.Errorf(inos.CodeInputQuarantined, event.Stage(call), "the input %x killed two workers and is not tried again", key[:8])
 }

@@ -310,11 +310,24 @@ func (s *supervisor) quarantined(key [inos.HashBytes]byte) bool {
 	return key != [inos.HashBytes]byte{} && s.poison.has(string(key[:]))
 }
 
-func (s *supervisor) quarantine(key [inos.HashBytes]byte) {
-	s.total++
-	if key != [inos.HashBytes]byte{} {
-		s.poison.add(string(key[:]), s.k.steps)
+// quarantine keeps an input away from the workers from here on, and takes the jobs that wait with it off the queue.
+func (s *supervisor) quarantine(key [inos.HashBytes]byte) (waited []*job) {
+	if s.quarantined(key) {
+		return nil
 	}
+	s.total++
+	if key == [inos.HashBytes]byte{} {
+		return nil
+	}
+	s.poison.add(string(key[:]), s.k.steps)
+	s.queue = slices.DeleteFunc(s.queue, func(id uint64) bool {
+		j := s.jobs[id]
+		if j.key == key {
+			waited = append(waited, j)
+		}
+		return j.key == key
+	})
+	return waited
 }
 
 // leaving says that the node is stopping and the workers have nothing left to do.
