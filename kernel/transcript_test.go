@@ -20,16 +20,19 @@ var rewrite = flag.Bool("rewrite", false, "write what the kernel does into testd
 
 // A transcript is a file of commands, each followed by a line "----" and what the kernel did, up to an empty line:
 //
-//	boot workers=2 [unclean] [quality=Q] [buffers=MiB]
+//	boot workers=2 [unclean] [quality=Q] [buffers=MiB] [deadline=D of a module call]
 //	session token=T [subject=S] [caps=a,b] [ttl=1h]      revoke token=T
 //	put path=P bytes=N[MiB] [same] [name=N] [length=N] [replicas=N] [expect] [id=K] [token=T]
 //	get path=P [encoded] [discard] [offset=N] [length=N]
 //	delete path=P    list [prefix=P]    stat path=P [chunks=N]    verify [path=P]    status    drain
+//	… deadline=D                          of any request: its inos-deadline, from now
 //	send type=T [user=U] [token=T]        an envelope without a payload
 //	perform type=PREFIX                   performs the first such effect; complete tells its end
 //	complete [type=PREFIX] [all]          performs the first pending effect, or all that follow from it too
 //	fail type=PREFIX code=NAME            ends the first such effect with an error
 //	kill worker=N    gone path=P    tick [DURATION|wake]
+//	wake                                  how long from now the kernel wants to be woken
+//	hang name=N                           the module loops for ever at the body of that name
 //
 // Each transcript runs natively, is restored from a snapshot before every step, and runs again in kernel.wasm.
 func TestTranscripts(t *testing.T) {
@@ -104,6 +107,9 @@ func transcript(t *testing.T, file string, k stepper) {
 		fmt.Fprintf(&result, "%s\n----\n%s\n", line, strings.Join(append(s.lines, ""), "\n"))
 	}
 	s.w.sound()
+	if len(s.w.pending) == 0 && len(s.w.buffers) > 0 {
+		s.w.problem("%d buffers are left", len(s.w.buffers))
+	}
 	for _, p := range s.w.problems {
 		t.Errorf("%s: %s", file, p)
 	}
@@ -168,6 +174,16 @@ func (s *script) run(line string) {
 		}
 		return other
 	}
+	duration := func(name string) inos.Micros {
+		if args[name] == "" {
+			return 0
+		}
+		d, err := time.ParseDuration(args[name])
+		if err != nil {
+			panic(err)
+		}
+		return inos.Micros(d.Microseconds())
+	}
 	token := "t"
 	if v, ok := args["token"]; ok {
 		token = v
@@ -181,6 +197,9 @@ func (s *script) run(line string) {
 			s.named[name] = e.Id
 		}
 		e.Metadata.UserId = args["user"]
+		if d := duration("deadline"); d != 0 {
+			event.WithDeadline(e, w.now+d)
+		}
 		s.give(e)
 	}
 	has := func(name string) bool { _, ok := args[name]; return ok }
@@ -190,6 +209,7 @@ func (s *script) run(line string) {
 		w.boot.Unclean = has("unclean")
 		w.boot.BrotliQuality = uint32(number("quality", 0))
 		w.boot.BufferBytesMax = uint64(number("buffers", 64)) << 20
+		w.boot.ModuleDeadlineUs = uint64(duration("deadline"))
 		s.give(w.host(event.NodeBoot, w.boot))
 	case "session":
 		caps := []string{"files:*:*", "node:*:*"}
@@ -201,11 +221,7 @@ func (s *script) run(line string) {
 			m.Subject = args["subject"]
 		}
 		if has("ttl") {
-			d, err := time.ParseDuration(args["ttl"])
-			if err != nil {
-				panic(err)
-			}
-			m.ExpiresUs = int64(w.now) + d.Microseconds()
+			m.ExpiresUs = int64(w.now + duration("ttl"))
 		}
 		s.give(w.host(event.IdentitySession, m))
 	case "revoke":
@@ -279,6 +295,10 @@ func (s *script) run(line string) {
 			to = w.now + inos.Micros(d.Microseconds())
 		}
 		s.capture(func() { w.tick(to) })
+	case "wake":
+		s.lines = append(s.lines, (time.Duration(w.wake-w.now) * time.Microsecond).String())
+	case "hang":
+		w.hangs[args["name"]] = true
 	case "pending":
 		for _, e := range w.pending {
 			s.lines = append(s.lines, describe(e))
@@ -315,7 +335,7 @@ func (t tee) step(now inos.Micros, e *eventpb.Envelope) ([]*eventpb.Envelope, in
 
 func (s *script) find(prefix string) int {
 	for i, e := range s.w.pending {
-		if strings.HasPrefix(stageOf(e), prefix) {
+		if strings.HasPrefix(stageOf(e), prefix) && s.w.canEnd(e) {
 			return i
 		}
 	}
