@@ -56,20 +56,18 @@ func code(parts ...any) (b []byte) {
 	return b
 }
 
-func constI32(n int) []byte    { return append([]byte{0x41}, sleb(int64(int32(n)))...) }
-func constI64(n int64) []byte  { return append([]byte{0x42}, sleb(n)...) }
-func get(local int) []byte     { return append([]byte{0x20}, uleb(uint64(local))...) }
-func set(local int) []byte     { return append([]byte{0x21}, uleb(uint64(local))...) }
-func globalGet(g int) []byte   { return append([]byte{0x23}, uleb(uint64(g))...) }
-func globalSet(g int) []byte   { return append([]byte{0x24}, uleb(uint64(g))...) }
-func callTo(f int) []byte      { return append([]byte{0x10}, uleb(uint64(f))...) }
-func loadByte(off int) []byte  { return append([]byte{0x2d, 0}, uleb(uint64(off))...) }
-func loadI32(off int) []byte   { return append([]byte{0x28, 0}, uleb(uint64(off))...) }
-func storeI32(off int) []byte  { return append([]byte{0x36, 0}, uleb(uint64(off))...) }
-func storeI64(off int) []byte  { return append([]byte{0x37, 0}, uleb(uint64(off))...) }
-func storeByte(off int) []byte { return append([]byte{0x3a, 0}, uleb(uint64(off))...) }
-func memoryGrow() []byte       { return []byte{0x40, 0} }
-func memoryCopy() []byte       { return []byte{0xfc, 10, 0, 0} }
+func constI32(n int) []byte   { return append([]byte{0x41}, sleb(int64(int32(n)))...) }
+func constI64(n int64) []byte { return append([]byte{0x42}, sleb(n)...) }
+func get(local int) []byte    { return append([]byte{0x20}, uleb(uint64(local))...) }
+func globalGet(g int) []byte  { return append([]byte{0x23}, uleb(uint64(g))...) }
+func globalSet(g int) []byte  { return append([]byte{0x24}, uleb(uint64(g))...) }
+func callTo(f int) []byte     { return append([]byte{0x10}, uleb(uint64(f))...) }
+func loadByte(off int) []byte { return append([]byte{0x2d, 0}, uleb(uint64(off))...) }
+func loadI32(off int) []byte  { return append([]byte{0x28, 0}, uleb(uint64(off))...) }
+func storeI32(off int) []byte { return append([]byte{0x36, 0}, uleb(uint64(off))...) }
+func storeI64(off int) []byte { return append([]byte{0x37, 0}, uleb(uint64(off))...) }
+func memoryGrow() []byte      { return []byte{0x40, 0} }
+func memoryCopy() []byte      { return []byte{0xfc, 10, 0, 0} }
 func pair(ptr, n []byte) []byte { // ptr<<32|len
 	return code(ptr, opI64ExtendU, constI64(32), opI64Shl, n, opI64ExtendU, opI64Or)
 }
