@@ -17,6 +17,7 @@ const (
 	opEmptyTrash            // content:empty_trash
 	opPrune                 // semantic:prune_replies
 	opUsage                 // content:usage
+	opMakeRoom              // content:empty_trash of everything, for puts that find the disk full
 )
 
 // collector gives back the space of chunks that nothing refers to: condemn, trash, forget, in bounded rounds; it sweeps the
@@ -54,6 +55,7 @@ type collector struct {
 	usageAsked bool
 	usageStale bool
 	usageAt    inos.Micros
+	roomNeed   uint64 // bytes that puts wait for; 0: none do
 }
 
 func (u *collector) init(k *Kernel) {
@@ -98,6 +100,7 @@ func (u *collector) code(c *coder) {
 	c.bool(&u.usageAsked)
 	c.bool(&u.usageStale)
 	num(c, &u.usageAt)
+	num(c, &u.roomNeed)
 }
 
 // boot plans the first rounds.
@@ -146,6 +149,9 @@ func (u *collector) idle() bool { return !u.underWay && !u.usageAsked }
 
 func (u *collector) act() {
 	k := u.k
+	if u.roomNeed > 0 && !u.underWay && k.ready() {
+		u.makeRoom() // while draining too: the puts under way are awaited
+	}
 	if !k.ready() || k.node.draining {
 		return
 	}
@@ -257,6 +263,8 @@ func (u *collector) answer(a *answer) {
 		case event.Open(a.env, &r) == nil && r.Chunks >= emptyTrashPage:
 			u.emptyAt = u.k.now + emptyTrashAgain
 		}
+	case opMakeRoom:
+		u.roomMade(a)
 	case opPrune:
 		u.pruneAt = u.k.now + pruneEvery
 	}

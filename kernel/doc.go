@@ -53,7 +53,7 @@ Threads are called in a fixed order, each first with what it hears and then to a
  2. the supervisor owns the workers. Module calls queue by turn, so that many small requests and one large one share fairly;
     a call whose worker ends is tried again, and an input that ends two workers is not tried a third time.
  3. recovery boots, and drops what the last run left.
- 4. put, get, query, verify and collect are the pipeline units: each keeps its requests as explicit state machines, with
+ 4. put, get, query, verify, loss and collect are the pipeline units: each keeps its requests as explicit state machines, with
     bounds on how many are active, wait, and have effects under way. A full queue answers busy.
  5. the adjusters tune: how many module calls are under way, and the Brotli quality of new chunks.
  6. the watcher sums what the others did into histograms and traces, flags what stalls, and hands history to the episodic memory.
@@ -77,6 +77,19 @@ a put: another put may have written the same ones, and only references tell.
 The collector trashes chunks that nothing refers to while puts write and find chunks. It keeps out of their way with three
 sets (collect.go): chunks that puts rely on, chunks they let go of during a round, and chunks the round is trashing. Together
 with the generations of the semantic memory they hold this: a chunk of a committed file is never in the trash.
+
+A put that finds the disk full has the trash emptied before its time, as far as it needs, and tries once more (room.go).
+
+# Losses
+
+A chunk that goes bad on disk is set aside, and the semantic memory still names this node for it: the same bytes put again would
+be found and acknowledged without being written. What a read or a scrub finds bad is therefore in doubt at once (loss.go): puts
+neither rely on a find of it nor write it, and a put that relies on it already is not committed. It is read once more when no
+write of it is under way. If it is there after all, all go on; if not, the puts that rely on it fail, and semantic:drop_copies
+takes this node off those that hold it, after which puts write it again.
+
+Two gaps are known. A put remembers 1,024 plain hashes and the chunks whose rows or nodes are in work; it does not notice the
+loss of others that it found before. And what is in doubt when the kernel stops is told only when a read finds it missing again.
 
 # Bounds
 

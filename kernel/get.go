@@ -262,6 +262,9 @@ func (u *gets) wake() (at inos.Micros) {
 
 // read asks for the next chunks of every get that may have more in work, one each in turn.
 func (u *gets) read() {
+	if u.k.losses.full() {
+		return
+	}
 	window := u.window()
 	for again := true; again; {
 		again = false
@@ -322,6 +325,12 @@ func (g *get) part(index uint64) *part {
 func (u *gets) answer(a *answer) {
 	g := u.table[a.work]
 	g.underWay--
+	switch a.op {
+	case opReadChunk:
+		u.k.losses.read(g.part(a.slot).entry.ChunkID, a.err)
+	case opNodeRead:
+		u.k.losses.read(g.way.want, a.err)
+	}
 	if g.phase == getEnding {
 		u.settle(g, a)
 		return

@@ -33,6 +33,7 @@ type Kernel struct {
 	gets        gets
 	queries     queries
 	verifies    verifies
+	losses      losses
 	collector   collector
 	recovery    recovery
 	concurrency concurrency
@@ -106,6 +107,7 @@ const (
 	threadGet
 	threadQuery
 	threadVerify
+	threadLoss
 	threadCollector
 	threadConcurrency
 	threadQuality
@@ -141,6 +143,7 @@ func New() *Kernel {
 	k.gets.init(k)
 	k.queries.init(k)
 	k.verifies.init(k)
+	k.losses.init(k)
 	k.collector.init(k)
 	k.concurrency.init(k)
 	k.quality.init(k)
@@ -163,7 +166,7 @@ func (k *Kernel) wire() {
 	k.placement = NewPlacement([]PlacementNode{{ID: inos.NodeID(k.node.id), Zone: k.node.zone, Host: k.node.host, Offered: 1}}, inos.ReplicasDefault)
 	k.threads = [threadCount]thread{
 		threadGovernance: &k.governance, threadSupervisor: &k.supervisor, threadRecovery: &k.recovery, threadPut: &k.puts,
-		threadGet: &k.gets, threadQuery: &k.queries, threadVerify: &k.verifies, threadCollector: &k.collector,
+		threadGet: &k.gets, threadQuery: &k.queries, threadVerify: &k.verifies, threadLoss: &k.losses, threadCollector: &k.collector,
 		threadConcurrency: &k.concurrency, threadQuality: &k.quality, threadWatcher: &k.watcher,
 	}
 }
@@ -295,6 +298,10 @@ func (k *Kernel) unreserve(held *uint64) {
 	k.buffers -= chunkReserveBytes
 	*held -= chunkReserveBytes
 }
+
+// holds says that no put may write the chunk now, or rely on a find of it: it is on its way to the trash, or its bytes are
+// in doubt.
+func (k *Kernel) holds(id inos.ChunkID) bool { return k.collector.holds(id) || k.losses.holds(id) }
 
 // ready says that recovery is done and work can start.
 func (k *Kernel) ready() bool { return k.node.booted && k.recovery.done }

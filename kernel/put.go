@@ -54,6 +54,7 @@ type put struct {
 	expected    []byte
 	upload      string
 	underWay    uint32 // effects and module calls
+	room
 
 	reading  bool
 	ended    bool
@@ -135,6 +136,7 @@ func (p *put) code(c *coder) {
 	c.bytes(&p.expected)
 	text(c, &p.upload)
 	num(c, &p.underWay)
+	p.room.code(c)
 	c.bool(&p.reading)
 	c.bool(&p.ended)
 	num(c, &p.got)
@@ -210,10 +212,11 @@ func (u *puts) accept(p *put, e *eventpb.Envelope) *inos.Error {
 	case q.Replicas > nodes || q.Sync > nodes:
 		return inos.Errorf(inos.CodeReplicasUnreachable, op, "%s asked for by name, this mesh has %s", plural(uint64(max(q.Replicas, q.Sync)), "replica", "replicas"),
 			plural(uint64(nodes), "node", "nodes"))
-	case k.collector.usageKnown && q.LengthBytes > 0 && uint64(q.LengthBytes) > k.collector.usage.free:
-		return inos.Errorf(inos.CodeDiskFull, op, "the body has %d bytes, %d are free", q.LengthBytes, k.collector.usage.free)
 	}
 	p.stream, p.length, p.contentType, p.expected = q.Stream, q.LengthBytes, q.ContentType, q.ExpectedFileId
+	if err := u.crowded(p); err != nil {
+		return err
+	}
 	if p.wanted = q.Replicas; p.wanted == 0 {
 		p.wanted = inos.ReplicasDefault
 	}
@@ -239,6 +242,15 @@ func (u *puts) act() {
 	k := u.k
 	for len(u.waiting) > 0 && len(u.active) < putsMax && k.ready() {
 		p := u.table[u.waiting[0]]
+		if p.roomless {
+			break // the others wait too: they need room as well
+		}
+		if p.emptied {
+			if err := u.crowded(p); err != nil {
+				u.fail(p, err)
+				continue
+			}
+		}
 		u.waiting = u.waiting[1:]
 		p.phase = putRunning
 		p.progress.at = k.now
@@ -286,7 +298,7 @@ func earlier(a, b inos.Micros) inos.Micros {
 
 // read asks for the next chunk of every put that may have one more in work. Each round starts one behind the last.
 func (u *puts) read() {
-	if len(u.active) == 0 {
+	if len(u.active) == 0 || u.k.losses.full() {
 		return
 	}
 	window := u.window()

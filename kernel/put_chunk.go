@@ -15,7 +15,7 @@ const (
 	chunkTwin    // waits for an equal chunk of this put
 	chunkKnown   // found; pinned and described side by side
 	chunkEncoding
-	chunkHeld // waits until the collector lets go of its id
+	chunkHeld // waits until its id may be written (Kernel.holds) and there is room
 	chunkWriting
 	chunkDone
 	chunkStates
@@ -34,6 +34,7 @@ type chunk struct {
 	pinned bool   // of a known one
 	told   bool   // of a known one: described
 	miss   bool   // of a known one that turned out to be gone
+	room
 }
 
 func (x *chunk) code(c *coder) {
@@ -51,6 +52,7 @@ func (x *chunk) code(c *coder) {
 	c.bool(&x.pinned)
 	c.bool(&x.told)
 	c.bool(&x.miss)
+	x.room.code(c)
 }
 
 // chunk returns the chunk in work with an index.
@@ -150,8 +152,8 @@ func (u *puts) found(p *put, a *answer) *inos.Error {
 		if err != nil || entry.PlainHash != x.hash || entry.PlainBytes != uint64(x.bytes) {
 			return inos.Errorf(inos.CodeInternal, "semantic:find_chunks", "the entry found for %x is of another chunk", x.hash[:8])
 		}
-		if u.k.collector.holds(entry.ChunkID) {
-			u.encode(p, x) // it is on its way to the trash
+		if u.k.holds(entry.ChunkID) {
+			u.encode(p, x)
 			continue
 		}
 		u.k.collector.live(entry.ChunkID)
@@ -182,8 +184,8 @@ func (u *puts) pinFound(p *put) {
 	u.send(p, opPin, 0, event.StageChunks, 0, q)
 }
 
-// hasPinned takes the end of a pin. A conflict says that one of the chunks was collected; all of them are then encoded
-// and written again, which costs time and nothing else.
+// hasPinned takes the end of a pin. A conflict says that one of the chunks was collected or lost; all of them are then encoded
+// and written again, which costs time and nothing else. So is one that came into doubt meanwhile.
 func (u *puts) hasPinned(p *put, a *answer) *inos.Error {
 	pinned := p.pinning
 	p.pinning = nil
@@ -200,7 +202,7 @@ func (u *puts) hasPinned(p *put, a *answer) *inos.Error {
 			return nil
 		}
 		x := p.chunk(index)
-		if a.err != nil {
+		if a.err != nil || u.k.losses.holds(x.entry.ChunkID) {
 			x.miss = true
 			if x.told {
 				x.told = false
@@ -274,7 +276,7 @@ func (u *puts) encoded(p *put, a *answer) *inos.Error {
 	u.k.release(&x.input)
 	u.k.quality.sized(entry.StoredBytes)
 	x.entry = entry
-	if u.k.collector.holds(entry.ChunkID) {
+	if u.k.holds(entry.ChunkID) {
 		x.state = chunkHeld
 		return nil
 	}
@@ -288,17 +290,17 @@ func (u *puts) write(p *put, x *chunk) {
 	u.send(p, opWrite, x.index, event.ContentWrite, x.entry.StoredBytes, &eventpb.ContentWriteRequest{ChunkId: x.entry.ChunkID[:], Input: x.output})
 }
 
-// unheld writes what waited for the collector.
+// unheld writes what waited for the collector or for a loss to be told.
 func (u *puts) unheld() {
 	for _, work := range u.active {
 		p := u.table[work]
 		for _, x := range p.chunks {
-			if p.phase == putRunning && x.state == chunkHeld && !u.k.collector.holds(x.entry.ChunkID) {
+			if p.phase == putRunning && x.state == chunkHeld && !x.roomless && !u.k.holds(x.entry.ChunkID) {
 				u.write(p, x)
 			}
 		}
 		for _, n := range p.tree.nodes {
-			if p.phase == putRunning && n.state == nodeHeld && !u.k.collector.holds(n.entry.ChunkID) {
+			if p.phase == putRunning && n.state == nodeHeld && !n.roomless && !u.k.holds(n.entry.ChunkID) {
 				u.writeNode(p, n)
 			}
 		}
@@ -309,6 +311,11 @@ func (u *puts) written(p *put, a *answer) *inos.Error {
 	x := p.chunk(a.slot)
 	if a.err != nil {
 		u.k.collector.unlive(x.entry.ChunkID)
+		if u.makeRoom(a.err, x.entry.StoredBytes, &x.room) {
+			x.state = chunkHeld
+			return nil
+		}
+		u.k.losses.doubt(x.entry.ChunkID) // what was held before may have been found bad
 		return a.err
 	}
 	p.rows = append(p.rows, &row{entry: x.entry})

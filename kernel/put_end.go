@@ -20,7 +20,9 @@ func (u *puts) stage(p *put) {
 	switch {
 	case len(p.staging) > 0:
 	case p.root != nil && len(p.rows) <= rowsPerStage:
-		u.sendCommit(p)
+		if !u.doubtful(p) {
+			u.sendCommit(p)
+		}
 	case len(p.rows) >= rowsPerStage:
 		u.sendStage(p)
 	}
@@ -164,6 +166,7 @@ func (u *puts) settle(p *put, a *answer) {
 		if n.state = nodeDone; a.err != nil {
 			n.state = nodeBuilding
 			u.k.collector.unlive(n.entry.ChunkID)
+			u.k.losses.doubt(n.entry.ChunkID)
 		}
 	case opPin:
 		for _, index := range p.pinning {
@@ -200,6 +203,7 @@ func (u *puts) settle(p *put, a *answer) {
 func (u *puts) wrote(p *put, a *answer, r *row) {
 	if a.err != nil {
 		u.k.collector.unlive(r.entry.ChunkID)
+		u.k.losses.doubt(r.entry.ChunkID)
 		return
 	}
 	p.rows = append(p.rows, r)

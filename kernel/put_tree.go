@@ -36,6 +36,7 @@ type treeNode struct {
 	output  uint64
 	entry   inos.Entry
 	fileID  inos.FileID
+	room
 }
 
 func (t *tree) code(c *coder) {
@@ -59,6 +60,7 @@ func (n *treeNode) code(c *coder) {
 	num(c, &n.output)
 	c.entry(&n.entry)
 	c.fixed(n.fileID[:])
+	n.room.code(c)
 }
 
 func (t *tree) node(number uint64) *treeNode {
@@ -178,7 +180,7 @@ func (u *puts) built(p *put, a *answer) *inos.Error {
 			return inos.Errorf(inos.CodeBodyMismatch, "compare file id", "the body's is %s, %x was expected", n.fileID, p.expected)
 		}
 	}
-	if u.k.collector.holds(entry.ChunkID) {
+	if u.k.holds(entry.ChunkID) {
 		n.state = nodeHeld
 		return nil
 	}
@@ -197,6 +199,11 @@ func (u *puts) nodeWritten(p *put, a *answer) *inos.Error {
 	n := p.tree.node(a.slot)
 	if a.err != nil {
 		u.k.collector.unlive(n.entry.ChunkID)
+		if u.makeRoom(a.err, uint64(len(n.entries)), &n.room) {
+			n.state = nodeHeld
+			return nil
+		}
+		u.k.losses.doubt(n.entry.ChunkID)
 		return a.err
 	}
 	n.state = nodeDone

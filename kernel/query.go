@@ -283,6 +283,9 @@ func (u *queries) send(q *query, op uint8, effect string, m event.Message) {
 func (u *queries) answer(a *answer) {
 	q := u.table[a.work]
 	q.underWay--
+	if a.op == opNodeRead {
+		u.k.losses.read(q.way.want, a.err)
+	}
 	if q.answered {
 		if a.op == opNodeRead && a.err != nil {
 			q.way.buffer = 0

@@ -93,6 +93,7 @@ func randomWorld(t *testing.T, seed int64) {
 	}
 	failing := r.Intn(60)
 	collecting := r.Intn(2) == 0 // small files, the same few chunks, and rounds of collection all the time
+	rotting := r.Intn(3) == 0
 	w.start()
 	paths := []string{"/a", "/b", "/c/d", "/c/e"}
 	names := []string{"one", "two", "three"}
@@ -165,6 +166,9 @@ func randomWorld(t *testing.T, seed int64) {
 			w.killWorker(uint32(r.Intn(int(w.boot.Workers))), "killed by the test")
 		case n == 13 || collecting && n < 18:
 			w.tick(w.wake)
+		case n == 18 && rotting && len(w.chunks) > 0:
+			ids := sortedKeys(w.chunks)
+			w.rot(ids[r.Intn(len(ids))])
 		case n == 14:
 			w.tick(w.now + inos.Micros(r.Intn(int(3*inos.Second))))
 		default:
@@ -213,7 +217,7 @@ func randomWorld(t *testing.T, seed int64) {
 			t.Errorf("chunk %x is on disk and has no row", id[:4])
 		}
 	}
-	if k.buffers != 0 || k.puts.buffers != 0 || k.gets.buffers != 0 || len(k.collector.lives) != 0 || len(k.supervisor.jobs) != 0 || k.supervisor.underWay != 0 {
+	if k.buffers != 0 || k.puts.buffers != 0 || k.gets.buffers != 0 || len(k.collector.lives) != 0 || len(k.losses.table) != 0 || len(k.supervisor.jobs) != 0 || k.supervisor.underWay != 0 {
 		t.Errorf("left: %d, %d, %d buffer bytes, %d live chunks, %d jobs, %d calls", k.buffers, k.puts.buffers, k.gets.buffers, len(k.collector.lives),
 			len(k.supervisor.jobs), k.supervisor.underWay)
 	}
@@ -226,7 +230,7 @@ func randomWorld(t *testing.T, seed int64) {
 }
 
 func quiet(k *Kernel) bool {
-	return len(k.puts.table) == 0 && len(k.gets.table) == 0 && len(k.queries.table) == 0 && len(k.verifies.table) == 0
+	return len(k.losses.table) == 0 && len(k.puts.table) == 0 && len(k.gets.table) == 0 && len(k.queries.table) == 0 && len(k.verifies.table) == 0
 }
 
 func answered(w *world, requests []string) bool {

@@ -27,6 +27,7 @@ var rewrite = flag.Bool("rewrite", false, "write what the kernel does into testd
 //	delete path=P    list [prefix=P]    stat path=P [chunks=N]    verify [path=P]    status    drain
 //	… deadline=D                          of any request: its inos-deadline, from now
 //	send type=T [user=U] [token=T]        an envelope without a payload
+//	corrupt plain=PREFIX                  the disk loses the chunks of these plain bytes
 //	perform type=PREFIX                   performs the first such effect; complete tells its end
 //	complete [type=PREFIX] [all]          performs the first pending effect, or all that follow from it too
 //	fail type=PREFIX code=NAME            ends the first such effect with an error
@@ -276,7 +277,7 @@ func (s *script) run(line string) {
 	case "corrupt":
 		for _, id := range sortedKeys(w.chunks) {
 			if c := w.chunks[id]; c.plain != "" && strings.HasPrefix(c.plain, args["plain"]) {
-				delete(w.chunks, id)
+				w.rot(id)
 			}
 		}
 	case "kill":
@@ -404,6 +405,7 @@ func describe(e *eventpb.Envelope) string {
 		commit  eventpb.CommitFileRequest
 		abort   eventpb.AbortUploadRequest
 		trash   eventpb.ContentTrashRequest
+		drop    eventpb.DropCopiesRequest
 		record  eventpb.RecordRequest
 	)
 	rows := func(chunks []*eventpb.ChunkRow) string {
@@ -450,6 +452,8 @@ func describe(e *eventpb.Envelope) string {
 		line += fmt.Sprintf(" all=%t", abort.Upload == "")
 	case (e.EventType == event.ContentTrash || e.EventType == event.ForgetChunks) && open(&trash):
 		line += fmt.Sprintf(" chunks=%d", len(trash.Chunks))
+	case e.EventType == event.DropCopies && open(&drop):
+		line += fmt.Sprintf(" node=%s chunks=%d", drop.Node, len(drop.ChunkIds))
 	case e.EventType == event.EpisodicRecord && open(&record):
 		for _, r := range record.Events {
 			line += fmt.Sprintf("\n  event %s %s %s (%d us)", r.EventType, r.Path, r.Detail, r.DurationUs)

@@ -89,6 +89,11 @@ func (u *verifies) act() {
 		v.reported = u.k.now
 		u.page(v)
 	}
+	for _, work := range u.active {
+		if v := u.table[work]; !v.underWay && !v.answered {
+			u.page(v)
+		}
+	}
 	for _, work := range slices.Concat(u.active, u.waiting) {
 		if v := u.table[work]; !v.answered && (v.deadline != 0 && v.deadline <= u.k.now || u.k.node.draining) {
 			err := inos.Errorf(inos.CodeDeadlineExceeded, "files:verify", "the request's deadline passed after %d chunks", v.chunks)
@@ -112,7 +117,11 @@ func (u *verifies) wake() (at inos.Micros) {
 	return at
 }
 
+// page asks for the next page, unless there is no room for what it may find: then act does later.
 func (u *verifies) page(v *verify) {
+	if u.k.losses.full() {
+		return
+	}
 	v.underWay = true
 	u.k.send(&v.origin, ask{owner: threadVerify, op: opScrub, work: v.work}, event.ContentScrub, &eventpb.ContentScrubRequest{After: v.after, Limit: scrubPage})
 }
@@ -143,6 +152,9 @@ func (u *verifies) answer(a *answer) {
 	v.stored += r.StoredBytes
 	v.badCount += uint64(len(r.Bad))
 	for _, id := range r.Bad {
+		if len(id) == inos.HashBytes {
+			u.k.losses.doubt(inos.ChunkID(id))
+		}
 		if len(v.bad) < badChunksMax {
 			v.bad = append(v.bad, id)
 		}

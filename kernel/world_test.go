@@ -52,6 +52,10 @@ type world struct {
 	deletes   map[string]uint64
 	versions  map[string]uint64
 	condemned map[string]bool
+	rotted    map[string]bool   // chunks that went bad on disk and nobody has written since
+	told      map[string]bool   // those of them that the kernel was told of
+	ever      map[string]stored // every chunk written
+	commits   map[string]bool   // uploads whose commit was sent
 	records   []*eventpb.EventRecord
 	spans     []*eventpb.SpanRecord
 	bufferMax int
@@ -100,6 +104,7 @@ type fakeRow struct {
 	owners     map[string]bool
 	children   []string
 	generation uint64
+	held       bool // the node is among those that hold it
 }
 
 func hashOf(parts ...string) []byte {
@@ -114,6 +119,7 @@ func newWorld(k stepper) *world {
 		workers: map[uint32]uint32{}, calls: map[uint32]map[string]bool{}, rows: map[string]*fakeRow{}, pins: map[string]map[string]bool{},
 		files: map[string]*eventpb.FileInfo{}, keys: map[string]*eventpb.FileInfo{}, deletes: map[string]uint64{},
 		versions: map[string]uint64{}, condemned: map[string]bool{}, early: map[string]outcome{}, hangs: map[string]bool{},
+		rotted: map[string]bool{}, told: map[string]bool{}, ever: map[string]stored{}, commits: map[string]bool{},
 		boot: &eventpb.NodeBoot{
 			NodeId: "node-1", Zone: "home", Host: "nas", Seed: hashOf("seed"), Workers: 2, ModuleId: hashOf("module"),
 			BufferBytesMax: 64 << 20, Version: "test",
@@ -171,10 +177,34 @@ func (w *world) give(e *eventpb.Envelope) {
 				w.problem("%d calls in worker %d", n, q.Worker)
 			}
 			w.pending = append(w.pending, e)
+		case event.CommitFile:
+			var q eventpb.CommitFileRequest
+			w.open(e, &q)
+			if !w.commits[q.Upload] {
+				w.commits[q.Upload] = true
+				w.honest(q.File.Path, string(q.File.ManifestId))
+			}
+			w.pending = append(w.pending, e)
 		default:
 			w.pending = append(w.pending, e)
 		}
 	}
+}
+
+// honest checks that a commit relies on no chunk whose loss the kernel was told of.
+func (w *world) honest(path, id string) {
+	if w.told[id] {
+		w.problem("%s is committed and relies on chunk %x, which is known to be lost", path, id[:4])
+	}
+	for e := range slices.Chunk(w.ever[id].entries, inos.EntryBytes) {
+		w.honest(path, string(e[:inos.HashBytes]))
+	}
+}
+
+// rot makes a chunk's bytes bad.
+func (w *world) rot(id string) {
+	delete(w.chunks, id)
+	w.rotted[id] = true
 }
 
 func (w *world) open(e *eventpb.Envelope, m event.Message) {
@@ -236,6 +266,13 @@ func (w *world) end(e *eventpb.Envelope, m event.Message, err *inos.Error) {
 		reply.Metadata = &eventpb.Metadata{}
 	}
 	reply.Metadata.SecurityToken = hostToken
+	if e.EventType == event.ContentRead && err != nil {
+		var q eventpb.ContentReadRequest
+		w.open(e, &q)
+		if id := string(q.ChunkId); w.rotted[id] {
+			w.told[id] = true
+		}
+	}
 	if e.EventType == event.WorkerCall {
 		for _, c := range w.calls {
 			delete(c, e.Id)
@@ -510,6 +547,9 @@ func (w *world) performMemory(e *eventpb.Envelope) (event.Message, *inos.Error) 
 		_, existed := w.chunks[s.id]
 		delete(w.trash, s.id)
 		w.chunks[s.id] = *s
+		w.ever[s.id] = *s
+		delete(w.rotted, s.id)
+		delete(w.told, s.id)
 		return &eventpb.ContentWriteReply{Existed: existed, StoredBytes: s.size}, nil
 	case event.ContentRead:
 		var q eventpb.ContentReadRequest
@@ -534,7 +574,21 @@ func (w *world) performMemory(e *eventpb.Envelope) (event.Message, *inos.Error) 
 		}
 		return r, nil
 	case event.ContentEmptyTrash:
-		return &eventpb.ContentEmptyTrashReply{}, nil
+		var q eventpb.ContentEmptyTrashRequest
+		w.open(e, &q)
+		r := &eventpb.ContentEmptyTrashReply{}
+		if w.now-inos.Micros(q.BeforeUs) >= trashLife {
+			return r, nil // a world does not last that long
+		}
+		for _, id := range sortedKeys(w.trash) {
+			if r.Chunks < q.Limit {
+				r.Chunks++
+				r.Bytes += uint64(w.trash[id].size)
+				delete(w.trash, id)
+			}
+		}
+		w.free += r.Bytes
+		return r, nil
 	case event.ContentInventory, event.ContentScrub:
 		var q eventpb.ContentInventoryRequest
 		w.open(e, &q)
@@ -556,7 +610,11 @@ func (w *world) performMemory(e *eventpb.Envelope) (event.Message, *inos.Error) 
 		}
 		return r, nil
 	case event.ContentUsage:
-		return &eventpb.ContentUsage{Chunks: uint64(len(w.chunks)), FreeBytes: w.free}, nil
+		r := &eventpb.ContentUsage{Chunks: uint64(len(w.chunks)), FreeBytes: w.free}
+		for _, s := range w.trash {
+			r.TrashBytes += uint64(s.size)
+		}
+		return r, nil
 	case event.EpisodicRecord:
 		var q eventpb.RecordRequest
 		w.open(e, &q)
@@ -592,7 +650,7 @@ func (w *world) stage(upload, owner string, chunks []*eventpb.ChunkRow) *inos.Er
 	for _, c := range chunks {
 		id := string(c.Entry[:32])
 		_, ok := w.rows[id]
-		if c.Known && (!ok && !fresh[id] || w.condemned[id]) {
+		if c.Known && (!ok && !fresh[id] || w.condemned[id] || ok && !w.rows[id].held) {
 			return missing(inos.CodeConflict, "chunk %x is not known any more", id[:4])
 		}
 		for _, child := range c.Children {
@@ -622,6 +680,7 @@ func (w *world) stage(upload, owner string, chunks []*eventpb.ChunkRow) *inos.Er
 		delete(w.condemned, id)
 		r.generation++
 		r.owners[owner] = true
+		r.held = r.held || !c.Known
 		w.pins[upload][id] = true
 	}
 	return nil
@@ -637,7 +696,7 @@ func (w *world) performSemantic(e *eventpb.Envelope) (event.Message, *inos.Error
 			var found []byte
 			for _, id := range sortedKeys(w.rows) {
 				row := w.rows[id]
-				if bytes.Equal(row.entry.PlainHash[:], h) && row.owners[q.Owner] && row.entry.Chunks == 1 && w.referenced(id) && !w.condemned[id] {
+				if bytes.Equal(row.entry.PlainHash[:], h) && row.owners[q.Owner] && row.entry.Chunks == 1 && w.referenced(id) && !w.condemned[id] && row.held {
 					found = inos.AppendEntry(nil, &row.entry)
 				}
 			}
@@ -758,8 +817,23 @@ func (w *world) performSemantic(e *eventpb.Envelope) (event.Message, *inos.Error
 		var q eventpb.ChunkNodesRequest
 		w.open(e, &q)
 		r := &eventpb.ChunkNodesReply{}
-		for range q.ChunkIds {
-			r.Chunks = append(r.Chunks, &eventpb.NodeList{Nodes: []string{w.boot.NodeId}})
+		for _, id := range q.ChunkIds {
+			list := &eventpb.NodeList{}
+			if row := w.rows[string(id)]; row != nil && row.held {
+				list.Nodes = []string{w.boot.NodeId}
+			}
+			r.Chunks = append(r.Chunks, list)
+		}
+		return r, nil
+	case event.DropCopies:
+		var q eventpb.DropCopiesRequest
+		w.open(e, &q)
+		r := &eventpb.DropCopiesReply{}
+		for _, id := range q.ChunkIds {
+			if row := w.rows[string(id)]; row != nil && row.held && q.Node == w.boot.NodeId {
+				row.held = false
+				r.Dropped++
+			}
 		}
 		return r, nil
 	case event.PruneReplies:
@@ -773,6 +847,11 @@ func (w *world) performSemantic(e *eventpb.Envelope) (event.Message, *inos.Error
 
 // sound checks what must hold when nothing is under way: files readable, buffers released.
 func (w *world) sound() {
+	for _, id := range sortedKeys(w.told) {
+		if row := w.rows[id]; row != nil && row.held && !w.condemned[id] {
+			w.problem("chunk %x is lost and the semantic memory was not told", id[:4])
+		}
+	}
 	for _, at := range sortedKeys(w.files) {
 		w.soundChunk(at, string(w.files[at].ManifestId))
 	}
@@ -780,6 +859,9 @@ func (w *world) sound() {
 
 func (w *world) soundChunk(at, id string) {
 	s, ok := w.chunks[id]
+	if !ok && w.rotted[id] {
+		return
+	}
 	if !ok {
 		_, trashed := w.trash[id]
 		w.problem("%s: chunk %x is not on disk (in the trash: %t)", at, id[:4], trashed)
