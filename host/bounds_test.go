@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event"
 	"github.com/inos-mesh/inos/event/eventpb"
 )
 
@@ -80,4 +81,32 @@ func TestFullDisk(t *testing.T) {
 		return err == nil && uint64(u.Chunks) == totals.Chunks && totals.Uploads == 0 && totals.Collectable == 0 && totals.Chunks == 3
 	})
 	n.mustHold("/kept", kept)
+}
+
+// TestTrashGivesWay fills a disk of 8 MiB, deletes, and fills it again: the trash, which counts as used for a week, gives
+// way to puts of a known length and of an unknown one.
+func TestTrashGivesWay(t *testing.T) {
+	n := openNode(t, t.TempDir(), func(c *Config) { c.CapacityBytes = 8 << 20 })
+	defer n.close()
+	remove := func(path string) {
+		t.Helper()
+		if err := n.request(context.Background(), event.FilesDelete, &eventpb.FilesDeleteRequest{Path: path}, &eventpb.FilesDeleteReply{}); err != nil {
+			t.Fatal(err)
+		}
+		n.waitFor(path+" is in the trash", func(s *eventpb.NodeStatusReply) bool { return s.Content.TrashBytes > 5<<20 && s.Content.Chunks == 0 })
+	}
+	n.mustPut("/first", noise(13, 6<<20))
+	remove("/first")
+	known := noise(14, 6<<20)
+	n.mustPut("/known", known)
+	n.mustHold("/known", known)
+	remove("/known")
+	unknown := noise(15, 6<<20)
+	if _, err := n.putFrom("/unknown", bytes.NewReader(unknown), -1); err != nil {
+		t.Fatal(err)
+	}
+	n.mustHold("/unknown", unknown)
+	if _, err := n.put("/more", noise(16, 6<<20)); inos.CodeOf(err) != inos.CodeDiskFull {
+		t.Fatalf("put of what does not fit beside a file: %v", err)
+	}
 }
