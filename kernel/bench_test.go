@@ -54,17 +54,6 @@ func BenchmarkStepRoute(b *testing.B) {
 	}
 }
 
-// BenchmarkStepNoopWASM is the no-op in wazero.
-func BenchmarkStepNoopWASM(b *testing.B) {
-	g := newGuest(b)
-	w := newWorld(nil)
-	raw := event.Encode(nil, w.host(event.NodeTick, nil))
-	g.step(w.now, event.Encode(nil, w.host(event.NodeBoot, w.boot)))
-	for b.Loop() {
-		g.step(w.now, raw)
-	}
-}
-
 // BenchmarkPlace places three copies over 200 nodes.
 func BenchmarkPlace(b *testing.B) {
 	p := NewPlacement(many(200), inos.ReplicasDefault)

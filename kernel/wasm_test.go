@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,19 +21,65 @@ import (
 	"github.com/inos-mesh/inos/event"
 )
 
+// snapshotSources copies what kernel.wasm is built from, once: while the tests run the sources may be edited.
+var snapshotSources = sync.OnceValues(func() (string, error) {
+	var err error
+	if sourcesDir, err = os.MkdirTemp("", "kernel-sources"); err != nil {
+		return "", err
+	}
+	return sourcesDir, copySources("..", sourcesDir)
+})
+
+// sourcesDir is where snapshotSources put them; empty: nowhere.
+var sourcesDir string
+
+// copySources copies what kernel.wasm is built from into a folder.
+func copySources(from, to string) error {
+	for _, name := range []string{"go.mod", "go.sum", "event", "kernel", "tools/build-kernel"} {
+		if err := os.MkdirAll(filepath.Join(to, filepath.Dir(name)), 0o755); err != nil {
+			return err
+		}
+		if out, err := exec.Command("cp", "-r", filepath.Join(from, name), filepath.Join(to, name)).CombinedOutput(); err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+	}
+	top, err := filepath.Glob(filepath.Join(from, "*.go"))
+	if err != nil {
+		return err
+	}
+	out, err := exec.Command("cp", append(top, to)...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	return nil
+}
+
+// buildIn builds kernel.wasm from the sources in a folder.
+func buildIn(dir string) ([]byte, error) {
+	out := filepath.Join(dir, "kernel.wasm")
+	if message, err := exec.Command(filepath.Join(dir, "tools/build-kernel"), out).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("%w: %s", err, message)
+	}
+	return os.ReadFile(out)
+}
+
 // buildWASM builds kernel.wasm from the sources under test, once.
 var buildWASM = sync.OnceValues(func() ([]byte, error) {
-	dir, err := os.MkdirTemp("", "kernel")
+	dir, err := snapshotSources()
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
-	out := filepath.Join(dir, "kernel.wasm")
-	if message, err := exec.Command("../tools/build-kernel", out).CombinedOutput(); err != nil {
-		return message, err
-	}
-	return os.ReadFile(out)
+	return buildIn(dir)
 })
+
+// TestMain removes the copy of the sources.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if sourcesDir != "" {
+		_ = os.RemoveAll(sourcesDir)
+	}
+	os.Exit(code)
+}
 
 // compileWASM compiles it, once: it takes a second.
 var compileWASM = sync.OnceValues(func() (wazero.CompiledModule, error) {
@@ -217,24 +264,22 @@ func TestWASMReproducible(t *testing.T) {
 	}
 	first, err := buildWASM()
 	if err != nil {
-		t.Fatalf("%v: %s", err, first)
+		t.Fatal(err)
+	}
+	sources, err := snapshotSources()
+	if err != nil {
+		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	for _, name := range []string{"go.mod", "go.sum", "inos.go", "interfaces.go", "entry.go", "error.go", "path.go", "codes.gen.go", "event", "kernel", "tools/build-kernel"} {
-		if err := os.MkdirAll(filepath.Join(dir, filepath.Dir(name)), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if out, err := exec.Command("cp", "-r", filepath.Join("..", name), filepath.Join(dir, name)).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
+	if err := copySources(sources, dir); err != nil {
+		t.Fatal(err)
 	}
-	second := filepath.Join(dir, "kernel.wasm")
-	if out, err := exec.Command(filepath.Join(dir, "tools/build-kernel"), second).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	second, err := buildIn(dir)
+	if err != nil {
+		t.Fatal(err)
 	}
-	b, err := os.ReadFile(second)
-	if err != nil || !bytes.Equal(first, b) {
-		t.Errorf("built in another folder kernel.wasm has %d bytes that are not the %d (%v)", len(b), len(first), err)
+	if !bytes.Equal(first, second) {
+		t.Errorf("built in another folder kernel.wasm has %d bytes that are not the %d", len(second), len(first))
 	}
 }
 
