@@ -62,6 +62,8 @@ type Config struct {
 	Stderr        io.Writer // log lines; default os.Stderr
 	WorkerCommand []string  // default: this executable with "worker"
 	CacheDir      string    // compiled WASM; default "cache" in the data folder. Must be writable by the node alone
+	// ModuleDeadline is how long a module may take for one call before its worker is killed; default the module's own.
+	ModuleDeadline inos.Micros
 }
 
 // Node is a running node.
@@ -168,6 +170,9 @@ func (c *Config) complete() error {
 	if c.Workers < 0 || c.Workers > workersMax {
 		return inos.Errorf(inos.CodeBadRequest, op, "%d workers are not 1 to %d", c.Workers, workersMax)
 	}
+	if c.ModuleDeadline < 0 {
+		return inos.Errorf(inos.CodeBadRequest, op, "a module's deadline of %d us is before its call", c.ModuleDeadline)
+	}
 	if c.Workers == 0 {
 		c.Workers = min(runtime.NumCPU(), workersMax)
 	}
@@ -218,7 +223,7 @@ func (n *Node) boot(ctx context.Context, wasm []byte) (*loop, error) {
 	l.results <- n.hostEnvelope(event.NodeBoot, &eventpb.NodeBoot{
 		NodeId: string(n.id), Zone: n.config.Zone, Host: n.config.HostLabel, Seed: seed, Workers: uint32(n.config.Workers),
 		ModuleId: n.moduleID[:], BufferBytesMax: bufferBytesMax, Unclean: n.content.Usage().Unclean, Version: Version().Version,
-		BrotliQuality: uint32(n.config.Quality),
+		BrotliQuality: uint32(n.config.Quality), ModuleDeadlineUs: uint64(n.config.ModuleDeadline),
 	})
 	n.mu.Lock()
 	n.loop = l
