@@ -8,9 +8,11 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/inos-mesh/inos"
@@ -306,5 +308,23 @@ func TestParseRef(t *testing.T) {
 	for _, s := range []string{"", "a", id[1:], strings.Repeat("zz", 32), "/a/../b"} {
 		_, err := ParseRef(s)
 		wantCode(t, err, inos.CodeBadPath)
+	}
+}
+
+func TestConnectionErrorIsShort(t *testing.T) {
+	c, err := NewClient("http://127.0.0.1:7770", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 7770}
+	write := &net.OpError{Op: "write", Net: "tcp", Source: addr, Addr: addr, Err: os.NewSyscallError("write", syscall.EPIPE)}
+	for want, err := range map[string]error{
+		"broken pipe":                &url.Error{Op: "Put", URL: "http://127.0.0.1:7770/v1", Err: &net.OpError{Op: "readfrom", Net: "tcp", Source: addr, Addr: addr, Err: write}},
+		"it ended before the answer": &url.Error{Op: "Get", URL: "http://127.0.0.1:7770/v1", Err: io.EOF},
+	} {
+		got := c.connectionError(t.Context(), err).Error()
+		if want = "call node: http://127.0.0.1:7770: the connection broke: " + want; got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }
