@@ -137,7 +137,7 @@ func Open(ctx context.Context, config Config) (_ *Node, err error) {
 		return nil, err
 	}
 	if config.Record {
-		if n.recorder, err = openRecorder(n.folder.path("log")); err != nil {
+		if n.recorder, err = openRecorder(n.folder.path("log"), n.unrecorded); err != nil {
 			return nil, err
 		}
 	}
@@ -211,9 +211,7 @@ func (n *Node) boot(ctx context.Context, wasm []byte) (*loop, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := n.recorder.begin(k.ID(), nil); err != nil {
-		return nil, errors.Join(err, k.Close())
-	}
+	n.recorder.begin(k.ID(), nil)
 	seed := make([]byte, 32)
 	if _, err := rand.Read(seed); err != nil {
 		return nil, errors.Join(inos.Errorf(inos.CodeIO, "seed kernel", "%w", err), k.Close())
@@ -306,6 +304,11 @@ func (n *Node) quarantine(e *eventpb.Envelope, cause error) {
 	}
 }
 
+// unrecorded says why the node has no replay log.
+func (n *Node) unrecorded(err error) {
+	n.logf("recording has ended until the next start, and the replay log is removed to make room: %v", err)
+}
+
 func (n *Node) fail(err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -325,7 +328,12 @@ func (n *Node) listen(ctx context.Context) error {
 	}
 	n.listener = listener
 	n.url = "http://" + listener.Addr().String()
-	return n.folder.write("url", n.url+"\n")
+	err = n.folder.write("url", n.url+"\n")
+	if inos.CodeOf(err) == inos.CodeDiskFull && n.recorder != nil {
+		n.recorder.giveWay(err)
+		err = n.folder.write("url", n.url+"\n")
+	}
+	return err
 }
 
 func (n *Node) serve() {
@@ -422,7 +430,7 @@ func (n *Node) closeResources() error {
 	if n.listener != nil {
 		_ = n.listener.Close() // the server has closed it already when it ran
 	}
-	errs = append(errs, n.recorder.end())
+	n.recorder.finish()
 	if n.content != nil {
 		errs = append(errs, n.content.Close())
 	}

@@ -127,17 +127,13 @@ func (l *loop) step(e *eventpb.Envelope) (wake inos.Micros, err error) {
 		if err != nil {
 			return 0, err
 		}
-		if err := l.node.recorder.begin(l.kernel.ID(), snapshot); err != nil {
-			return 0, err
-		}
+		l.node.recorder.begin(l.kernel.ID(), snapshot)
 	}
 	effects, wake, err := l.kernel.Step(now, raw)
 	if err != nil {
 		return 0, err
 	}
-	if err := l.node.recorder.record(now, raw, wake, effects); err != nil {
-		return 0, err
-	}
+	l.node.recorder.record(now, raw, wake, effects)
 	for _, b := range effects {
 		effect, err := event.Decode(b)
 		if err != nil {
