@@ -121,6 +121,25 @@ type found struct{ error }
 // Unwrap returns the finding.
 func (f found) Unwrap() error { return f.error }
 
+// readerLeft is the failure of a standard output that nobody reads any more. A connection that broke fails with the same
+// number and is none: that has to be told.
+type readerLeft struct{ error }
+
+// Unwrap returns the failure.
+func (r readerLeft) Unwrap() error { return r.error }
+
+// output is the standard output; its Write tells a reader that left apart from every other broken pipe.
+type output struct{ io.Writer }
+
+// Write implements io.Writer.
+func (o output) Write(p []byte) (int, error) {
+	n, err := o.Writer.Write(p)
+	if errors.Is(err, syscall.EPIPE) {
+		err = readerLeft{err}
+	}
+	return n, err
+}
+
 // said is a failure that was printed already.
 type said struct{ error }
 
@@ -134,8 +153,8 @@ func (a *app) report(err error) int {
 	}
 	var u *usageError
 	var coded *inos.Error
-	if errors.Is(err, syscall.EPIPE) {
-		return statusFailure // who read our output has left; to tell would be noise
+	if errors.As(err, new(readerLeft)) {
+		return statusFailure // to tell would be noise
 	}
 	message, hint := err.Error(), ""
 	switch {

@@ -16,19 +16,34 @@ import (
 
 func (a *app) cmdGet() *cobra.Command {
 	var output, part string
+	var recursive, force bool
 	c := &cobra.Command{
-		Use:   "get PATH|FILEID [-o FILE]",
-		Short: "Read a file back, by its path or by its file id",
+		Use:   "get PATH|FILEID [-o FILE] | get -r PATH -o DIR",
+		Short: "Read a file back, by its path or by its file id, or all below a path",
 		Long: `Get writes a file to FILE, or to standard output. The bytes are verified twice: each chunk by the node before
 it is sent, and the whole by its file id when it has come. FILE appears whole or not at all; with standard
 output a wrong byte can only be told at the end, by the exit status. When FILE is a folder the file keeps
-its name in it.`,
+its name in it.
+
+With --recursive every file below PATH is written below DIR, several at once, each verified and whole or not at all.
+Nothing is written outside of DIR. A file that is there with the same bytes is left alone; one with other bytes is
+refused, and with --force replaced.`,
 		Example: `  inos get /videos/holiday.mp4 -o holiday.mp4
   inos get /backup/src.tar | tar x
   inos get 8a1f…64 digits…c3 -o copy.bin     # by the file id that put and stat print
-  inos get /videos/holiday.mp4 --range 0-1023 | xxd`,
+  inos get /videos/holiday.mp4 --range 0-1023 | xxd
+  inos get -r /archive/2024 -o photos        # a folder`,
 		Args: arguments(1, 1, "one PATH or FILEID"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if recursive {
+				if part != "" {
+					return usage(c, "--range is of one file, -r of many")
+				}
+				return a.getFolder(c, args[0], output, force)
+			}
+			if force {
+				return usage(c, "--force goes with -r: -o FILE replaces a file by itself")
+			}
 			ref, err := api.ParseRef(args[0])
 			if err != nil {
 				return err
@@ -61,13 +76,15 @@ its name in it.`,
 			}
 			m.close()
 			if err != nil {
-				return err
+				return a.asFolder(client, ref, err)
 			}
 			return a.printGot(&got, output, toStdout, time.Since(began))
 		},
 	}
-	c.Flags().StringVarP(&output, "output", "o", "", "file to write; - is standard output")
+	c.Flags().StringVarP(&output, "output", "o", "", "file to write, with -r folder; - is standard output")
 	c.Flags().StringVar(&part, "range", "", "plain bytes FIRST-LAST, FIRST- or -COUNT instead of the whole")
+	c.Flags().BoolVarP(&recursive, "recursive", "r", false, "read every file below PATH")
+	c.Flags().BoolVar(&force, "force", false, "with -r: replace files that are there with other bytes")
 	return c
 }
 

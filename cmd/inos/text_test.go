@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -98,6 +99,8 @@ func TestReport(t *testing.T) {
 		{"denied", inos.Errorf(inos.CodePermissionDenied, "files:get", "/a"), 4, "inos: "},
 		{"damage", found{inos.Errorf(inos.CodeChunkCorrupt, "files:verify", "1 bad")}, 6, "inos: files:verify"},
 		{"said before", said{inos.Errorf(inos.CodeIO, "put", "x")}, 1, ""},
+		{"nobody reads", outputError(readerLeft{syscall.EPIPE}), 1, ""},
+		{"connection broke", inos.Errorf(inos.CodeIO, "call node", "the connection broke: %w", syscall.EPIPE), 1, "inos: call node: the connection broke: broken pipe"},
 		{"interrupted", context.Canceled, 130, "inos: wait: interrupted"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -110,6 +113,25 @@ func TestReport(t *testing.T) {
 				t.Errorf("%q", got)
 			}
 		})
+	}
+}
+
+// A pipe whose reader has left makes the output fail in a way that is not told, also through a client that wraps it.
+func TestReaderLeft(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	_ = r.Close()
+	var out bytes.Buffer
+	a := &app{stdout: output{w}, stderr: &out}
+	if got := a.report(a.printf("x")); got != statusFailure || out.Len() > 0 {
+		t.Errorf("status %d, %q", got, out.String())
+	}
+	_, err = a.stdout.Write([]byte("x"))
+	if got := a.report(inos.Errorf(inos.CodeIO, "write what is got", "%w", err)); got != statusFailure || out.Len() > 0 {
+		t.Errorf("status %d, %q", got, out.String())
 	}
 }
 

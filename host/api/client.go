@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -137,13 +138,30 @@ func (c *Client) connectionError(ctx context.Context, err error) error {
 	case errors.As(err, &operation) && operation.Op == "dial":
 		return inos.Errorf(inos.CodeNodeUnreachable, "call node", "%s: %w", c.base, operation.Err)
 	default:
-		var u *url.Error
-		if errors.As(err, &u) {
-			err = u.Err
-		}
 		return &inos.Error{
-			Code: inos.CodeIO, Op: "call node", Message: fmt.Sprintf("%s: the connection broke: %v", c.base, err), Err: err,
+			Code: inos.CodeIO, Op: "call node", Message: fmt.Sprintf("%s: the connection broke: %v", c.base, rootCause(err)), Err: err,
 			Hint: "See whether the node still runs with 'inos status'; then try again.",
+		}
+	}
+}
+
+// rootCause returns what went wrong on a connection, without the calls and addresses that it passed through.
+func rootCause(err error) error {
+	for {
+		var u *url.Error
+		var operation *net.OpError
+		var call *os.SyscallError
+		switch {
+		case errors.As(err, &u):
+			err = u.Err
+		case errors.As(err, &operation):
+			err = operation.Err
+		case errors.As(err, &call):
+			err = call.Err
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return errors.New("it ended before the answer")
+		default:
+			return err
 		}
 	}
 }

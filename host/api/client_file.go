@@ -21,62 +21,94 @@ func (c *Client) GetFile(ctx context.Context, ref Ref, name string, o GetOptions
 		}
 		f, err := os.OpenFile(name, os.O_WRONLY, 0)
 		if err != nil {
-			return got, fileError(err)
+			return got, fileError(name, err)
 		}
 		defer f.Close()
 		return c.Get(ctx, ref, f, o)
 	}
+	target := name
 	if resolved, err := filepath.EvalSymlinks(name); err == nil {
-		name = resolved // replace what a link points to, not the link
+		target = resolved // replace what a link points to, not the link
 	}
-	f, err := createBeside(name)
+	root, err := os.OpenRoot(filepath.Dir(target))
 	if err != nil {
-		return got, fileError(err)
+		return got, fileError(name, err)
+	}
+	defer root.Close()
+	return c.getInto(ctx, ref, root, filepath.Base(target), name, o)
+}
+
+// GetInto writes a file to a name below root, like GetFile, and never outside of it, whatever links are there. The
+// folder of the name must exist; a regular file of that name is replaced.
+func (c *Client) GetInto(ctx context.Context, ref Ref, root *os.Root, name string, o GetOptions) (Got, error) {
+	return c.getInto(ctx, ref, root, name, filepath.Join(root.Name(), name), o)
+}
+
+// getInto is GetInto; its errors call the file by the name that a person knows.
+func (c *Client) getInto(ctx context.Context, ref Ref, root *os.Root, name, known string, o GetOptions) (got Got, err error) {
+	f, temporary, err := createBeside(root, name)
+	if err != nil {
+		return got, fileError(known, err)
 	}
 	defer func() {
 		if err != nil {
 			_ = f.Close()
-			_ = os.Remove(f.Name()) // the first error tells more
+			_ = root.Remove(temporary) // the first error tells more
 		}
 	}()
 	if got, err = c.Get(ctx, ref, f, o); err != nil {
+		if errors.As(err, new(*fs.PathError)) { // a write failed, not the get
+			err = fileError(known, err)
+		}
 		return got, err
 	}
 	if err = errors.Join(f.Sync(), f.Close()); err != nil {
-		return got, fileError(err)
+		return got, fileError(known, err)
 	}
-	if err = os.Rename(f.Name(), name); err != nil {
-		return got, fileError(err)
+	if err = root.Rename(temporary, name); err != nil {
+		return got, fileError(known, err)
 	}
-	return got, fileError(syncFolder(filepath.Dir(name)))
+	return got, fileError(known, syncFolder(root, filepath.Dir(name)))
 }
 
 // createBeside creates a file with the permissions that name would get, in the same folder so that it can be renamed.
-func createBeside(name string) (*os.File, error) {
+func createBeside(root *os.Root, name string) (f *os.File, temporary string, err error) {
 	var random [6]byte
 	_, _ = rand.Read(random[:]) // it cannot fail
-	temporary := filepath.Join(filepath.Dir(name), ".inos-"+hex.EncodeToString(random[:]))
-	return os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	temporary = filepath.Join(filepath.Dir(name), ".inos-"+hex.EncodeToString(random[:]))
+	f, err = root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	return f, temporary, err
 }
 
-func syncFolder(name string) error {
-	d, err := os.Open(name)
+func syncFolder(root *os.Root, name string) error {
+	d, err := root.Open(name)
 	if err != nil {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// fileError gives an error of a local file its code.
-func fileError(err error) error {
+// fileError gives an error of a local file its code. It names the file that a person asked for, not the temporary one.
+func fileError(name string, err error) error {
 	const op = "write what is got"
-	switch {
-	case err == nil:
+	if err == nil {
 		return nil
-	case errors.Is(err, fs.ErrNotExist):
-		return &inos.Error{Code: inos.CodeBadRequest, Op: op, Message: err.Error(), Hint: "Create the folder first.", Err: err}
-	case errors.Is(err, fs.ErrPermission):
-		return &inos.Error{Code: inos.CodeIO, Op: op, Message: err.Error(), Hint: "Choose a place that you may write to with -o.", Err: err}
 	}
-	return inos.Errorf(inos.CodeIO, op, "%w", err)
+	var cause error = err
+	var local *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &local):
+		cause = local.Err
+	case errors.As(err, &link):
+		cause = link.Err
+	}
+	coded := &inos.Error{Code: inos.CodeIO, Op: op, Message: name + ": " + cause.Error(), Err: err}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		coded.Code, coded.Hint = inos.CodeBadRequest, "Create the folder first."
+	case errors.Is(err, fs.ErrPermission):
+		coded.Hint = "Choose a place that you may write to with -o."
+	}
+	return coded
 }

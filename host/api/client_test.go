@@ -8,9 +8,11 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/inos-mesh/inos"
@@ -213,8 +215,44 @@ func TestGetFile(t *testing.T) {
 	}
 	_, err := c.GetFile(ctx, Ref{Path: "/a"}, dir, GetOptions{})
 	wantCode(t, err, inos.CodeBadRequest)
-	_, err = c.GetFile(ctx, Ref{Path: "/a"}, filepath.Join(dir, "no", "out"), GetOptions{})
+	missing := filepath.Join(dir, "no", "out")
+	_, err = c.GetFile(ctx, Ref{Path: "/a"}, missing, GetOptions{})
 	wantCode(t, err, inos.CodeBadRequest)
+	if want := "write what is got: " + missing + ": no such file or directory"; err.Error() != want {
+		t.Errorf("%q, want %q", err, want)
+	}
+}
+
+func TestGetIntoStaysBelow(t *testing.T) {
+	_, s := serve(t, Options{})
+	c := connect(t, s, operatorSecret)
+	ctx := context.Background()
+	if _, err := c.Put(ctx, "/a", strings.NewReader("bytes"), 5, PutOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	dir, outside := t.TempDir(), t.TempDir()
+	if err := os.Symlink(outside, filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer root.Close()
+	for _, name := range []string{"link/a", "../a", outside + "/a"} {
+		if _, err := c.GetInto(ctx, Ref{Path: "/a"}, root, name, GetOptions{}); err == nil {
+			t.Errorf("%s was written", name)
+		}
+	}
+	if entries, _ := os.ReadDir(outside); len(entries) > 0 {
+		t.Errorf("outside: %v", entries)
+	}
+	if _, err := c.GetInto(ctx, Ref{Path: "/none"}, root, "b", GetOptions{}); err == nil {
+		t.Error("a file that is not there was got")
+	}
+	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
+		t.Errorf("a get that failed leaves %v", entries)
+	}
 }
 
 func TestPutIsSentAgainWhenBusy(t *testing.T) {
@@ -306,5 +344,23 @@ func TestParseRef(t *testing.T) {
 	for _, s := range []string{"", "a", id[1:], strings.Repeat("zz", 32), "/a/../b"} {
 		_, err := ParseRef(s)
 		wantCode(t, err, inos.CodeBadPath)
+	}
+}
+
+func TestConnectionErrorIsShort(t *testing.T) {
+	c, err := NewClient("http://127.0.0.1:7770", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 7770}
+	write := &net.OpError{Op: "write", Net: "tcp", Source: addr, Addr: addr, Err: os.NewSyscallError("write", syscall.EPIPE)}
+	for want, err := range map[string]error{
+		"broken pipe":                &url.Error{Op: "Put", URL: "http://127.0.0.1:7770/v1", Err: &net.OpError{Op: "readfrom", Net: "tcp", Source: addr, Addr: addr, Err: write}},
+		"it ended before the answer": &url.Error{Op: "Get", URL: "http://127.0.0.1:7770/v1", Err: io.EOF},
+	} {
+		got := c.connectionError(t.Context(), err).Error()
+		if want = "call node: http://127.0.0.1:7770: the connection broke: " + want; got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
 	}
 }
