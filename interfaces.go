@@ -152,6 +152,9 @@ type Semantic interface {
 	UnknownChunks(ctx context.Context, ids []ChunkID) ([]ChunkID, error)
 	// ChunkNodes returns for each id the nodes that hold it, sorted; an unknown id gets none. At most 65,536 ids.
 	ChunkNodes(ctx context.Context, ids []ChunkID) ([][]NodeID, error)
+	// NodeChunks lists at most limit chunks (0 or above 4,096: 4,096) that a node holds, with ids above after, in order,
+	// without those that are condemned. end says that none follows.
+	NodeChunks(ctx context.Context, node NodeID, after ChunkID, limit int) (ids []ChunkID, end bool, err error)
 	// DropCopies removes a node from those that hold each of the chunks, because it has lost their bytes; the chunks keep
 	// their rows, references and other nodes. Staging a chunk with the node brings the node back. It returns how many pairs
 	// of chunk and node were removed; an id or a node that is unknown is none. At most 65,536 ids.

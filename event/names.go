@@ -49,6 +49,7 @@ const (
 	ForgetChunks      = "semantic:forget_chunks:v1:requested"
 	UnknownChunks     = "semantic:unknown_chunks:v1:requested"
 	ChunkNodes        = "semantic:chunk_nodes:v1:requested"
+	NodeChunks        = "semantic:node_chunks:v1:requested"
 	DropCopies        = "semantic:drop_copies:v1:requested"
 	PruneReplies      = "semantic:prune_replies:v1:requested"
 	Totals            = "semantic:totals:v1:requested"

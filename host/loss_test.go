@@ -81,3 +81,34 @@ func TestLostChunksAreWrittenAgain(t *testing.T) {
 		})
 	}
 }
+
+// TestUncleanStopForgetsLostCopies: a chunk whose file went while the node was down, in a stop that was not clean, is no
+// longer said to be held, without anybody reading it.
+func TestUncleanStopForgetsLostCopies(t *testing.T) {
+	dir := t.TempDir()
+	n := openNode(t, dir, nil)
+	body := noise(21, 3<<20)
+	n.mustPut("/file", body)
+	stat := func() *eventpb.FilesStatReply {
+		var r eventpb.FilesStatReply
+		if err := n.request(context.Background(), event.FilesStat, &eventpb.FilesStatRequest{Path: "/file", ChunkLimit: 10}, &r); err != nil {
+			t.Fatal(err)
+		}
+		return &r
+	}
+	id := hex.EncodeToString(stat().Chunks[1].ChunkId)
+	n.close()
+	for _, name := range []string{filepath.Join("content", "chunks", id[:2], id), filepath.Join("content", "state")} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n = openNode(t, dir, nil)
+	defer func() { n.close() }()
+	n.waitFor("the lost copy is forgotten", func(*eventpb.NodeStatusReply) bool {
+		c := stat().Chunks
+		return len(c[0].Nodes) == 1 && len(c[1].Nodes) == 0 && len(c[2].Nodes) == 1
+	})
+	n.mustPut("/again", body)
+	n.mustHold("/again", body)
+}

@@ -37,6 +37,7 @@ var performers = map[string]performer{
 	event.ForgetChunks:      (*loop).performForgetChunks,
 	event.UnknownChunks:     (*loop).performUnknownChunks,
 	event.ChunkNodes:        (*loop).performChunkNodes,
+	event.NodeChunks:        (*loop).performNodeChunks,
 	event.DropCopies:        (*loop).performDropCopies,
 	event.PruneReplies:      (*loop).performPruneReplies,
 	event.Totals:            (*loop).performTotals,

@@ -202,6 +202,22 @@ func (l *loop) performChunkNodes(ctx context.Context, e *eventpb.Envelope) (even
 	return reply, nil
 }
 
+func (l *loop) performNodeChunks(ctx context.Context, e *eventpb.Envelope) (event.Message, error) {
+	var q eventpb.NodeChunksRequest
+	if err := event.Open(e, &q); err != nil {
+		return nil, err
+	}
+	after, err := optionalChunkID(q.After)
+	if err != nil {
+		return nil, err
+	}
+	ids, end, err := l.node.semantic.NodeChunks(ctx, inos.NodeID(q.Node), after, int(q.Limit))
+	if err != nil {
+		return nil, err
+	}
+	return &eventpb.NodeChunksReply{ChunkIds: chunkIDBytes(ids), End: end}, nil
+}
+
 func (l *loop) performDropCopies(ctx context.Context, e *eventpb.Envelope) (event.Message, error) {
 	var q eventpb.DropCopiesRequest
 	if err := event.Open(e, &q); err != nil {

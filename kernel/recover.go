@@ -9,7 +9,7 @@ import (
 const opAbortAll = 1 // semantic:abort_upload of every upload
 
 // recovery boots the node: it takes the configuration, starts the workers, drops the pins of uploads that the last run
-// left, and after an unclean stop has the disk swept for chunks without a row. Requests wait for the pins, not for the sweep.
+// left, and after an unclean stop has the disk swept for chunks without a row and the rows audited for chunks that the disk has lost. Requests wait for the pins, not for the sweep.
 type recovery struct {
 	k        *Kernel
 	done     bool // the pins are dropped: requests are served
@@ -17,12 +17,18 @@ type recovery struct {
 	underWay uint32
 	again    inos.Micros
 	pause    inos.Micros
+
+	auditing    bool // what the semantic memory says this node holds is looked for on the disk
+	auditOut    bool // an effect of the audit is under way
+	auditAgain  inos.Micros
+	audit       audit
+	auditedGone uint64
 }
 
 func (u *recovery) init(k *Kernel) { u.k = k }
 
 func (u *recovery) about() about {
-	return about{name: "recover", kind: "pipeline", hears: []string{event.NodeBoot, event.NodeTick}, inFlightMax: 1}
+	return about{name: "recover", kind: "pipeline", hears: []string{event.NodeBoot, event.NodeTick}, inFlightMax: 2}
 }
 
 func (u *recovery) code(c *coder) {
@@ -31,6 +37,11 @@ func (u *recovery) code(c *coder) {
 	num(c, &u.underWay)
 	num(c, &u.again)
 	num(c, &u.pause)
+	c.bool(&u.auditing)
+	c.bool(&u.auditOut)
+	num(c, &u.auditAgain)
+	u.audit.code(c)
+	num(c, &u.auditedGone)
 }
 
 func (u *recovery) hear(in *input) {
@@ -66,6 +77,10 @@ func (u *recovery) abort() {
 }
 
 func (u *recovery) answer(a *answer) {
+	if a.op != opAbortAll {
+		u.audited(a)
+		return
+	}
 	u.underWay--
 	if a.err != nil {
 		u.again = u.k.now + u.pause
@@ -79,8 +94,30 @@ func (u *recovery) answer(a *answer) {
 	}
 	if u.k.node.unclean {
 		u.k.collector.sweepWanted()
+		u.auditing = true
 	} else {
 		u.swept = true
+	}
+}
+
+// audited takes the end of an effect of the audit. A page that fails is tried again.
+func (u *recovery) audited(a *answer) {
+	u.auditOut = false
+	lost, done, err := u.audit.answer(u.k, nil, ask{owner: threadRecovery}, a)
+	switch {
+	case err != nil:
+		u.auditAgain = u.k.now + retryBackoffMax
+		return
+	case !done:
+		u.auditOut = true
+		return
+	}
+	for _, id := range lost {
+		u.k.losses.doubt(inos.ChunkID(id))
+	}
+	u.auditedGone += uint64(len(lost))
+	if u.auditing = !u.audit.end; !u.auditing && u.auditedGone > 0 {
+		u.k.watcher.note(event.ContentMissing, event.StateCompleted, plural(u.auditedGone, "chunk", "chunks")+" that this node held before its unclean stop not found on its disk")
 	}
 }
 
@@ -89,6 +126,13 @@ func (u *recovery) act() {
 		u.again = 0
 		u.abort()
 	}
+	if u.auditAgain <= u.k.now {
+		u.auditAgain = 0
+	}
+	if u.auditing && !u.auditOut && u.auditAgain == 0 && !u.k.losses.full() && !u.k.node.draining {
+		u.auditOut = true
+		u.audit.page(u.k, nil, ask{owner: threadRecovery})
+	}
 }
 
-func (u *recovery) wake() inos.Micros { return u.again }
+func (u *recovery) wake() inos.Micros { return earlier(u.again, u.auditAgain) }

@@ -91,7 +91,7 @@ func (k *Kernel) notices() (out []string) {
 // idle says that no request and no upkeep is under way.
 func (k *Kernel) idle() bool {
 	return len(k.puts.table) == 0 && len(k.gets.table) == 0 && len(k.verifies.table) == 0 && !k.queries.busy() &&
-		k.collector.idle() && k.losses.idle() && (k.recovery.done || k.recovery.underWay == 0) && len(k.supervisor.jobs) == 0
+		k.collector.idle() && k.losses.idle() && (k.recovery.done || k.recovery.underWay == 0) && !k.recovery.auditOut && len(k.supervisor.jobs) == 0
 }
 
 // busy says that a client's query is under way.

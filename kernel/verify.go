@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"bytes"
 	"slices"
 
 	"github.com/inos-mesh/inos"
@@ -10,7 +11,7 @@ import (
 
 const opScrub = 1 // content:scrub
 
-// verifies runs the verifications of all stored chunks, page by page. One of a single file is a get whose bytes are let
+// verifies runs the verifications of all stored chunks, page by page: first of what the disk holds, then of what it should. One of a single file is a get whose bytes are let
 // go: it is handed to the gets.
 type verifies struct {
 	k       *Kernel
@@ -23,6 +24,8 @@ type verify struct {
 	origin
 	underWay bool
 	after    []byte
+	scrubbed bool // the disk is read; what follows is the audit
+	audit    audit
 	chunks   uint64
 	stored   uint64
 	bad      [][]byte
@@ -44,6 +47,8 @@ func (u *verifies) code(c *coder) {
 		v.origin.code(c)
 		c.bool(&v.underWay)
 		c.bytes(&v.after)
+		c.bool(&v.scrubbed)
+		v.audit.code(c)
 		num(c, &v.chunks)
 		num(c, &v.stored)
 		list(c, &v.bad, badChunksMax, func(c *coder, b *[]byte) { c.bytes(b) })
@@ -123,6 +128,10 @@ func (u *verifies) page(v *verify) {
 		return
 	}
 	v.underWay = true
+	if v.scrubbed {
+		v.audit.page(u.k, &v.origin, v.ask())
+		return
+	}
 	u.k.send(&v.origin, ask{owner: threadVerify, op: opScrub, work: v.work}, event.ContentScrub, &eventpb.ContentScrubRequest{After: v.after, Limit: scrubPage})
 }
 
@@ -131,6 +140,10 @@ func (u *verifies) answer(a *answer) {
 	v.underWay = false
 	if v.answered {
 		u.clean(v)
+		return
+	}
+	if a.op != opScrub {
+		u.audited(v, a)
 		return
 	}
 	var r eventpb.ContentScrubReply
@@ -150,16 +163,50 @@ func (u *verifies) answer(a *answer) {
 	v.after = r.Next
 	v.chunks += uint64(r.Chunks)
 	v.stored += r.StoredBytes
-	v.badCount += uint64(len(r.Bad))
 	for _, id := range r.Bad {
-		if len(id) == inos.HashBytes {
-			u.k.losses.doubt(inos.ChunkID(id))
-		}
-		if len(v.bad) < badChunksMax {
-			v.bad = append(v.bad, id)
+		u.isBad(v, id)
+	}
+	v.scrubbed = r.End
+	u.next(v)
+}
+
+// isBad counts a chunk that the disk holds no more.
+func (u *verifies) isBad(v *verify, id []byte) {
+	if len(id) == inos.HashBytes {
+		u.k.losses.doubt(inos.ChunkID(id))
+	}
+	v.badCount++
+	if len(v.bad) < badChunksMax {
+		v.bad = append(v.bad, id)
+	}
+}
+
+func (v *verify) ask() ask { return ask{owner: threadVerify, work: v.work} }
+
+// audited takes the end of an effect of the audit. What the scrub set aside may still be listed.
+func (u *verifies) audited(v *verify, a *answer) {
+	lost, done, err := v.audit.answer(u.k, &v.origin, v.ask(), a)
+	switch {
+	case err != nil:
+		u.k.fail(&v.origin, because("files:verify", err, ""))
+		u.clean(v)
+		return
+	case !done:
+		v.underWay = true
+		return
+	}
+	for _, id := range lost {
+		named := slices.ContainsFunc(v.bad, func(b []byte) bool { return bytes.Equal(b, id) })
+		if !named && (v.badCount < badChunksMax || !u.k.losses.holds(inos.ChunkID(id))) {
+			u.isBad(v, id)
 		}
 	}
-	if !r.End {
+	u.next(v)
+}
+
+// next goes on with the next page, or answers.
+func (u *verifies) next(v *verify) {
+	if !v.scrubbed || !v.audit.end {
 		if u.k.now-v.reported >= progressEvery {
 			v.reported = u.k.now
 			u.k.progress(&v.origin, &eventpb.FilesVerifyProgress{Chunks: v.chunks, StoredBytes: v.stored, Bad: v.badCount})

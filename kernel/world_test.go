@@ -55,6 +55,7 @@ type world struct {
 	rotted    map[string]bool   // chunks that went bad on disk and nobody has written since
 	told      map[string]bool   // those of them that the kernel was told of
 	ever      map[string]stored // every chunk written
+	audits    map[string]bool   // content:missing_chunks that are not of a put
 	commits   map[string]bool   // uploads whose commit was sent
 	records   []*eventpb.EventRecord
 	spans     []*eventpb.SpanRecord
@@ -119,7 +120,7 @@ func newWorld(k stepper) *world {
 		workers: map[uint32]uint32{}, calls: map[uint32]map[string]bool{}, rows: map[string]*fakeRow{}, pins: map[string]map[string]bool{},
 		files: map[string]*eventpb.FileInfo{}, keys: map[string]*eventpb.FileInfo{}, deletes: map[string]uint64{},
 		versions: map[string]uint64{}, condemned: map[string]bool{}, early: map[string]outcome{}, hangs: map[string]bool{},
-		rotted: map[string]bool{}, told: map[string]bool{}, ever: map[string]stored{}, commits: map[string]bool{},
+		rotted: map[string]bool{}, told: map[string]bool{}, ever: map[string]stored{}, commits: map[string]bool{}, audits: map[string]bool{},
 		boot: &eventpb.NodeBoot{
 			NodeId: "node-1", Zone: "home", Host: "nas", Seed: hashOf("seed"), Workers: 2, ModuleId: hashOf("module"),
 			BufferBytesMax: 64 << 20, Version: "test",
@@ -143,6 +144,7 @@ func (w *world) give(e *eventpb.Envelope) {
 	if debug {
 		fmt.Println("->", e.EventType, e.Id[24:], failureText(e))
 	}
+	stageOfInput := event.Stage(e.EventType)
 	out, wake := w.kernel.step(w.now, e)
 	w.out, w.wake = out, wake
 	if wake != 0 && wake <= w.now {
@@ -184,6 +186,10 @@ func (w *world) give(e *eventpb.Envelope) {
 				w.commits[q.Upload] = true
 				w.honest(q.File.Path, string(q.File.ManifestId))
 			}
+			w.pending = append(w.pending, e)
+		case event.ContentMissing:
+			// An audit looks for what the semantic memory has just listed, and asks once more before it believes.
+			w.audits[e.Id] = stageOfInput == event.Stage(event.NodeChunks)
 			w.pending = append(w.pending, e)
 		default:
 			w.pending = append(w.pending, e)
@@ -273,7 +279,7 @@ func (w *world) end(e *eventpb.Envelope, m event.Message, err *inos.Error) {
 			w.told[id] = true
 		}
 	}
-	if e.EventType == event.ContentMissing && err == nil {
+	if e.EventType == event.ContentMissing && err == nil && !w.audits[e.Id] {
 		for _, id := range m.(*eventpb.ContentMissingReply).ChunkIds {
 			if w.rotted[string(id)] {
 				w.told[string(id)] = true
@@ -840,6 +846,20 @@ func (w *world) performSemantic(e *eventpb.Envelope) (event.Message, *inos.Error
 				list.Nodes = []string{w.boot.NodeId}
 			}
 			r.Chunks = append(r.Chunks, list)
+		}
+		return r, nil
+	case event.NodeChunks:
+		var q eventpb.NodeChunksRequest
+		w.open(e, &q)
+		r := &eventpb.NodeChunksReply{End: true}
+		for _, id := range sortedKeys(w.rows) {
+			if !w.rows[id].held || w.condemned[id] || id <= string(q.After) {
+				continue
+			}
+			if r.End = len(r.ChunkIds) < int(q.Limit); !r.End {
+				break
+			}
+			r.ChunkIds = append(r.ChunkIds, []byte(id))
 		}
 		return r, nil
 	case event.DropCopies:

@@ -1,9 +1,11 @@
 package datatest
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -41,6 +43,7 @@ func Semantic(t *testing.T, open func(t *testing.T) inos.Semantic) {
 		{"a manifest's bytes can be a file's data too", semanticBothRoles},
 		{"an upload belongs to one owner", semanticUploadOwner},
 		{"nodes of a chunk add up", semanticNodes},
+		{"the chunks of a node are listed in order", semanticNodeChunks},
 		{"a chunk that no node holds is not found until it is written again", semanticDropCopies},
 		{"unknown chunks are named in the order asked", semanticUnknown},
 		{"a token is found by the hash of its secret", semanticTokens},
@@ -728,6 +731,51 @@ func semanticNodes(t *testing.T, m inos.Semantic) {
 	nodes, err = m.ChunkNodes(background, []inos.ChunkID{d.Entry.ChunkID})
 	must(t, err)
 	equal(t, "nodes of the chunk's next life", fmt.Sprint(nodes), "[[]]")
+}
+
+func semanticNodeChunks(t *testing.T, m inos.Semantic) {
+	var want []inos.ChunkID
+	var rows []inos.ChunkRow
+	for i := range 7 {
+		d := dataRow(i)
+		d.Nodes = []inos.NodeID{"a", "b"}[:1+i%2]
+		rows = append(rows, d)
+		want = append(want, d.Entry.ChunkID)
+	}
+	_, root := commit(t, m, "ann", "/a", "1", 1, rows...)
+	list := func(node inos.NodeID, limit int) (all []inos.ChunkID) {
+		t.Helper()
+		for after, end := (inos.ChunkID{}), false; !end; {
+			var ids []inos.ChunkID
+			var err error
+			ids, end, err = m.NodeChunks(background, node, after, limit)
+			must(t, err)
+			if limit > 0 && len(ids) > limit || !end && len(ids) == 0 {
+				t.Fatalf("a page of %d chunks, limit %d, end %t", len(ids), limit, end)
+			}
+			if all = append(all, ids...); len(ids) > 0 {
+				after = ids[len(ids)-1]
+			}
+		}
+		return all
+	}
+	byID := func(a, b inos.ChunkID) int { return bytes.Compare(a[:], b[:]) }
+	slices.SortFunc(want, byID)
+	for _, limit := range []int{0, 1, 3, 7, 100_000} {
+		equal(t, "chunks of a", fmt.Sprint(list("a", limit)), fmt.Sprint(want))
+	}
+	equal(t, "chunks of b", len(list("b", 2)), 3)
+	equal(t, "chunks of c", len(list("c", 2)), 0)
+	equal(t, "the manifest is on its node", fmt.Sprint(list(root.Nodes[0], 2)), fmt.Sprint([]inos.ChunkID{root.Entry.ChunkID}))
+	_, err := m.DropCopies(background, "a", want[:2])
+	must(t, err)
+	equal(t, "chunks of a that are left", fmt.Sprint(list("a", 2)), fmt.Sprint(want[2:]))
+	// What is condemned is not listed.
+	_, _, err = m.DeleteFile(background, "ann", "/a", keyOf("2"), 1)
+	must(t, err)
+	_, err = m.CondemnChunks(background, 0)
+	must(t, err)
+	equal(t, "the condemned manifest", len(list(root.Nodes[0], 2)), 0)
 }
 
 func semanticDropCopies(t *testing.T, m inos.Semantic) {

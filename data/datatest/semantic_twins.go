@@ -243,6 +243,12 @@ func (w *twins) unknown(t *rapid.T) {
 		ids = append(ids, twinRow(n).Entry.ChunkID)
 	}
 	w.both(t, "unknown", func(m inos.Semantic) (any, error) { return m.UnknownChunks(background, ids) })
+	after := twinRow(numbers.Draw(t, "after")).Entry.ChunkID
+	limit := rapid.IntRange(0, 5).Draw(t, "limit")
+	w.both(t, "node chunks", func(m inos.Semantic) (any, error) {
+		ids, end, err := m.NodeChunks(background, "n1", after, limit)
+		return []any{fmt.Sprint(ids), end}, err
+	})
 	w.both(t, "nodes", func(m inos.Semantic) (any, error) { return m.ChunkNodes(background, ids) })
 }
 

@@ -115,6 +115,27 @@ func (m *Memory) ChunkNodes(ctx context.Context, ids []inos.ChunkID) ([][]inos.N
 	return nodes, nil
 }
 
+// NodeChunks implements inos.Semantic.
+func (m *Memory) NodeChunks(ctx context.Context, node inos.NodeID, after inos.ChunkID, limit int) (ids []inos.ChunkID, end bool, err error) {
+	const op = "semantic:node_chunks"
+	if err := checkText(op, "node id", string(node), 1); err != nil {
+		return nil, false, err
+	}
+	if err := m.enter(ctx, op); err != nil {
+		return nil, false, err
+	}
+	defer m.mu.Unlock()
+	for id, c := range m.chunks {
+		if _, held := c.nodes[node]; held && !c.condemned && bytes.Compare(id[:], after[:]) > 0 {
+			ids = append(ids, id)
+		}
+	}
+	slices.SortFunc(ids, func(a, b inos.ChunkID) int { return bytes.Compare(a[:], b[:]) })
+	limit = page(limit, NodeChunksMax)
+	end = len(ids) <= limit
+	return ids[:min(len(ids), limit)], end, nil
+}
+
 // PruneReplies implements inos.Semantic.
 func (m *Memory) PruneReplies(ctx context.Context, before inos.Micros) (pruned int, err error) {
 	if err := m.enter(ctx, "semantic:prune_replies"); err != nil {

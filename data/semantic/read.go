@@ -167,6 +167,34 @@ func (s *Store) copies(ctx context.Context, id inos.ChunkID) (nodes []inos.NodeI
 	return nodes, rows.Err()
 }
 
+// NodeChunks implements inos.Semantic.
+func (s *Store) NodeChunks(ctx context.Context, node inos.NodeID, after inos.ChunkID, limit int) (ids []inos.ChunkID, end bool, err error) {
+	const op = "semantic:node_chunks"
+	if err := checkText(op, "node id", string(node), 1); err != nil {
+		return nil, false, err
+	}
+	limit = page(limit, NodeChunksMax)
+	rows, err := s.reads[selectNodeChunks].QueryContext(ctx, string(node), after[:], limit+1)
+	if err != nil {
+		return nil, false, s.wrap(op, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if len(ids) == limit {
+			return ids, false, nil
+		}
+		var id []byte
+		if err := rows.Scan(&id); err != nil {
+			return nil, false, s.wrap(op, err)
+		}
+		if len(id) != inos.HashBytes {
+			return nil, false, inos.Errorf(inos.CodeBadFormat, op, "an id of %d bytes, it has %d", len(id), inos.HashBytes)
+		}
+		ids = append(ids, inos.ChunkID(id))
+	}
+	return ids, true, s.wrap(op, rows.Err())
+}
+
 // Totals implements inos.Semantic.
 func (s *Store) Totals(ctx context.Context) (c inos.Totals, err error) {
 	var generation int64

@@ -118,6 +118,7 @@ const (
 	insertCopy
 	selectCopies
 	existsCopy
+	selectNodeChunks
 	deleteCopy
 	deleteCopies
 	insertHolding
@@ -181,10 +182,12 @@ var text = [statements]string{
 	insertCopy:     `INSERT INTO copies (chunk_id, node) VALUES ($1, $2) ON CONFLICT (chunk_id, node) DO NOTHING`,
 	selectCopies:   `SELECT node FROM copies WHERE chunk_id = $1 ORDER BY node`,
 	existsCopy:     `SELECT 1 FROM copies WHERE chunk_id = $1 LIMIT 1`,
-	deleteCopy:     `DELETE FROM copies WHERE chunk_id = $1 AND node = $2`,
-	deleteCopies:   `DELETE FROM copies WHERE chunk_id = $1`,
-	insertHolding:  `INSERT INTO holdings (plain_hash, owner, chunk_id) VALUES ($1, $2, $3) ON CONFLICT (plain_hash, owner, chunk_id) DO NOTHING`,
-	existsHolding:  `SELECT 1 FROM holdings WHERE plain_hash = $1 AND owner = $2 AND chunk_id = $3`,
+	selectNodeChunks: `SELECT k.chunk_id FROM copies k JOIN chunks c ON c.chunk_id = k.chunk_id
+		WHERE k.node = $1 AND k.chunk_id > $2 AND c.condemned = 0 ORDER BY k.chunk_id LIMIT $3`,
+	deleteCopy:    `DELETE FROM copies WHERE chunk_id = $1 AND node = $2`,
+	deleteCopies:  `DELETE FROM copies WHERE chunk_id = $1`,
+	insertHolding: `INSERT INTO holdings (plain_hash, owner, chunk_id) VALUES ($1, $2, $3) ON CONFLICT (plain_hash, owner, chunk_id) DO NOTHING`,
+	existsHolding: `SELECT 1 FROM holdings WHERE plain_hash = $1 AND owner = $2 AND chunk_id = $3`,
 	findHolding: `SELECT c.entry FROM holdings h JOIN chunks c ON c.chunk_id = h.chunk_id
 		WHERE h.plain_hash = $1 AND h.owner = $2 AND c.refs > 0 AND EXISTS (SELECT 1 FROM copies k WHERE k.chunk_id = h.chunk_id) ORDER BY h.chunk_id LIMIT 1`,
 	deleteHoldings: `DELETE FROM holdings WHERE plain_hash = $1 AND chunk_id = $2`,

@@ -16,6 +16,7 @@ const (
 	IDsMax         = 65536   // ids or hashes of one query
 	ListMax        = 1000    // files of one page; a larger limit is lowered
 	CondemnMax     = 4096    // chunks of one CondemnChunks; a larger limit is lowered
+	NodeChunksMax  = 4096    // ids of one page of NodeChunks
 	SweepRowsMax   = 2048    // rows after which ForgetChunks, AbortUpload, DropCopies and PruneReplies begin another transaction
 	NodesMax       = 64      // copies of one chunk row in a call
 	TextBytesMax   = 1024    // subjects, upload, request and token ids, event and content types
@@ -40,7 +41,7 @@ type Store struct {
 var _ inos.Semantic = (*Store)(nil)
 
 var readStatements = []statement{
-	selectTotals, findHolding, selectFile, selectFileByID, listFiles, existsChunk, selectCopies, selectToken, anyUpload,
+	selectTotals, findHolding, selectFile, selectFileByID, listFiles, existsChunk, selectCopies, selectNodeChunks, selectToken, anyUpload,
 }
 
 // Open opens or creates the database at path. Errors: CodeReadOnly, CodeDiskFull, CodeIO, CodeBusy, and CodeBadFormat

@@ -807,6 +807,23 @@ pub struct NodeList {
     #[prost(string, repeated, tag = "1")]
     pub nodes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
+/// semantic:node_chunks:v1: a page of the chunks that a node holds, in order, without condemned ones.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NodeChunksRequest {
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "2")]
+    pub after: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint32, tag = "3")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NodeChunksReply {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub chunk_ids: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    #[prost(bool, tag = "2")]
+    pub end: bool,
+}
 /// semantic:drop_copies:v1: a node has lost the bytes of these chunks and is no longer one of those that hold them.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DropCopiesRequest {
