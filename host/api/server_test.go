@@ -740,6 +740,53 @@ func TestTraces(t *testing.T) {
 	}
 }
 
+// A trace that is asked for directly behind the answer is complete: its end and its spans are waited for.
+func TestTraceIsWaitedFor(t *testing.T) {
+	d, s := serve(t, Options{})
+	id := strings.Repeat("cd", 16)
+	asked := make(chan struct{}, 16)
+	d.looked = func() {
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+	}
+	answers := make(chan answer, 1)
+	go func() { answers <- call(t, s, "GET", "/v1/traces/"+id, "") }()
+	<-asked
+	for len(asked) > 0 {
+		<-asked
+	}
+	d.record(inos.Event{ID: "1", Type: "files:put:v1:requested", TraceID: id, Subject: "operator"})
+	<-asked // it looked again, and waits on
+	d.mu.Lock()
+	d.spans[id] = []inos.Span{{TraceID: id, Stage: "storage:encode_chunk", Calls: 3}}
+	d.mu.Unlock()
+	d.record(inos.Event{ID: "2", Type: "files:put:v1:completed", TraceID: id, Subject: "operator"})
+	if a := <-answers; !strings.Contains(a.body, "files:put:v1:completed") || !strings.Contains(a.body, `"storage:encode_chunk"`) {
+		t.Errorf("%s", a.body)
+	}
+}
+
+func TestTraceComplete(t *testing.T) {
+	for types, want := range map[string]bool{
+		"": false, "requested": false, "requested completed": false, "requested completed spans": true, "requested failed spans": true,
+		"requested processing": false, "failed": true, "requested requested completed spans": false, "completed": true,
+	} {
+		tr := &Trace{}
+		for _, s := range strings.Fields(types) {
+			if s == "spans" {
+				tr.Spans = []Span{{}}
+			} else {
+				tr.Events = append(tr.Events, Event{Type: "files:put:v1:" + s})
+			}
+		}
+		if got := tr.complete(); got != want {
+			t.Errorf("%q: %v", types, got)
+		}
+	}
+}
+
 func TestSubmit(t *testing.T) {
 	d, s := serve(t, Options{})
 	call(t, s, "PUT", "/v1/files/a", "x")
