@@ -123,8 +123,9 @@ type Semantic interface {
 	// CommitFile stages the given chunks (as StageChunks, without a pin), writes the next version of file.Path with
 	// file.ManifestID as its root (whose row must exist and not be condemned, CodeConflict), moves the reference of the
 	// version before to nothing, drops the upload and its pins and remembers the result under key. It sets Version and
-	// CreatedAt. The upload need not exist. A key seen before changes nothing but drops the upload, and returns the file
-	// committed then, repeated true; a key that DeleteFile used is CodeConflict.
+	// CreatedAt. The upload need not exist. A key seen before, for the same owner, path and FileID, changes nothing but drops
+	// the upload, and returns the file committed then, repeated true; with another of them it is CodeConflict, and so is a
+	// key that DeleteFile used.
 	CommitFile(ctx context.Context, upload UploadID, file FileInfo, chunks []ChunkRow, key RequestKey, now Micros) (f FileInfo, repeated bool, err error)
 	// AbortUpload drops one upload and its pins, or every upload when id is empty. An unknown one is no error.
 	AbortUpload(ctx context.Context, upload UploadID) (uploads int, err error)
@@ -135,7 +136,7 @@ type Semantic interface {
 	// above 1,000 is 1,000.
 	ListFiles(ctx context.Context, owner Subject, prefix, after string, limit int) (files []FileInfo, more bool, err error)
 	// DeleteFile writes a tombstone as the path's next version and remembers it under key; CodeFileNotFound without a
-	// live file, CodeConflict for a key that CommitFile used.
+	// live file, CodeConflict for a key that CommitFile used, or that was used for another owner or path.
 	DeleteFile(ctx context.Context, owner Subject, path Path, key RequestKey, now Micros) (version uint64, repeated bool, err error)
 	// CondemnChunks marks at most limit chunks without a reference (0 or above 4,096: 4,096), those with the least ids,
 	// and names them; chunks condemned before and neither forgotten nor renewed are named again. The caller trashes their

@@ -62,6 +62,8 @@ type Config struct {
 	Stderr        io.Writer // log lines; default os.Stderr
 	WorkerCommand []string  // default: this executable with "worker"
 	CacheDir      string    // compiled WASM; default "cache" in the data folder. Must be writable by the node alone
+	// ModuleDeadline is how long a module may take for one call before its worker is killed; default the module's own.
+	ModuleDeadline inos.Micros
 }
 
 // Node is a running node.
@@ -135,7 +137,7 @@ func Open(ctx context.Context, config Config) (_ *Node, err error) {
 		return nil, err
 	}
 	if config.Record {
-		if n.recorder, err = openRecorder(n.folder.path("log")); err != nil {
+		if n.recorder, err = openRecorder(n.folder.path("log"), n.unrecorded); err != nil {
 			return nil, err
 		}
 	}
@@ -167,6 +169,9 @@ func (c *Config) complete() error {
 	}
 	if c.Workers < 0 || c.Workers > workersMax {
 		return inos.Errorf(inos.CodeBadRequest, op, "%d workers are not 1 to %d", c.Workers, workersMax)
+	}
+	if c.ModuleDeadline < 0 {
+		return inos.Errorf(inos.CodeBadRequest, op, "a module's deadline of %d us is before its call", c.ModuleDeadline)
 	}
 	if c.Workers == 0 {
 		c.Workers = min(runtime.NumCPU(), workersMax)
@@ -206,9 +211,7 @@ func (n *Node) boot(ctx context.Context, wasm []byte) (*loop, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := n.recorder.begin(k.ID(), nil); err != nil {
-		return nil, errors.Join(err, k.Close())
-	}
+	n.recorder.begin(k.ID(), nil)
 	seed := make([]byte, 32)
 	if _, err := rand.Read(seed); err != nil {
 		return nil, errors.Join(inos.Errorf(inos.CodeIO, "seed kernel", "%w", err), k.Close())
@@ -218,7 +221,7 @@ func (n *Node) boot(ctx context.Context, wasm []byte) (*loop, error) {
 	l.results <- n.hostEnvelope(event.NodeBoot, &eventpb.NodeBoot{
 		NodeId: string(n.id), Zone: n.config.Zone, Host: n.config.HostLabel, Seed: seed, Workers: uint32(n.config.Workers),
 		ModuleId: n.moduleID[:], BufferBytesMax: bufferBytesMax, Unclean: n.content.Usage().Unclean, Version: Version().Version,
-		BrotliQuality: uint32(n.config.Quality),
+		BrotliQuality: uint32(n.config.Quality), ModuleDeadlineUs: uint64(n.config.ModuleDeadline),
 	})
 	n.mu.Lock()
 	n.loop = l
@@ -301,6 +304,11 @@ func (n *Node) quarantine(e *eventpb.Envelope, cause error) {
 	}
 }
 
+// unrecorded says why the node has no replay log.
+func (n *Node) unrecorded(err error) {
+	n.logf("recording has ended until the next start, and the replay log is removed to make room: %v", err)
+}
+
 func (n *Node) fail(err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -320,7 +328,12 @@ func (n *Node) listen(ctx context.Context) error {
 	}
 	n.listener = listener
 	n.url = "http://" + listener.Addr().String()
-	return n.folder.write("url", n.url+"\n")
+	err = n.folder.write("url", n.url+"\n")
+	if inos.CodeOf(err) == inos.CodeDiskFull && n.recorder != nil {
+		n.recorder.giveWay(err)
+		err = n.folder.write("url", n.url+"\n")
+	}
+	return err
 }
 
 func (n *Node) serve() {
@@ -417,7 +430,7 @@ func (n *Node) closeResources() error {
 	if n.listener != nil {
 		_ = n.listener.Close() // the server has closed it already when it ran
 	}
-	errs = append(errs, n.recorder.end())
+	n.recorder.finish()
 	if n.content != nil {
 		errs = append(errs, n.content.Close())
 	}

@@ -15,6 +15,13 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if len(os.Args) > 1 && os.Args[1] == hostileWorkerMode {
+		if err := hostileWorker(os.Stdin, os.Stdout); err != nil {
+			_, _ = os.Stderr.WriteString("worker: " + err.Error() + "\n")
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if len(os.Args) == 4 && os.Args[1] == "node" {
 		if err := runChild(os.Args[2], os.Args[3]); err != nil {
 			_, _ = os.Stderr.WriteString("node: " + err.Error() + "\n")

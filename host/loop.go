@@ -40,8 +40,9 @@ type loop struct {
 
 	mu         sync.Mutex // guards the fields below
 	introduced map[string]struct{}
-	told       map[int]int // by slot: the process whose start the kernel has been told of
-	toldOne    sync.Cond   // told has changed
+	told       map[int]int             // by slot: the process whose start the kernel has been told of
+	toldOne    sync.Cond               // told has changed
+	lines      map[int]<-chan struct{} // by slot: closed when the kernel has been told the end of its last call
 }
 
 func newLoop(n *Node, k *engine.Kernel) *loop {
@@ -49,7 +50,7 @@ func newLoop(n *Node, k *engine.Kernel) *loop {
 	l := &loop{
 		node: n, kernel: k, ctx: ctx, cancel: cancel,
 		inbox: make(chan *eventpb.Envelope, inboxMax), results: make(chan *eventpb.Envelope, resultsMax), stopped: make(chan struct{}),
-		introduced: map[string]struct{}{}, told: map[int]int{},
+		introduced: map[string]struct{}{}, told: map[int]int{}, lines: map[int]<-chan struct{}{},
 	}
 	l.toldOne.L = &l.mu
 	return l
@@ -126,17 +127,13 @@ func (l *loop) step(e *eventpb.Envelope) (wake inos.Micros, err error) {
 		if err != nil {
 			return 0, err
 		}
-		if err := l.node.recorder.begin(l.kernel.ID(), snapshot); err != nil {
-			return 0, err
-		}
+		l.node.recorder.begin(l.kernel.ID(), snapshot)
 	}
 	effects, wake, err := l.kernel.Step(now, raw)
 	if err != nil {
 		return 0, err
 	}
-	if err := l.node.recorder.record(now, raw, wake, effects); err != nil {
-		return 0, err
-	}
+	l.node.recorder.record(now, raw, wake, effects)
 	for _, b := range effects {
 		effect, err := event.Decode(b)
 		if err != nil {
@@ -160,6 +157,10 @@ func (l *loop) dispatch(e *eventpb.Envelope) {
 		}
 		return
 	}
+	if e.EventType == event.WorkerCall {
+		l.callWorker(e)
+		return
+	}
 	l.performing.Go(func() { l.perform(e) })
 }
 
@@ -169,8 +170,16 @@ func (l *loop) perform(e *eventpb.Envelope) {
 	if !ok {
 		performer = unknownEffect
 	}
-	var reply *eventpb.Envelope
 	message, err := performer(l, l.ctx, e)
+	l.tell(e, message, err)
+	if start, ok := message.(*eventpb.WorkerStartReply); ok {
+		l.workerTold(e, start)
+	}
+}
+
+// tell gives the kernel the end of an effect.
+func (l *loop) tell(e *eventpb.Envelope, message event.Message, err error) {
+	var reply *eventpb.Envelope
 	if err != nil {
 		reply = event.Failed(e, l.node.clock.Now(), err)
 	} else {
@@ -178,9 +187,6 @@ func (l *loop) perform(e *eventpb.Envelope) {
 	}
 	reply.Metadata = hostMetadata(e.Metadata)
 	l.result(reply)
-	if start, ok := message.(*eventpb.WorkerStartReply); ok {
-		l.workerTold(e, start)
-	}
 }
 
 // result gives the kernel an envelope of the host's own, unless the kernel is gone.

@@ -207,6 +207,7 @@ func TestDeletedFileIsCollected(t *testing.T) {
 func (n *testNode) waitFor(what string, is func(*eventpb.NodeStatusReply) bool) {
 	n.t.Helper()
 	for {
+		recorded := n.Recorded() // asked for first: what changes after the status is recorded after it
 		s, err := n.Status(context.Background())
 		if err != nil {
 			n.t.Fatalf("while waiting until %s: %v", what, err)
@@ -214,7 +215,7 @@ func (n *testNode) waitFor(what string, is func(*eventpb.NodeStatusReply) bool) 
 		if is(s) {
 			return
 		}
-		<-n.Recorded() // history is written at least after every status that changed something
+		<-recorded
 	}
 }
 

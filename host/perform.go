@@ -11,14 +11,13 @@ import (
 // performer does what an effect asks and returns the payload of its completion.
 type performer func(l *loop, ctx context.Context, e *eventpb.Envelope) (event.Message, error)
 
-// performers maps each effect of the kernel to the method that performs it. buffer:release is not here: it has no
-// reply and is done in order, by the loop itself.
+// performers maps each effect of the kernel to the method that performs it. Two are not here, for the loop itself does
+// them in order: buffer:release, which has no reply, and worker:call (callWorker).
 var performers = map[string]performer{
 	event.StreamRead:        (*loop).performStreamRead,
 	event.StreamWrite:       (*loop).performStreamWrite,
 	event.WorkerStart:       (*loop).performWorkerStart,
 	event.WorkerStop:        (*loop).performWorkerStop,
-	event.WorkerCall:        (*loop).performWorkerCall,
 	event.ContentWrite:      (*loop).performContentWrite,
 	event.ContentRead:       (*loop).performContentRead,
 	event.ContentTrash:      (*loop).performContentTrash,

@@ -24,18 +24,23 @@ const (
 
 // recorder writes the kernel's replay log: every envelope the kernel was stepped with and a digest of what it did.
 // Only the loop uses it. A nil recorder records nothing.
+//
+// The log gives way: when it cannot be written, because the disk is full or broken, the recorder removes what it has, so
+// that the memories have room, reports why, and records nothing until the node starts again. A node without a log works.
 type recorder struct {
 	dir       string
-	number    uint64 // of the current segment
+	report    func(error) // told once why recording ended
+	number    uint64      // of the current segment
 	file      *os.File
 	buffered  *bufio.Writer
 	log       *event.LogWriter
 	written   int64
 	lastFlush inos.Micros
+	stopped   bool // it gave way
 }
 
 // openRecorder prepares recording into dir; the first segment begins with the first record.
-func openRecorder(dir string) (*recorder, error) {
+func openRecorder(dir string, report func(error)) (*recorder, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, diskError("create log folder", err)
 	}
@@ -43,7 +48,7 @@ func openRecorder(dir string) (*recorder, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &recorder{dir: dir}
+	r := &recorder{dir: dir, report: report}
 	if len(names) > 0 {
 		if _, err := fmt.Sscanf(filepath.Base(names[len(names)-1]), segmentPattern, &r.number); err != nil {
 			return nil, inos.Errorf(inos.CodeBadFormat, "open log folder", "%s: %w", names[len(names)-1], err)
@@ -66,10 +71,16 @@ func segmentNames(dir string) ([]string, error) {
 
 // begin ends the current segment and starts one with the kernel's snapshot before the step to be recorded. A kernel
 // that has taken no step has an empty snapshot.
-func (r *recorder) begin(kernelID [inos.HashBytes]byte, snapshot []byte) error {
-	if r == nil {
-		return nil
+func (r *recorder) begin(kernelID [inos.HashBytes]byte, snapshot []byte) {
+	if r == nil || r.stopped {
+		return
 	}
+	if err := r.next(kernelID, snapshot); err != nil {
+		r.giveWay(err)
+	}
+}
+
+func (r *recorder) next(kernelID [inos.HashBytes]byte, snapshot []byte) error {
 	if err := r.end(); err != nil {
 		return err
 	}
@@ -83,24 +94,44 @@ func (r *recorder) begin(kernelID [inos.HashBytes]byte, snapshot []byte) error {
 	if r.log, err = event.NewLogWriter(r.buffered, kernelID, snapshot); err != nil {
 		return diskError("write log segment", err)
 	}
+	return r.keep(segmentsMax)
+}
+
+// keep removes the oldest segments until at most count are left.
+func (r *recorder) keep(count int) error {
 	names, err := segmentNames(r.dir)
 	if err != nil {
 		return err
 	}
-	for len(names) > segmentsMax {
+	for ; len(names) > count; names = names[1:] {
 		if err := os.Remove(names[0]); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return diskError("remove old log segment", err)
 		}
-		names = names[1:]
 	}
 	return nil
 }
 
-// record appends one step.
-func (r *recorder) record(now inos.Micros, envelope []byte, wake inos.Micros, effects [][]byte) error {
-	if r == nil {
-		return nil
+// giveWay ends the recording and makes room.
+func (r *recorder) giveWay(err error) {
+	r.stopped = true
+	if r.file != nil {
+		_ = r.file.Close() // what could not be written is not missed: the segment goes
+		r.file = nil
 	}
+	r.report(errors.Join(err, r.keep(0)))
+}
+
+// record appends one step.
+func (r *recorder) record(now inos.Micros, envelope []byte, wake inos.Micros, effects [][]byte) {
+	if r == nil || r.stopped {
+		return
+	}
+	if err := r.append(now, envelope, wake, effects); err != nil {
+		r.giveWay(err)
+	}
+}
+
+func (r *recorder) append(now inos.Micros, envelope []byte, wake inos.Micros, effects [][]byte) error {
 	if err := r.log.Append(now, envelope, event.EffectsDigest(wake, effects)); err != nil {
 		return diskError("write log segment", err)
 	}
@@ -115,7 +146,14 @@ func (r *recorder) record(now inos.Micros, envelope []byte, wake inos.Micros, ef
 }
 
 // full says that the segment should end; the caller begins the next with a snapshot between two steps.
-func (r *recorder) full() bool { return r != nil && r.written >= segmentBytesMax }
+func (r *recorder) full() bool { return r != nil && !r.stopped && r.written >= segmentBytesMax }
+
+// finish ends the recording with the node.
+func (r *recorder) finish() {
+	if err := r.end(); err != nil {
+		r.giveWay(err)
+	}
+}
 
 // end flushes and closes the current segment.
 func (r *recorder) end() error {

@@ -62,30 +62,62 @@ func (l *loop) performWorkerStop(_ context.Context, e *eventpb.Envelope) (event.
 	return &eventpb.WorkerStopReply{}, nil
 }
 
-func (l *loop) performWorkerCall(ctx context.Context, e *eventpb.Envelope) (event.Message, error) {
+// callWorker performs a worker:call. It is sent before the next effect is looked at, and its end is told after those of
+// the calls before it: a worker takes its calls in the order in which the kernel made them, and from the order of their
+// ends the kernel knows which one a lost worker was at.
+func (l *loop) callWorker(e *eventpb.Envelope) {
 	var q eventpb.WorkerCallRequest
 	if err := event.Open(e, &q); err != nil {
-		return nil, err
+		l.performing.Go(func() { l.tell(e, nil, err) })
+		return
+	}
+	wait := l.sendCall(&q)
+	told := make(chan struct{})
+	l.mu.Lock()
+	before := l.lines[int(q.Worker)]
+	l.lines[int(q.Worker)] = told
+	l.mu.Unlock()
+	l.performing.Go(func() {
+		defer close(told)
+		m, err := wait(l.ctx)
+		if before != nil {
+			<-before
+		}
+		l.tell(e, m, err)
+	})
+}
+
+// sendCall sends a call to its worker; the function it returns waits for the end.
+func (l *loop) sendCall(q *eventpb.WorkerCallRequest) (wait func(context.Context) (event.Message, error)) {
+	failed := func(err error) func(context.Context) (event.Message, error) {
+		return func(context.Context) (event.Message, error) { return nil, err }
 	}
 	var bulk []byte
 	if q.Input != 0 {
 		var err error
 		if bulk, err = l.node.buffers.get(q.Input); err != nil {
-			return nil, err
+			return failed(err)
 		}
 	}
 	slab := l.node.buffers.slab()
-	reply, bulkOut, err := l.pool.Call(ctx, int(q.Worker), q.Envelope, bulk, slab)
+	call, err := l.pool.Send(int(q.Worker), q.Envelope, bulk, slab)
 	if err != nil {
 		l.node.buffers.recycle(slab)
-		return nil, err
+		return failed(err)
 	}
-	if q.Output == 0 || len(bulkOut) == 0 {
-		l.node.buffers.recycle(slab)
-	} else {
-		l.node.buffers.put(q.Output, bulkOut)
+	return func(ctx context.Context) (event.Message, error) {
+		reply, bulkOut, err := call.Wait(ctx)
+		if err != nil {
+			l.node.buffers.recycle(slab)
+			return nil, err
+		}
+		if q.Output == 0 || len(bulkOut) == 0 {
+			l.node.buffers.recycle(slab)
+		} else {
+			l.node.buffers.put(q.Output, bulkOut)
+		}
+		return &eventpb.WorkerCallReply{Envelope: reply, OutputBytes: uint32(len(bulkOut))}, nil
 	}
-	return &eventpb.WorkerCallReply{Envelope: reply, OutputBytes: uint32(len(bulkOut))}, nil
 }
 
 // workerTold notes that the kernel has the end of a worker:start.
@@ -100,14 +132,18 @@ func (l *loop) workerTold(e *eventpb.Envelope, r *eventpb.WorkerStartReply) {
 	l.toldOne.Broadcast()
 }
 
-// workerExited tells the kernel that a worker process ended, after it has been told of its start: a process may end
-// sooner than that.
+// workerExited tells the kernel that a worker process ended, after it has been told of its start, for a process may end
+// sooner than that, and of the ends of its calls.
 func (l *loop) workerExited(slot, pid int, reason string) {
 	l.mu.Lock()
 	for l.told[slot] != pid {
 		l.toldOne.Wait()
 	}
+	last := l.lines[slot]
 	l.mu.Unlock()
+	if last != nil {
+		<-last
+	}
 	l.result(l.node.hostEnvelope(event.WorkerExit, &eventpb.WorkerExit{Worker: uint32(slot), Pid: uint32(pid), Reason: reason}))
 }
 

@@ -32,8 +32,10 @@ everything else. A boot that is not valid is the host's fault and panics.
 
 Every effect has exactly one end: an envelope with the effect's id, its type in the state completed or failed, and the token
 id "host". Effects may be performed at the same time and end in any order; the kernel never has two reads or two writes of one
-stream under way. buffer:release has no end and is performed in order: its buffers are used by nothing under way. The ends of
-a worker's calls come before or after the news of its exit.
+stream under way. buffer:release has no end and is performed in order: its buffers are used by nothing under way.
+
+A worker gets its calls in the order of the effects, one by one, and their ends come in that order, before the news of its
+exit: the first one that is lost with a worker is the one it was at.
 
 A client's envelope carries the id of a verified token as security_token; the edge lets no client use "host". The host
 announces each session by identity:session before the first request that carries its id.

@@ -84,7 +84,7 @@ func (s *Store) open() error {
 	case s.options.ReserveBytes > 0:
 		s.reserve = s.options.ReserveBytes
 	case s.options.ReserveBytes == 0:
-		s.reserve = min(ReserveBytesDefault, total/100)
+		s.reserve = max(ReserveBytesMin, min(ReserveBytesDefault, total/100))
 	}
 	return nil
 }

@@ -12,8 +12,10 @@ import (
 
 // Bounds of a store.
 const (
-	// ReserveBytesDefault is kept free on the file system, or a hundredth of it when that is less.
+	// ReserveBytesDefault is kept free on the file system, or a hundredth of it when that is less, but ReserveBytesMin
+	// at least: the node's databases have to write what frees space.
 	ReserveBytesDefault = 256 << 20
+	ReserveBytesMin     = 48 << 20
 	// FlushesMax bounds the Puts that write and sync at the same time; others wait.
 	FlushesMax = 32
 	// TrashBatchChunks is how many chunks Trash locks, moves and syncs together.
@@ -26,7 +28,7 @@ const (
 
 // Options changes how a store works; the zero value suits a node.
 type Options struct {
-	// ReserveBytes is kept free on the file system; 0 is ReserveBytesDefault or 1 %, the smaller one; below 0 is none.
+	// ReserveBytes is kept free on the file system; 0 is ReserveBytesDefault or 1 %, the smaller one, but ReserveBytesMin at least; below 0 is none.
 	ReserveBytes int64
 	// CapacityBytes bounds the sum of held and trashed bytes; 0 is no bound but the disk.
 	CapacityBytes int64

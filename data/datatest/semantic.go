@@ -256,7 +256,23 @@ func semanticKeys(t *testing.T, m inos.Semantic) {
 	first, _ := commit(t, m, "ann", "/a", "1", 1, d1)
 	node := nodeRow(2, d2)
 	must(t, m.StageChunks(background, "u2", "ann", []inos.ChunkRow{d2}, 1))
-	again, repeated, err := m.CommitFile(background, "u2", fileOf("ann", "/elsewhere", node), []inos.ChunkRow{node}, keyOf("1"), 77)
+	same := fileOf("ann", "/a", node)
+	same.FileID = first.FileID // encoded otherwise, it has another manifest
+	// The key with another path or body, or of another owner, is refused, and nothing changes.
+	before, err := m.Totals(background)
+	must(t, err)
+	elsewhere, other := same, same
+	elsewhere.Path, other.FileID = "/elsewhere", fileOf("ann", "/a", node).FileID
+	for _, f := range []inos.FileInfo{elsewhere, other} {
+		_, _, err := m.CommitFile(background, "u2", f, []inos.ChunkRow{node}, keyOf("1"), 77)
+		wantCode(t, err, inos.CodeConflict)
+	}
+	foreign := same
+	foreign.Owner = "bob"
+	_, _, err = m.CommitFile(background, "u3", foreign, []inos.ChunkRow{d2, node}, keyOf("1"), 77)
+	wantCode(t, err, inos.CodeConflict)
+	wantTotals(t, m, before)
+	again, repeated, err := m.CommitFile(background, "u2", same, []inos.ChunkRow{node}, keyOf("1"), 77)
 	must(t, err)
 	equal(t, "repeated", repeated, true)
 	equal(t, "file", again, first)
@@ -280,6 +296,10 @@ func semanticKeys(t *testing.T, m inos.Semantic) {
 	must(t, err)
 	equal(t, "repeated", repeated, true)
 	equal(t, "version", v2, v)
+	_, _, err = m.DeleteFile(background, "ann", "/b", remove, 2)
+	wantCode(t, err, inos.CodeConflict)
+	_, _, err = m.DeleteFile(background, "bob", "/a", remove, 2)
+	wantCode(t, err, inos.CodeConflict)
 	// A refused verb is not remembered.
 	_, _, err = m.DeleteFile(background, "ann", "/a", keyOf("10"), 2)
 	wantCode(t, err, inos.CodeFileNotFound)

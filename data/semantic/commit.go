@@ -29,6 +29,9 @@ func (s *Store) CommitFile(ctx context.Context, upload inos.UploadID, file inos.
 			if f, err = decodeFile(op, reply); err != nil {
 				return err
 			}
+			if err := sameFile(op, &f, &file); err != nil {
+				return err
+			}
 		} else if f, err = t.commitFile(op, upload, file, rows, key, now); err != nil {
 			return err
 		}
@@ -104,14 +107,18 @@ func (s *Store) DeleteFile(ctx context.Context, owner inos.Subject, path inos.Pa
 		}
 		if reply != nil {
 			repeated = true
-			version, err = decodeVersion(op, reply)
-			return err
+			var was inos.Subject
+			var at inos.Path
+			if was, at, version, err = decodeDelete(op, reply); err != nil {
+				return err
+			}
+			return sameTarget(op, was, at, owner, path)
 		}
 		version, err = t.deleteFile(op, owner, path, now)
 		if err != nil {
 			return err
 		}
-		return t.remember(key, now, encodeVersion(version))
+		return t.remember(key, now, encodeDelete(owner, path, version))
 	})
 	if err != nil {
 		return 0, false, err

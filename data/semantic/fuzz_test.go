@@ -11,7 +11,7 @@ import (
 func FuzzReply(f *testing.F) {
 	file, _ := smallFile(1)
 	f.Add(encodeFile(&file))
-	f.Add(encodeVersion(7))
+	f.Add(encodeDelete("ann", "/a", 7))
 	f.Add([]byte{})
 	f.Add([]byte{replyCommit})
 	f.Add([]byte{replyDelete, 0xff})
@@ -21,9 +21,9 @@ func FuzzReply(f *testing.F) {
 				t.Errorf("%+v becomes %+v (%v)", got, again, err)
 			}
 		}
-		if v, err := decodeVersion("fuzz", b); err == nil {
-			if again, err := decodeVersion("fuzz", encodeVersion(v)); err != nil || again != v {
-				t.Errorf("%d becomes %d (%v)", v, again, err)
+		if owner, path, v, err := decodeDelete("fuzz", b); err == nil {
+			if o, p, again, err := decodeDelete("fuzz", encodeDelete(owner, path, v)); err != nil || o != owner || p != path || again != v {
+				t.Errorf("%q %q %d becomes %q %q %d (%v)", owner, path, v, o, p, again, err)
 			}
 		}
 	})

@@ -46,7 +46,9 @@ type twinUpload struct {
 type twinReply struct {
 	at      inos.Micros
 	file    *inos.FileInfo // of a commit
-	version uint64         // of a delete
+	owner   inos.Subject   // of a delete, as what follows
+	path    inos.Path
+	version uint64
 }
 
 type twinToken struct {
@@ -272,6 +274,11 @@ func (m *Memory) CommitFile(ctx context.Context, upload inos.UploadID, f inos.Fi
 	if repeated && reply.file == nil {
 		return inos.FileInfo{}, false, conflict(op, "the request's key was used by another verb before")
 	}
+	if repeated {
+		if err := sameFile(op, reply.file, &f); err != nil {
+			return inos.FileInfo{}, false, err
+		}
+	}
 	u := m.begin()
 	up := m.upload(u, upload)
 	if up != nil && up.owner != f.Owner {
@@ -336,6 +343,9 @@ func (m *Memory) DeleteFile(ctx context.Context, owner inos.Subject, path inos.P
 		if reply.file != nil {
 			return 0, false, conflict(op, "the request's key was used by another verb before")
 		}
+		if err := sameTarget(op, reply.owner, reply.path, owner, path); err != nil {
+			return 0, false, err
+		}
 		return reply.version, true, nil
 	}
 	f, live := m.files[owner][path]
@@ -345,7 +355,7 @@ func (m *Memory) DeleteFile(ctx context.Context, owner inos.Subject, path inos.P
 	delete(m.files[owner], path)
 	put(m.tombstones, owner, path, f.Version+1)
 	m.chunks[f.ManifestID].refs--
-	m.replies[key] = twinReply{at: now, version: f.Version + 1}
+	m.replies[key] = twinReply{at: now, owner: owner, path: path, version: f.Version + 1}
 	return f.Version + 1, false, nil
 }
 

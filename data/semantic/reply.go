@@ -10,7 +10,7 @@ import (
 // A remembered reply is one byte that says of which verb, and the protobuf message of what the verb returned.
 const (
 	replyCommit = 1 // eventpb.FileInfo
-	replyDelete = 2 // eventpb.DeleteFileReply
+	replyDelete = 2 // eventpb.FileInfo with the owner, the path and the tombstone's version
 )
 
 // reply returns what was remembered under a key, or nil.
@@ -69,14 +69,36 @@ func decodeFile(op string, b []byte) (f inos.FileInfo, err error) {
 	}, nil
 }
 
-func encodeVersion(version uint64) []byte {
-	return encodeReply(replyDelete, &eventpb.DeleteFileReply{Version: version})
+func encodeDelete(owner inos.Subject, path inos.Path, version uint64) []byte {
+	return encodeReply(replyDelete, &eventpb.FileInfo{Owner: string(owner), Path: string(path), Version: version})
 }
 
-func decodeVersion(op string, b []byte) (uint64, error) {
-	var m eventpb.DeleteFileReply
-	err := decodeReply(op, replyDelete, b, &m)
-	return m.Version, err
+func decodeDelete(op string, b []byte) (owner inos.Subject, path inos.Path, version uint64, err error) {
+	var m eventpb.FileInfo
+	err = decodeReply(op, replyDelete, b, &m)
+	return inos.Subject(m.Owner), inos.Path(m.Path), m.Version, err
+}
+
+// sameTarget refuses a key that comes again for another path: the answer remembered is not that of this request.
+func sameTarget(op string, owner inos.Subject, path inos.Path, nowOwner inos.Subject, nowPath inos.Path) error {
+	if owner != nowOwner {
+		return conflict(op, "the request's key was used for a file of %.256q before, and comes now for one of %.256q", string(owner), string(nowOwner))
+	}
+	if path != nowPath {
+		return conflict(op, "the request's key was used for the path %.1024q before, and comes now for %.1024q", string(path), string(nowPath))
+	}
+	return nil
+}
+
+// sameFile refuses a key that comes again with another file: answering with the one committed would lose this one.
+func sameFile(op string, was, now *inos.FileInfo) error {
+	if err := sameTarget(op, was.Owner, was.Path, now.Owner, now.Path); err != nil {
+		return err
+	}
+	if was.FileID != now.FileID {
+		return conflict(op, "the request's key stored the file %s at %.1024q before, and comes now with %s", was.FileID, string(was.Path), now.FileID)
+	}
+	return nil
 }
 
 // PruneReplies implements inos.Semantic.

@@ -12,6 +12,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"lukechampine.com/blake3"
@@ -50,7 +52,7 @@ func (c *Client) Put(ctx context.Context, p inos.Path, body io.Reader, length in
 		}
 	}
 	for try := 1; ; try++ {
-		reply, err := c.putOnce(ctx, p, body, length, o)
+		reply, err := c.putOnce(ctx, p, body, length, o, seekable)
 		if err == nil || inos.CodeOf(err) != inos.CodeBusy || !seekable || try == busyTriesMax {
 			return reply, err
 		}
@@ -84,16 +86,24 @@ func pause(ctx context.Context, err error, try int) error {
 type upload struct {
 	r        io.Reader
 	hash     *blake3.Hasher
-	sent     int64
+	sent     atomic.Int64
 	progress func(int64)
+	closed   chan struct{} // nobody reads r any more
+	once     sync.Once
+}
+
+// Close implements io.Closer. The transport calls it when it is done with the body, which may be after the answer.
+func (u *upload) Close() error {
+	u.once.Do(func() { close(u.closed) })
+	return nil
 }
 
 func (u *upload) Read(p []byte) (int, error) {
 	n, err := u.r.Read(p)
 	u.hash.Write(p[:n])
-	u.sent += int64(n)
+	sent := u.sent.Add(int64(n))
 	if u.progress != nil && n > 0 {
-		u.progress(u.sent)
+		u.progress(sent)
 	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		err = inos.Errorf(inos.CodeIO, "read what is put", "%w", err)
@@ -101,15 +111,17 @@ func (u *upload) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func (c *Client) putOnce(ctx context.Context, p inos.Path, body io.Reader, length int64, o PutOptions) (reply PutReply, err error) {
-	u := &upload{r: body, hash: blake3.New(inos.HashBytes, nil), progress: o.Progress}
-	r, err := c.newRequest(ctx, "PUT", "/v1/files/"+escapePath(p), io.NopCloser(u))
+func (c *Client) putOnce(ctx context.Context, p inos.Path, body io.Reader, length int64, o PutOptions, again bool) (reply PutReply, err error) {
+	u := &upload{r: body, hash: blake3.New(inos.HashBytes, nil), progress: o.Progress, closed: make(chan struct{})}
+	r, err := c.newRequest(ctx, "PUT", "/v1/files/"+escapePath(p), u)
 	if err != nil {
 		return reply, err
 	}
 	r.ContentLength = length
 	if length == 0 {
 		r.Body = http.NoBody // to net/http a length of 0 with a body means unknown
+	} else if again {
+		defer func() { <-u.closed }() // the next try reads body from its start; reading a file or memory ends soon
 	}
 	if length < 0 || length > inos.ChunkBytesMax {
 		r.Header.Set("Expect", "100-continue") // a node that refuses says so before gigabytes are sent
@@ -129,13 +141,16 @@ func (c *Client) putOnce(ctx context.Context, p inos.Path, body io.Reader, lengt
 	}
 	response, err := c.do(r)
 	if err != nil {
-		if length > 0 && u.sent < length && strings.Contains(err.Error(), "ContentLength=") {
-			err = inos.Errorf(inos.CodeBodyTruncated, "read what is put", "%d bytes came, %d were announced: it shrank meanwhile", u.sent, length)
+		if length > 0 && u.sent.Load() < length && strings.Contains(err.Error(), "ContentLength=") {
+			err = inos.Errorf(inos.CodeBodyTruncated, "read what is put", "%d bytes came, %d were announced: it shrank meanwhile", u.sent.Load(), length)
 		}
 		return reply, err
 	}
 	if err := c.readJSON(ctx, response, &reply); err != nil {
 		return reply, err
+	}
+	if length != 0 {
+		<-u.closed // the node has the whole body, so the transport is about to be done with it
 	}
 	if sum := hash(u.hash.Sum(nil)); reply.FileID != sum {
 		return reply, &inos.Error{

@@ -141,38 +141,63 @@ func (p *Pool) confirm(w *process) bool {
 	return true
 }
 
-// Call hands a module one request and returns its answer. Calls of one slot are answered in the order in which the
-// worker took them; at most CallsPerWorkerMax are with the worker, at most CallsQueuedMax of a slot exist, beyond that
-// CodeBusy. bulkOut is read into out's capacity when it fits there.
-//
-// A call that waits for its turn ends with ctx (CodeCanceled); one that the worker has taken ends only by its answer or
-// by the end of the worker, CodeWorkerLost, so that no memory of the caller is in use after Call returns. To give up a
-// call, Stop the slot with kill. CodeWorkerLost also answers for a slot without a running worker.
+// Call hands a module one request and returns its answer: Send and Wait in one.
 func (p *Pool) Call(ctx context.Context, slot int, envelope, bulk, out []byte) (reply, bulkOut []byte, err error) {
+	c, err := p.Send(slot, envelope, bulk, out)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c.Wait(ctx)
+}
+
+// Send puts a request into a slot's queue without waiting. A worker takes its calls in the order in which they were sent and
+// answers them in that order; at most CallsPerWorkerMax are with the worker, at most CallsQueuedMax of a slot exist,
+// beyond that CodeBusy. CodeWorkerLost answers for a slot without a running worker. Wait must be called once; until it
+// has returned, envelope, bulk and out belong to the call.
+func (p *Pool) Send(slot int, envelope, bulk, out []byte) (*Call, error) {
 	const op = "call worker"
 	if len(envelope) > envelopeBytesMax || len(bulk) > frameBytesMax-4-len(envelope) {
-		return nil, nil, inos.Errorf(inos.CodeEnvelopeTooLarge, op, "an envelope of %d bytes with %d bytes of bulk, at most %d together", len(envelope), len(bulk), frameBytesMax-4)
+		return nil, inos.Errorf(inos.CodeEnvelopeTooLarge, op, "an envelope of %d bytes with %d bytes of bulk, at most %d together", len(envelope), len(bulk), frameBytesMax-4)
 	}
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	w := p.slots[slot]
-	switch {
-	case w == nil || w.shut || !w.started:
-		p.mu.Unlock()
-		return nil, nil, inos.Errorf(inos.CodeWorkerLost, op, "worker %d does not run", slot)
-	case w.callsNow >= CallsQueuedMax:
-		p.mu.Unlock()
-		return nil, nil, inos.Errorf(inos.CodeBusy, op, "worker %d has %d calls", slot, CallsQueuedMax)
+	if w == nil || w.shut || !w.started {
+		return nil, inos.Errorf(inos.CodeWorkerLost, op, "worker %d does not run", slot)
 	}
-	w.callsNow++
-	w.calls.Add(1)
-	p.mu.Unlock()
+	c := newCall(envelope, bulk, out)
+	if w.callsNow < CallsQueuedMax {
+		select {
+		case w.queue <- c:
+			w.callsNow++
+			w.calls.Add(1)
+			return &Call{p, w, c}, nil
+		default: // of calls that were given up and not yet dropped
+		}
+	}
+	return nil, inos.Errorf(inos.CodeBusy, op, "worker %d has %d calls", slot, CallsQueuedMax)
+}
+
+// Call is a request that was sent to a worker.
+type Call struct {
+	p *Pool
+	w *process
+	c *call
+}
+
+// Wait returns the module's answer. bulkOut is read into out's capacity when it fits there.
+//
+// A call that waits for its turn ends with ctx (CodeCanceled); one that the worker has taken ends only by its answer or
+// by the end of the worker, CodeWorkerLost, so that no memory of the caller is in use after Wait returns. To give up a
+// call, Stop the slot with kill.
+func (c *Call) Wait(ctx context.Context) (reply, bulkOut []byte, err error) {
 	defer func() {
-		p.mu.Lock()
-		w.callsNow--
-		p.mu.Unlock()
-		w.calls.Done()
+		c.p.mu.Lock()
+		c.w.callsNow--
+		c.p.mu.Unlock()
+		c.w.calls.Done()
 	}()
-	return w.call(ctx, envelope, bulk, out)
+	return c.w.await(ctx, c.c)
 }
 
 // Stop ends a slot's process, one that is still starting included, and returns when it has been reaped; an empty slot is no error. With kill the calls under

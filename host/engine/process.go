@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/inos-mesh/inos"
@@ -24,7 +25,8 @@ type process struct {
 	stdin, stdout *os.File
 	stderr        *tail
 
-	queue   chan *call    // unbuffered: senders are taken in the order of their arrival
+	queue   chan *call    // sent and not yet taken by write; sends are made under Pool.mu while not shut
+	first   *call         // the manifest's
 	pending chan *call    // written or being written, beyond the one that read holds
 	dying   chan struct{} // closed by die
 	ended   chan struct{} // closed when reaped and every call has ended
@@ -45,10 +47,15 @@ type process struct {
 
 type call struct {
 	envelope, bulk, out []byte
+	claimed             atomic.Bool   // by write, which will end it, or by a caller that gave it up
 	written             chan struct{} // closed when the request has left
 	done                chan struct{} // closed when the results are set
 	reply, bulkOut      []byte
 	err                 error
+}
+
+func newCall(envelope, bulk, out []byte) *call {
+	return &call{envelope: envelope, bulk: bulk, out: out, written: make(chan struct{}), done: make(chan struct{})}
 }
 
 // newProcess starts the command with pipes of its own.
@@ -67,7 +74,7 @@ func newProcess(slot int, cmd *exec.Cmd) (*process, error) {
 	enlarge(stdout)
 	w := &process{
 		slot: slot, cmd: cmd, stdin: stdin, stdout: stdout, stderr: &tail{},
-		queue: make(chan *call), pending: make(chan *call, CallsPerWorkerMax-1),
+		queue: make(chan *call, CallsQueuedMax+1), first: newCall(manifestRequest(inos.Micros(time.Now().UnixMicro())), nil, nil), pending: make(chan *call, CallsPerWorkerMax-1),
 		dying: make(chan struct{}), ended: make(chan struct{}), gone: make(chan struct{}),
 	}
 	cmd.Stdin, cmd.Stdout = childIn, childOut
@@ -92,6 +99,7 @@ func newProcess(slot int, cmd *exec.Cmd) (*process, error) {
 	}
 	w.pid = cmd.Process.Pid
 	w.calls.Add(1) // the manifest's, before wait can look
+	w.queue <- w.first
 	w.loops.Add(2)
 	go w.write()
 	go w.read()
@@ -123,27 +131,25 @@ func (w *process) die(cause string) {
 	})
 }
 
-// call runs one request to its end.
-func (w *process) call(ctx context.Context, envelope, bulk, out []byte) (reply, bulkOut []byte, err error) {
-	const op = "call worker"
-	c := &call{envelope: envelope, bulk: bulk, out: out, written: make(chan struct{}), done: make(chan struct{})}
+// await returns what a call ended with.
+func (w *process) await(ctx context.Context, c *call) (reply, bulkOut []byte, err error) {
 	select {
-	case w.queue <- c:
-		<-c.done
-		return c.reply, c.bulkOut, c.err
-	case <-w.dying:
-		return nil, nil, inos.Errorf(inos.CodeWorkerLost, op, "worker %d ended before the call", w.slot)
+	case <-c.done:
 	case <-ctx.Done():
-		return nil, nil, inos.Errorf(inos.CodeCanceled, op, "worker %d did not take the call: %w", w.slot, ctx.Err())
+		if c.claimed.CompareAndSwap(false, true) {
+			return nil, nil, inos.Errorf(inos.CodeCanceled, "call worker", "worker %d did not take the call: %w", w.slot, ctx.Err())
+		}
+		<-c.done
 	}
+	return c.reply, c.bulkOut, c.err
 }
 
-// manifest asks the module what it is. The end of ctx kills the process.
+// manifest waits for what the module says it is. The end of ctx kills the process.
 func (w *process) manifest(ctx context.Context) (*eventpb.ModuleManifest, error) {
 	defer w.calls.Done()
 	stop := context.AfterFunc(ctx, func() { w.die("start took too long") })
 	defer stop()
-	reply, _, err := w.call(ctx, manifestRequest(inos.Micros(time.Now().UnixMicro())), nil, nil)
+	reply, _, err := w.await(context.WithoutCancel(ctx), w.first)
 	if err != nil {
 		return nil, err
 	}
@@ -161,6 +167,9 @@ func (w *process) write() {
 		case c = <-w.queue:
 		case <-w.dying:
 			return
+		}
+		if !c.claimed.CompareAndSwap(false, true) {
+			continue // its caller gave it up
 		}
 		select {
 		case w.pending <- c:
@@ -269,7 +278,7 @@ func (w *process) wait(p *Pool) {
 	close(w.gone)
 }
 
-// failAll ends the calls that the worker took and did not answer. Both loops have ended.
+// failAll ends the calls that were not answered, in their order. Both loops have ended, and nothing is sent any more.
 func (w *process) failAll() {
 	fail := func(c *call) {
 		if c != nil {
@@ -278,16 +287,15 @@ func (w *process) failAll() {
 		}
 	}
 	fail(w.waiting)
-	for {
-		select {
-		case c := <-w.pending:
-			fail(c)
-			continue
-		default:
-		}
-		break
+	for len(w.pending) > 0 {
+		fail(<-w.pending)
 	}
 	fail(w.unsent)
+	for len(w.queue) > 0 {
+		if c := <-w.queue; c.claimed.CompareAndSwap(false, true) {
+			fail(c)
+		}
+	}
 }
 
 // describe says why the process ended: what the node did to it, or its status and what it wrote.
