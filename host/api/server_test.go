@@ -624,7 +624,7 @@ func TestListStatVerifyDelete(t *testing.T) {
 	if err := json.Unmarshal([]byte(a.body), &page); err != nil || len(page.Files) != 1 || page.Files[0].Path != "/b/1" || page.Next != "/b/1" {
 		t.Errorf("%s: %v", a.body, err)
 	}
-	for _, q := range []string{"?limit=1001", "?limit=x", "?perfix=/b", "?prefix=/a&prefix=/b", "?prefix=%zz", "?prefix=" + strings.Repeat("a", 1025)} {
+	for _, q := range []string{"?limit=1001", "?limit=x", "?perfix=/b", "?prefix=/a&prefix=/b", "?prefix=%zz", "?prefix=b", "?prefix=//", "?prefix=/b//", "?prefix=/../x", "?prefix=/b/..", "?prefix=/./", "?prefix=/" + strings.Repeat("a", 1025)} {
 		if a := call(t, s, "GET", "/v1/files"+q, ""); a.status != 400 {
 			t.Errorf("%.40s: %d", q, a.status)
 		}
