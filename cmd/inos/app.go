@@ -26,6 +26,7 @@ type app struct {
 	tokenFile string
 	json      bool
 	quiet     bool
+	width     int // of the terminal that stdout is; 0: it is none, lines are as long as they are
 }
 
 // Exit statuses. They are part of the interface: scripts depend on them.
@@ -189,11 +190,11 @@ func (a *app) report(err error) int {
 	switch {
 	case errors.As(err, &u):
 		hint = u.hint
+	case errors.Is(err, context.Canceled), inos.CodeOf(err) == inos.CodeCanceled && a.ctx != nil && a.ctx.Err() != nil:
+		message = "interrupted"
+		coded = inos.Errorf(inos.CodeCanceled, "wait", "%s", message)
 	case errors.As(err, &coded):
 		hint = coded.HintText()
-	case errors.Is(err, context.Canceled):
-		coded = inos.Errorf(inos.CodeCanceled, "wait", "interrupted")
-		message, hint = coded.Error(), ""
 	default: // cobra's own: an unknown command
 		u = &usageError{hint: "See 'inos --help'."}
 		hint = u.hint

@@ -153,9 +153,10 @@ func (p *folderPut) put(ctx context.Context, file folderFile) {
 		p.meter.add(sent-before, 0)
 		before = sent
 	}
-	reply, err := p.client.Put(ctx, inos.Path(p.target+"/"+filepath.ToSlash(below)), f, file.size, o)
+	target := inos.Path(p.target + "/" + filepath.ToSlash(below))
+	reply, err := p.client.Put(ctx, target, f, file.size, o)
 	if err != nil {
-		p.failed(file.name, err)
+		p.failed(file.name, p.f.explain(target, err))
 		return
 	}
 	p.meter.add(0, 1)
