@@ -926,3 +926,26 @@ func FuzzHeaders(f *testing.F) {
 		}
 	})
 }
+
+// The bound of a header is net/http's, which adds 4 KiB; the documentation names the sum.
+func TestHeaderBound(t *testing.T) {
+	s := httptest.NewUnstartedServer(nil)
+	s.Config = NewServer(New(newDouble(t), Options{}))
+	s.Start()
+	defer s.Close()
+	const before, behind = "GET /healthz HTTP/1.1\r\nHost: node\r\nConnection: close\r\nX: ", "\r\n\r\n"
+	for size, want := range map[int]string{36 << 10: "HTTP/1.1 200 ", 36<<10 + 1: "HTTP/1.1 431 "} {
+		c, err := net.Dial("tcp", s.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(c, before+strings.Repeat("a", size-len(before)-len(behind))+behind); err != nil {
+			t.Error(err)
+		}
+		answer, _ := io.ReadAll(c) // a server that refuses may reset the connection behind its answer
+		_ = c.Close()
+		if !strings.HasPrefix(string(answer), want) {
+			t.Errorf("%d bytes: %.80q, want %q", size, answer, want)
+		}
+	}
+}
