@@ -65,6 +65,21 @@ func TestRangeFlag(t *testing.T) {
 	}
 }
 
+func TestByteCount(t *testing.T) {
+	for s, want := range map[string]byteCount{"1": 1, "10G": 10e9, "10Gi": 10 << 30, "2Ti": 2 << 40, "3T": 3e12, "7K": 7000, "7Ki": 7168, "5M": 5e6, "8Mi": 8 << 20} {
+		var b byteCount
+		if err := b.Set(s); err != nil || b != want {
+			t.Errorf("%q: %d %v, want %d", s, b, err, want)
+		}
+	}
+	for _, s := range []string{"", "0", "0G", "-1", "+1", "10X", "10GB", "1.5G", "G", "Gi", " 1", "9999999999999999999", "99999999999Ti"} {
+		var b byteCount
+		if err := b.Set(s); err == nil {
+			t.Errorf("%q gave %d", s, b)
+		}
+	}
+}
+
 // The token of this machine's node must not be shown to a node elsewhere.
 func TestTokenStaysOnTheMachine(t *testing.T) {
 	dir := t.TempDir()
