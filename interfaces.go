@@ -15,6 +15,9 @@ type Content interface {
 	// Get appends the chunk's stored bytes to dst after verifying them against id. A chunk that fails is set aside
 	// as corrupt, is no longer held, and CodeChunkCorrupt is returned.
 	Get(ctx context.Context, id ChunkID, dst []byte) ([]byte, error)
+	// Missing returns those ids that are not held, in the order asked. It looks for each and reads none: a chunk that it
+	// leaves out may still be corrupt.
+	Missing(ctx context.Context, ids []ChunkID) ([]ChunkID, error)
 	// Trash moves chunks out of sight; they can come back by Put until EmptyTrash. An unknown id is no error.
 	Trash(ctx context.Context, ids []ChunkID) (chunks int, bytes int64, err error)
 	// EmptyTrash removes at most limit chunks that were trashed before the time.

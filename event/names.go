@@ -24,19 +24,20 @@ const (
 	KernelLost      = "node:kernel:v1:failed"         // Error; the host's answer to requests whose kernel stopped
 
 	// What the kernel asks of its host.
-	StreamRead        = "stream:read:v1:requested"         // StreamReadRequest, StreamReadReply
-	StreamWrite       = "stream:write:v1:requested"        // StreamWriteRequest, StreamWriteReply
-	BufferRelease     = "buffer:release:v1:requested"      // BufferRelease; no reply
-	WorkerStart       = "worker:start:v1:requested"        // WorkerStartRequest, WorkerStartReply
-	WorkerStop        = "worker:stop:v1:requested"         // WorkerStopRequest, WorkerStopReply
-	WorkerCall        = "worker:call:v1:requested"         // WorkerCallRequest, WorkerCallReply
-	ContentWrite      = "content:write_chunk:v1:requested" // ContentWriteRequest, ContentWriteReply
-	ContentRead       = "content:read_chunk:v1:requested"  // ContentReadRequest, ContentReadReply
-	ContentTrash      = "content:trash_chunk:v1:requested" // ContentTrashRequest, ContentTrashReply
-	ContentEmptyTrash = "content:empty_trash:v1:requested" // ContentEmptyTrashRequest, ContentEmptyTrashReply
-	ContentInventory  = "content:inventory:v1:requested"   // ContentInventoryRequest, ContentInventoryReply
-	ContentScrub      = "content:scrub:v1:requested"       // ContentScrubRequest, ContentScrubReply
-	ContentUsage      = "content:usage:v1:requested"       // ContentUsageRequest, ContentUsage
+	StreamRead        = "stream:read:v1:requested"            // StreamReadRequest, StreamReadReply
+	StreamWrite       = "stream:write:v1:requested"           // StreamWriteRequest, StreamWriteReply
+	BufferRelease     = "buffer:release:v1:requested"         // BufferRelease; no reply
+	WorkerStart       = "worker:start:v1:requested"           // WorkerStartRequest, WorkerStartReply
+	WorkerStop        = "worker:stop:v1:requested"            // WorkerStopRequest, WorkerStopReply
+	WorkerCall        = "worker:call:v1:requested"            // WorkerCallRequest, WorkerCallReply
+	ContentWrite      = "content:write_chunk:v1:requested"    // ContentWriteRequest, ContentWriteReply
+	ContentRead       = "content:read_chunk:v1:requested"     // ContentReadRequest, ContentReadReply
+	ContentMissing    = "content:missing_chunks:v1:requested" // ContentMissingRequest, ContentMissingReply
+	ContentTrash      = "content:trash_chunk:v1:requested"    // ContentTrashRequest, ContentTrashReply
+	ContentEmptyTrash = "content:empty_trash:v1:requested"    // ContentEmptyTrashRequest, ContentEmptyTrashReply
+	ContentInventory  = "content:inventory:v1:requested"      // ContentInventoryRequest, ContentInventoryReply
+	ContentScrub      = "content:scrub:v1:requested"          // ContentScrubRequest, ContentScrubReply
+	ContentUsage      = "content:usage:v1:requested"          // ContentUsageRequest, ContentUsage
 	FindChunks        = "semantic:find_chunks:v1:requested"
 	StageChunks       = "semantic:stage_chunks:v1:requested"
 	CommitFile        = "semantic:commit_file:v1:requested"

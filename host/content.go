@@ -47,6 +47,22 @@ func (l *loop) performContentRead(ctx context.Context, e *eventpb.Envelope) (eve
 	return &eventpb.ContentReadReply{StoredBytes: uint32(len(data))}, nil
 }
 
+func (l *loop) performContentMissing(ctx context.Context, e *eventpb.Envelope) (event.Message, error) {
+	var q eventpb.ContentMissingRequest
+	if err := event.Open(e, &q); err != nil {
+		return nil, err
+	}
+	ids, err := chunkIDs(q.ChunkIds)
+	if err != nil {
+		return nil, err
+	}
+	missing, err := l.node.content.Missing(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	return &eventpb.ContentMissingReply{ChunkIds: chunkIDBytes(missing)}, nil
+}
+
 func (l *loop) performContentTrash(ctx context.Context, e *eventpb.Envelope) (event.Message, error) {
 	var q eventpb.ContentTrashRequest
 	if err := event.Open(e, &q); err != nil {

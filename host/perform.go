@@ -20,6 +20,7 @@ var performers = map[string]performer{
 	event.WorkerStop:        (*loop).performWorkerStop,
 	event.ContentWrite:      (*loop).performContentWrite,
 	event.ContentRead:       (*loop).performContentRead,
+	event.ContentMissing:    (*loop).performContentMissing,
 	event.ContentTrash:      (*loop).performContentTrash,
 	event.ContentEmptyTrash: (*loop).performContentEmptyTrash,
 	event.ContentInventory:  (*loop).performContentInventory,

@@ -100,7 +100,7 @@ func stallAfter(effect string) inos.Micros {
 		return moduleDeadline
 	case event.WorkerStop:
 		return stopDeadline
-	case event.ContentWrite, event.ContentRead, event.ContentTrash, event.ContentEmptyTrash, event.ContentInventory, event.ContentScrub, event.ContentUsage:
+	case event.ContentWrite, event.ContentRead, event.ContentMissing, event.ContentTrash, event.ContentEmptyTrash, event.ContentInventory, event.ContentScrub, event.ContentUsage:
 		return diskDeadline
 	}
 	return semanticDeadline

@@ -13,6 +13,7 @@ import (
 const (
 	opRead      = iota + 1 // stream:read
 	opFind                 // semantic:find_chunks
+	opMissing              // content:missing_chunks of chunks found
 	opPin                  // semantic:stage_chunks of chunks found
 	opEncode               // storage:encode_chunk
 	opDescribe             // storage:describe_chunk
@@ -63,7 +64,9 @@ type put struct {
 	chunks   []*chunk
 	ask      []uint64 // chunks whose plain hash is to be looked up
 	asking   []uint64
-	pin      []uint64 // chunks found, to be pinned
+	check    []uint64 // chunks found, to be looked for on the disk
+	checking []uint64
+	pin      []uint64 // chunks found and there, to be pinned
 	pinning  []uint64
 	twins    map[string]twin
 	tree     tree
@@ -110,7 +113,7 @@ func (u *puts) init(k *Kernel) {
 }
 
 func (u *puts) about() about {
-	return about{name: "put", kind: "pipeline", hears: []string{event.FilesPut}, inFlightMax: putsMax * (chunksPerPutMax + 4)}
+	return about{name: "put", kind: "pipeline", hears: []string{event.FilesPut}, inFlightMax: putsMax * (chunksPerPutMax + 5)}
 }
 
 func (u *puts) code(c *coder) {
@@ -145,6 +148,8 @@ func (p *put) code(c *coder) {
 	indexes := func(s *[]uint64) { list(c, s, chunksPerPutMax, num[uint64]) }
 	indexes(&p.ask)
 	indexes(&p.asking)
+	indexes(&p.check)
+	indexes(&p.checking)
 	indexes(&p.pin)
 	indexes(&p.pinning)
 	table(c, &p.twins, twinsMax, text[string], func(c *coder, t *twin) {
@@ -388,6 +393,8 @@ func (u *puts) answer(a *answer) {
 		err = u.hasRead(p, a)
 	case opFind:
 		err = u.found(p, a)
+	case opMissing:
+		err = u.checked(p, a)
 	case opPin:
 		err = u.hasPinned(p, a)
 	case opEncode:
@@ -413,12 +420,13 @@ func (u *puts) answer(a *answer) {
 	u.advance(p)
 }
 
-// advance does what the state of a running put allows: lookups, pins, manifest, staging, commit.
+// advance does what the state of a running put allows: lookups, checks, pins, manifest, staging, commit.
 func (u *puts) advance(p *put) {
 	if p.phase != putRunning {
 		return
 	}
 	u.look(p)
+	u.checkFound(p)
 	u.pinFound(p)
 	u.collect(p)
 	if p.phase == putRunning {

@@ -158,10 +158,77 @@ func (u *puts) found(p *put, a *answer) *inos.Error {
 		}
 		u.k.collector.live(entry.ChunkID)
 		x.entry = entry
-		p.pin = append(p.pin, x.index)
+		p.check = append(p.check, x.index)
 		u.describe(p, x)
 	}
 	return nil
+}
+
+// checkFound looks for chunks that were found on the disk, before anything relies on them: the semantic memory does not see
+// a file that somebody removed.
+func (u *puts) checkFound(p *put) {
+	if len(p.check) == 0 || len(p.checking) > 0 {
+		return
+	}
+	p.checking, p.check = p.check, nil
+	q := &eventpb.ContentMissingRequest{}
+	for _, index := range p.checking {
+		id := p.chunk(index).entry.ChunkID
+		q.ChunkIds = append(q.ChunkIds, id[:])
+	}
+	u.send(p, opMissing, 0, event.ContentMissing, 0, q)
+}
+
+// checked takes what the disk does not hold: it is doubted, encoded and written again. The others are pinned.
+func (u *puts) checked(p *put, a *answer) *inos.Error {
+	checking := p.checking
+	p.checking = nil
+	var r eventpb.ContentMissingReply
+	err := a.err
+	if err == nil {
+		if openErr := event.Open(a.env, &r); openErr != nil {
+			err = inos.Errorf(inos.CodeInternal, "content:missing_chunks", "%w", openErr)
+		}
+	}
+	if err != nil {
+		u.unliveFound(p, checking)
+		return err
+	}
+	gone := map[string]bool{}
+	for _, id := range r.ChunkIds {
+		gone[string(id)] = true
+	}
+	for i, index := range checking {
+		x := p.chunk(index)
+		if !gone[string(x.entry.ChunkID[:])] {
+			p.pin = append(p.pin, index)
+			continue
+		}
+		u.k.collector.unlive(x.entry.ChunkID)
+		u.k.losses.doubt(x.entry.ChunkID)
+		u.missed(p, x)
+		if p.phase != putRunning { // a module call was refused; what is in pin was let go with it
+			u.unliveFound(p, checking[i+1:])
+			return nil
+		}
+	}
+	return nil
+}
+
+// missed encodes a known chunk that turned out to be gone, once it is described.
+func (u *puts) missed(p *put, x *chunk) {
+	x.miss = true
+	if x.told {
+		x.told = false
+		u.encode(p, x)
+	}
+}
+
+// unliveFound lets go of chunks that were found and not pinned.
+func (u *puts) unliveFound(p *put, indexes []uint64) {
+	for _, index := range indexes {
+		u.k.collector.unlive(p.chunk(index).entry.ChunkID)
+	}
 }
 
 // describe asks for the entry of a known chunk at its offset in this file.
@@ -189,9 +256,7 @@ func (u *puts) pinFound(p *put) {
 func (u *puts) hasPinned(p *put, a *answer) *inos.Error {
 	pinned := p.pinning
 	p.pinning = nil
-	for _, index := range pinned {
-		u.k.collector.unlive(p.chunk(index).entry.ChunkID)
-	}
+	u.unliveFound(p, pinned)
 	if a.err != nil && a.err.Code != inos.CodeConflict {
 		p.pinned = true // it may have happened all the same
 		return a.err
@@ -203,11 +268,7 @@ func (u *puts) hasPinned(p *put, a *answer) *inos.Error {
 		}
 		x := p.chunk(index)
 		if a.err != nil || u.k.losses.holds(x.entry.ChunkID) {
-			x.miss = true
-			if x.told {
-				x.told = false
-				u.encode(p, x)
-			}
+			u.missed(p, x)
 			continue
 		}
 		x.pinned = true

@@ -141,10 +141,9 @@ func (u *puts) fail(p *put, err *inos.Error) {
 		p.underWay--
 		u.unfilled(p, j.op, j.slot)
 	}
-	for _, index := range p.pin {
-		u.k.collector.unlive(p.chunk(index).entry.ChunkID)
-	}
-	p.pin = nil
+	u.unliveFound(p, p.check)
+	u.unliveFound(p, p.pin)
+	p.check, p.pin = nil, nil
 	u.clean(p)
 }
 
@@ -168,10 +167,11 @@ func (u *puts) settle(p *put, a *answer) {
 			u.k.collector.unlive(n.entry.ChunkID)
 			u.k.losses.doubt(n.entry.ChunkID)
 		}
+	case opMissing:
+		u.unliveFound(p, p.checking)
+		p.checking = nil
 	case opPin:
-		for _, index := range p.pinning {
-			u.k.collector.unlive(p.chunk(index).entry.ChunkID)
-		}
+		u.unliveFound(p, p.pinning)
 		p.pinning = nil
 		p.pinned = true
 	case opStage:

@@ -405,6 +405,7 @@ func describe(e *eventpb.Envelope) string {
 		commit  eventpb.CommitFileRequest
 		abort   eventpb.AbortUploadRequest
 		trash   eventpb.ContentTrashRequest
+		missing eventpb.ContentMissingRequest
 		drop    eventpb.DropCopiesRequest
 		record  eventpb.RecordRequest
 	)
@@ -452,6 +453,8 @@ func describe(e *eventpb.Envelope) string {
 		line += fmt.Sprintf(" all=%t", abort.Upload == "")
 	case (e.EventType == event.ContentTrash || e.EventType == event.ForgetChunks) && open(&trash):
 		line += fmt.Sprintf(" chunks=%d", len(trash.Chunks))
+	case e.EventType == event.ContentMissing && open(&missing):
+		line += fmt.Sprintf(" chunks=%d", len(missing.ChunkIds))
 	case e.EventType == event.DropCopies && open(&drop):
 		line += fmt.Sprintf(" node=%s chunks=%d", drop.Node, len(drop.ChunkIds))
 	case e.EventType == event.EpisodicRecord && open(&record):

@@ -273,6 +273,13 @@ func (w *world) end(e *eventpb.Envelope, m event.Message, err *inos.Error) {
 			w.told[id] = true
 		}
 	}
+	if e.EventType == event.ContentMissing && err == nil {
+		for _, id := range m.(*eventpb.ContentMissingReply).ChunkIds {
+			if w.rotted[string(id)] {
+				w.told[string(id)] = true
+			}
+		}
+	}
 	if e.EventType == event.WorkerCall {
 		for _, c := range w.calls {
 			delete(c, e.Id)
@@ -560,6 +567,16 @@ func (w *world) performMemory(e *eventpb.Envelope) (event.Message, *inos.Error) 
 		}
 		w.fill(q.Output, held{stored: &s})
 		return &eventpb.ContentReadReply{StoredBytes: s.size}, nil
+	case event.ContentMissing:
+		var q eventpb.ContentMissingRequest
+		w.open(e, &q)
+		r := &eventpb.ContentMissingReply{}
+		for _, id := range q.ChunkIds {
+			if _, ok := w.chunks[string(id)]; !ok {
+				r.ChunkIds = append(r.ChunkIds, id)
+			}
+		}
+		return r, nil
 	case event.ContentTrash:
 		var q eventpb.ContentTrashRequest
 		w.open(e, &q)

@@ -71,6 +71,7 @@ func TestScripts(t *testing.T) {
 			"fill":    scriptFill,
 			"raw":     scriptRaw,
 			"damage":  scriptDamage,
+			"remove":  scriptRemove,
 			"address": scriptAddress,
 			"chunk":   scriptChunk,
 		},
@@ -202,21 +203,30 @@ func scriptRaw(ts *testscript.TestScript, _ bool, args []string) {
 
 // scriptDamage changes one byte in the middle of a chunk's file: damage chunk-id.
 func scriptDamage(ts *testscript.TestScript, _ bool, args []string) {
-	name := ""
-	ts.Check(filepath.WalkDir(filepath.Join(ts.Getenv("INOS_DATA"), "content"), func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() && strings.Contains(filepath.Base(path), args[0]) {
-			name = path
-		}
-		return err
-	}))
-	if name == "" {
-		ts.Fatalf("no file of the chunk %s", args[0])
-	}
+	name := chunkFile(ts, args[0])
 	b, err := os.ReadFile(name)
 	ts.Check(err)
 	b[len(b)/2] ^= 1
 	ts.Check(os.Chmod(name, 0o600))
 	ts.Check(os.WriteFile(name, b, 0o600))
+}
+
+// scriptRemove removes a chunk's file behind the node's back: remove chunk-id.
+func scriptRemove(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(os.Remove(chunkFile(ts, args[0])))
+}
+
+func chunkFile(ts *testscript.TestScript, id string) (name string) {
+	ts.Check(filepath.WalkDir(filepath.Join(ts.Getenv("INOS_DATA"), "content"), func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() && strings.Contains(filepath.Base(path), id) {
+			name = path
+		}
+		return err
+	}))
+	if name == "" {
+		ts.Fatalf("no file of the chunk %s", id)
+	}
+	return name
 }
 
 // scriptAddress sets a variable to the host and port of the node: address VAR.

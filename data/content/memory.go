@@ -108,6 +108,24 @@ func (m *Memory) Get(ctx context.Context, id inos.ChunkID, dst []byte) ([]byte, 
 	return append(dst, stored...), nil
 }
 
+// Missing implements inos.Content.
+func (m *Memory) Missing(ctx context.Context, ids []inos.ChunkID) (missing []inos.ChunkID, err error) {
+	const op = "look for chunks"
+	if ctx.Err() != nil {
+		return nil, contextError(op, ctx)
+	}
+	if err := m.enter(op); err != nil {
+		return nil, err
+	}
+	defer m.mu.Unlock()
+	for _, id := range ids {
+		if _, ok := m.held[id]; !ok {
+			missing = append(missing, id)
+		}
+	}
+	return missing, nil
+}
+
 // Trash implements inos.Content.
 func (m *Memory) Trash(ctx context.Context, ids []inos.ChunkID) (chunks int, bytes int64, err error) {
 	const op = "trash chunks"

@@ -35,6 +35,7 @@ func Content(t *testing.T, open func(t *testing.T) inos.Content) {
 		{"put twice", contentPutTwice},
 		{"get appends", contentGetAppends},
 		{"unknown", contentUnknown},
+		{"missing", contentMissing},
 		{"trash and back", contentTrashAndBack},
 		{"empty trash", contentEmptyTrash},
 		{"inventory", contentInventory},
@@ -162,6 +163,29 @@ func contentUnknown(t *testing.T, s inos.Content) {
 	if n, b, err := s.EmptyTrash(ctx, contentAfterAll, 10); n != 0 || b != 0 || err != nil {
 		t.Fatalf("empty an empty trash: %d, %d, %v", n, b, err)
 	}
+}
+
+func contentMissing(t *testing.T, s inos.Content) {
+	ctx := context.Background()
+	a, stored := contentPut(t, s, 1, 1000)
+	b, _ := contentPut(t, s, 2, 1)
+	unknown := inos.ChunkID{9}
+	want := func(want ...inos.ChunkID) {
+		t.Helper()
+		got, err := s.Missing(ctx, []inos.ChunkID{b, unknown, a, b, unknown})
+		if err != nil || !slices.Equal(got, want) {
+			t.Fatalf("missing: %v, %v, want %v", got, err, want)
+		}
+	}
+	want(unknown, unknown)
+	if _, _, err := s.Trash(ctx, []inos.ChunkID{b}); err != nil {
+		t.Fatal(err)
+	}
+	want(b, unknown, b, unknown)
+	if got, err := s.Missing(ctx, nil); err != nil || len(got) != 0 {
+		t.Fatalf("missing of nothing: %v, %v", got, err)
+	}
+	contentWantGet(t, s, a, stored)
 }
 
 func contentTrashAndBack(t *testing.T, s inos.Content) {
@@ -348,6 +372,8 @@ func contentCanceled(t *testing.T, s inos.Content) {
 	contentWantCode(t, "put", err, inos.CodeCanceled)
 	_, err = s.Get(ctx, id, nil)
 	contentWantCode(t, "get", err, inos.CodeCanceled)
+	_, err = s.Missing(ctx, []inos.ChunkID{id})
+	contentWantCode(t, "missing", err, inos.CodeCanceled)
 	_, _, err = s.Trash(ctx, []inos.ChunkID{id})
 	contentWantCode(t, "trash", err, inos.CodeCanceled)
 	_, _, err = s.EmptyTrash(ctx, contentAfterAll, 1)
@@ -469,6 +495,8 @@ func contentClosed(t *testing.T, s inos.Content) {
 	contentWantCode(t, "put", err, inos.CodeShuttingDown)
 	_, err = s.Get(ctx, id, nil)
 	contentWantCode(t, "get", err, inos.CodeShuttingDown)
+	_, err = s.Missing(ctx, []inos.ChunkID{id})
+	contentWantCode(t, "missing", err, inos.CodeShuttingDown)
 	_, _, err = s.Trash(ctx, []inos.ChunkID{id})
 	contentWantCode(t, "trash", err, inos.CodeShuttingDown)
 	_, _, err = s.EmptyTrash(ctx, contentAfterAll, 1)

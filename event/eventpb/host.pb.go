@@ -691,6 +691,43 @@ func (x *ContentReadReply) GetStoredBytes() uint32 {
 	return 0
 }
 
+// content:missing_chunks:v1: which of these chunks are not held; none is read.
+type ContentMissingRequest struct {
+	unknownFields []byte
+	ChunkIds      [][]byte `protobuf:"bytes,1,rep,name=chunk_ids,json=chunkIds,proto3" json:"chunkIds,omitempty"`
+}
+
+func (x *ContentMissingRequest) Reset() {
+	*x = ContentMissingRequest{}
+}
+
+func (*ContentMissingRequest) ProtoMessage() {}
+
+func (x *ContentMissingRequest) GetChunkIds() [][]byte {
+	if x != nil {
+		return x.ChunkIds
+	}
+	return nil
+}
+
+type ContentMissingReply struct {
+	unknownFields []byte
+	ChunkIds      [][]byte `protobuf:"bytes,1,rep,name=chunk_ids,json=chunkIds,proto3" json:"chunkIds,omitempty"`
+}
+
+func (x *ContentMissingReply) Reset() {
+	*x = ContentMissingReply{}
+}
+
+func (*ContentMissingReply) ProtoMessage() {}
+
+func (x *ContentMissingReply) GetChunkIds() [][]byte {
+	if x != nil {
+		return x.ChunkIds
+	}
+	return nil
+}
+
 // content:trash_chunk:v1
 type ContentTrashRequest struct {
 	unknownFields []byte
@@ -1391,6 +1428,48 @@ func (m *ContentReadReply) CloneVT() *ContentReadReply {
 }
 
 func (m *ContentReadReply) CloneMessageVT() protobuf_go_lite.CloneMessage {
+	return m.CloneVT()
+}
+
+func (m *ContentMissingRequest) CloneVT() *ContentMissingRequest {
+	if m == nil {
+		return (*ContentMissingRequest)(nil)
+	}
+	r := new(ContentMissingRequest)
+	if rhs := m.ChunkIds; rhs != nil {
+		r.ChunkIds = make([][]byte, len(rhs))
+		for k, v := range rhs {
+			r.ChunkIds[k] = slices.Clone(v)
+		}
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = slices.Clone(m.unknownFields)
+	}
+	return r
+}
+
+func (m *ContentMissingRequest) CloneMessageVT() protobuf_go_lite.CloneMessage {
+	return m.CloneVT()
+}
+
+func (m *ContentMissingReply) CloneVT() *ContentMissingReply {
+	if m == nil {
+		return (*ContentMissingReply)(nil)
+	}
+	r := new(ContentMissingReply)
+	if rhs := m.ChunkIds; rhs != nil {
+		r.ChunkIds = make([][]byte, len(rhs))
+		for k, v := range rhs {
+			r.ChunkIds[k] = slices.Clone(v)
+		}
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = slices.Clone(m.unknownFields)
+	}
+	return r
+}
+
+func (m *ContentMissingReply) CloneMessageVT() protobuf_go_lite.CloneMessage {
 	return m.CloneVT()
 }
 
@@ -2120,6 +2199,56 @@ func (this *ContentReadReply) EqualVT(that *ContentReadReply) bool {
 
 func (this *ContentReadReply) EqualMessageVT(thatMsg any) bool {
 	that, ok := thatMsg.(*ContentReadReply)
+	if !ok {
+		return false
+	}
+	return this.EqualVT(that)
+}
+func (this *ContentMissingRequest) EqualVT(that *ContentMissingRequest) bool {
+	if this == that {
+		return true
+	} else if this == nil || that == nil {
+		return false
+	}
+	if len(this.ChunkIds) != len(that.ChunkIds) {
+		return false
+	}
+	for i, vx := range this.ChunkIds {
+		vy := that.ChunkIds[i]
+		if string(vx) != string(vy) {
+			return false
+		}
+	}
+	return string(this.unknownFields) == string(that.unknownFields)
+}
+
+func (this *ContentMissingRequest) EqualMessageVT(thatMsg any) bool {
+	that, ok := thatMsg.(*ContentMissingRequest)
+	if !ok {
+		return false
+	}
+	return this.EqualVT(that)
+}
+func (this *ContentMissingReply) EqualVT(that *ContentMissingReply) bool {
+	if this == that {
+		return true
+	} else if this == nil || that == nil {
+		return false
+	}
+	if len(this.ChunkIds) != len(that.ChunkIds) {
+		return false
+	}
+	for i, vx := range this.ChunkIds {
+		vy := that.ChunkIds[i]
+		if string(vx) != string(vy) {
+			return false
+		}
+	}
+	return string(this.unknownFields) == string(that.unknownFields)
+}
+
+func (this *ContentMissingReply) EqualMessageVT(thatMsg any) bool {
+	that, ok := thatMsg.(*ContentMissingReply)
 	if !ok {
 		return false
 	}
@@ -3463,6 +3592,90 @@ func (m *ContentReadReply) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	return len(dAtA) - i, nil
 }
 
+func (m *ContentMissingRequest) MarshalVT() (dAtA []byte, err error) {
+	if m == nil {
+		return nil, nil
+	}
+	size := m.SizeVT()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBufferVT(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *ContentMissingRequest) MarshalToVT(dAtA []byte) (int, error) {
+	size := m.SizeVT()
+	return m.MarshalToSizedBufferVT(dAtA[:size])
+}
+
+func (m *ContentMissingRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+	if m == nil {
+		return 0, nil
+	}
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.unknownFields != nil {
+		i -= len(m.unknownFields)
+		copy(dAtA[i:], m.unknownFields)
+	}
+	if len(m.ChunkIds) > 0 {
+		for iNdEx := len(m.ChunkIds) - 1; iNdEx >= 0; iNdEx-- {
+			i -= len(m.ChunkIds[iNdEx])
+			copy(dAtA[i:], m.ChunkIds[iNdEx])
+			i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.ChunkIds[iNdEx])))
+			i--
+			dAtA[i] = 0xa
+		}
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *ContentMissingReply) MarshalVT() (dAtA []byte, err error) {
+	if m == nil {
+		return nil, nil
+	}
+	size := m.SizeVT()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBufferVT(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *ContentMissingReply) MarshalToVT(dAtA []byte) (int, error) {
+	size := m.SizeVT()
+	return m.MarshalToSizedBufferVT(dAtA[:size])
+}
+
+func (m *ContentMissingReply) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+	if m == nil {
+		return 0, nil
+	}
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.unknownFields != nil {
+		i -= len(m.unknownFields)
+		copy(dAtA[i:], m.unknownFields)
+	}
+	if len(m.ChunkIds) > 0 {
+		for iNdEx := len(m.ChunkIds) - 1; iNdEx >= 0; iNdEx-- {
+			i -= len(m.ChunkIds[iNdEx])
+			copy(dAtA[i:], m.ChunkIds[iNdEx])
+			i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.ChunkIds[iNdEx])))
+			i--
+			dAtA[i] = 0xa
+		}
+	}
+	return len(dAtA) - i, nil
+}
+
 func (m *ContentTrashRequest) MarshalVT() (dAtA []byte, err error) {
 	if m == nil {
 		return nil, nil
@@ -4384,6 +4597,38 @@ func (m *ContentReadReply) SizeVT() (n int) {
 	_ = l
 	if m.StoredBytes != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.StoredBytes))
+	}
+	n += len(m.unknownFields)
+	return n
+}
+
+func (m *ContentMissingRequest) SizeVT() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if len(m.ChunkIds) > 0 {
+		for _, b := range m.ChunkIds {
+			l = len(b)
+			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+		}
+	}
+	n += len(m.unknownFields)
+	return n
+}
+
+func (m *ContentMissingReply) SizeVT() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if len(m.ChunkIds) > 0 {
+		for _, b := range m.ChunkIds {
+			l = len(b)
+			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+		}
 	}
 	n += len(m.unknownFields)
 	return n
@@ -6379,6 +6624,138 @@ func (m *ContentReadReply) UnmarshalVT(dAtA []byte) error {
 			if err != nil {
 				return err
 			}
+		default:
+			iNdEx = preIndex
+			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.unknownFields = append(m.unknownFields, dAtA[iNdEx:iNdEx+skippy]...)
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *ContentMissingRequest) UnmarshalVT(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	var err error
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		wire, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+		if err != nil {
+			return err
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: ContentMissingRequest: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: ContentMissingRequest: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ChunkIds", wireType)
+			}
+			var byteLen int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			byteLen = int(_v)
+			if err != nil {
+				return err
+			}
+			if byteLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + byteLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ChunkIds = append(m.ChunkIds, make([]byte, postIndex-iNdEx))
+			copy(m.ChunkIds[len(m.ChunkIds)-1], dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.unknownFields = append(m.unknownFields, dAtA[iNdEx:iNdEx+skippy]...)
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *ContentMissingReply) UnmarshalVT(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	var err error
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		wire, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+		if err != nil {
+			return err
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: ContentMissingReply: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: ContentMissingReply: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ChunkIds", wireType)
+			}
+			var byteLen int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			byteLen = int(_v)
+			if err != nil {
+				return err
+			}
+			if byteLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + byteLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ChunkIds = append(m.ChunkIds, make([]byte, postIndex-iNdEx))
+			copy(m.ChunkIds[len(m.ChunkIds)-1], dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])

@@ -40,7 +40,15 @@ var (
 	wake        inos.Micros
 )
 
-func init() { debug.SetGCPercent(200) }
+// A collection costs the same whether there is much or little to collect, and far more here than natively: it is put off until
+// tens of MiB have been allocated, within a limit below the memory that the engine grants.
+func init() {
+	debug.SetGCPercent(1000)
+	debug.SetMemoryLimit(heapBytesSoft)
+}
+
+// heapBytesSoft is where the collector stops putting off.
+const heapBytesSoft = 80 << 20
 
 func main() {}
 

@@ -524,6 +524,17 @@ pub struct ContentReadReply {
     #[prost(uint32, tag = "1")]
     pub stored_bytes: u32,
 }
+/// content:missing_chunks:v1: which of these chunks are not held; none is read.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ContentMissingRequest {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub chunk_ids: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ContentMissingReply {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub chunk_ids: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
 /// content:trash_chunk:v1
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ContentTrashRequest {
