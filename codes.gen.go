@@ -79,7 +79,7 @@ var catalogue = [...]struct {
 	CodePreconditionFailed:  {"precondition_failed", "Read the file's current ETag and try again.", 412},
 	CodeRangeNotSatisfiable: {"range_not_satisfiable", "Ask for a range within the length that the answer names.", 416},
 	CodeMethodNotAllowed:    {"method_not_allowed", "Use one of the methods of the answer's Allow header.", 405},
-	CodeRouteNotFound:       {"route_not_found", "See the calls under /v1 in docs/operate.md.", 404},
+	CodeRouteNotFound:       {"route_not_found", "See the calls under /v1 in docs/http.md.", 404},
 	CodeNodeUnreachable:     {"node_unreachable", "Start one with 'inos up', or name another with --node or --data.", 503},
 	CodeAddressInUse:        {"address_in_use", "Stop it, or choose another address with --listen.", 500},
 }

@@ -19,6 +19,7 @@ import (
 	"lukechampine.com/blake3"
 
 	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event/eventpb"
 	"github.com/inos-mesh/inos/host/api"
 )
 
@@ -198,21 +199,13 @@ func checkCrashed(t *testing.T, c *api.Client, acknowledged map[inos.Path][]byte
 func checkDisk(t *testing.T, dir string) {
 	t.Helper()
 	n := openNode(t, dir, nil)
-	ctx := context.Background()
-	for {
-		s, err := n.Status(ctx)
+	n.waitFor("what unfinished puts left is collected", func(s *eventpb.NodeStatusReply) bool {
+		totals, err := n.semantic.Totals(context.Background())
 		if err != nil {
 			t.Fatal(err)
 		}
-		totals, err := n.semantic.Totals(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if s.Ready && totals.Collectable == 0 && totals.Uploads == 0 && uint64(n.content.Usage().Chunks) == totals.Chunks {
-			break
-		}
-		<-n.Recorded()
-	}
+		return s.Ready && totals.Collectable == 0 && totals.Uploads == 0 && uint64(n.content.Usage().Chunks) == totals.Chunks
+	})
 	usage := n.content.Usage()
 	n.close()
 	var chunks, bytes int64

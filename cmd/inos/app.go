@@ -26,6 +26,7 @@ type app struct {
 	tokenFile string
 	json      bool
 	quiet     bool
+	width     int // of the terminal that stdout is; 0: it is none, lines are as long as they are
 }
 
 // Exit statuses. They are part of the interface: scripts depend on them.
@@ -41,7 +42,7 @@ const (
 	exitStatusesManual = `Exit statuses:
   0    done
   1    failed; the message says why
-  2    the command line was not understood
+  2    the command line was not understood, or a path in it is not valid
   3    there is no such file
   4    no valid token, or not permitted
   5    no node answers
@@ -82,6 +83,15 @@ Results go to stdout, everything else to stderr.
 	flags.StringVar(&a.tokenFile, "token-file", "", "file with the token (default $INOS_TOKEN's value, else the file 'token' in the data folder)")
 	flags.BoolVar(&a.json, "json", false, "print results as JSON")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "print no progress and no summary")
+	var version bool
+	root.Flags().BoolVar(&version, "version", false, "show the version, as 'inos version' does")
+	root.RunE = func(c *cobra.Command, _ []string) error {
+		if version {
+			return a.printOwnVersion()
+		}
+		return c.Help()
+	}
+	root.SetHelpCommand(cmdHelp())
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, "%v", err) })
 	for _, c := range []*cobra.Command{
 		a.cmdUp(), a.cmdPut(), a.cmdGet(), a.cmdList(), a.cmdStat(), a.cmdRemove(), a.cmdStatus(), a.cmdEvents(), a.cmdTrace(),
@@ -91,6 +101,20 @@ Results go to stdout, everything else to stderr.
 		root.AddCommand(c)
 	}
 	return root
+}
+
+func cmdHelp() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Show what a command does, with examples",
+		RunE: func(c *cobra.Command, args []string) error {
+			about, _, err := c.Root().Find(args)
+			if err != nil {
+				return &usageError{fmt.Sprintf("there is no command %q", strings.Join(args, " ")), "See 'inos --help'."}
+			}
+			return about.Help()
+		},
+	}
 }
 
 // usageError is a command line that was not understood.
@@ -146,6 +170,12 @@ type said struct{ error }
 // Unwrap returns the failure.
 func (s said) Unwrap() error { return s.error }
 
+// partly is the failure of some of many files; the exit status tells only that.
+type partly struct{ error }
+
+// Unwrap returns the failure.
+func (p partly) Unwrap() error { return p.error }
+
 // report prints an error and returns the exit status.
 func (a *app) report(err error) int {
 	if err == nil {
@@ -160,11 +190,11 @@ func (a *app) report(err error) int {
 	switch {
 	case errors.As(err, &u):
 		hint = u.hint
+	case errors.Is(err, context.Canceled), inos.CodeOf(err) == inos.CodeCanceled && a.ctx != nil && a.ctx.Err() != nil:
+		message = "interrupted"
+		coded = inos.Errorf(inos.CodeCanceled, "wait", "%s", message)
 	case errors.As(err, &coded):
 		hint = coded.HintText()
-	case errors.Is(err, context.Canceled):
-		coded = inos.Errorf(inos.CodeCanceled, "wait", "interrupted")
-		message, hint = coded.Error(), ""
 	default: // cobra's own: an unknown command
 		u = &usageError{hint: "See 'inos --help'."}
 		hint = u.hint
@@ -178,12 +208,16 @@ func (a *app) report(err error) int {
 		return statusUsage
 	case errors.As(err, new(found)):
 		return statusDamage
+	case errors.As(err, new(partly)):
+		return statusFailure
 	}
 	return exitStatus(coded.Code)
 }
 
 func exitStatus(code inos.Code) int {
 	switch code {
+	case inos.CodeBadPath:
+		return statusUsage
 	case inos.CodeFileNotFound:
 		return statusNotFound
 	case inos.CodeUnauthenticated, inos.CodePermissionDenied:

@@ -51,7 +51,7 @@ func (a *app) printEvent(e api.Event) error {
 	if a.json {
 		return a.printJSON(e)
 	}
-	parts := []string{time.UnixMicro(e.AtUs).Local().Format("15:04:05.000000"), fmt.Sprintf("%-28s", printable(e.Type))}
+	parts := []string{fmt.Sprintf("%-28s", printable(e.Type))}
 	if e.DurationUs > 0 {
 		parts = append(parts, spanText(e.DurationUs))
 	}
@@ -63,5 +63,6 @@ func (a *app) printEvent(e api.Event) error {
 	if e.TraceID != "" {
 		parts = append(parts, "trace="+printable(e.TraceID))
 	}
-	return a.printf("%s\n", strings.Join(parts, "  "))
+	at := time.UnixMicro(e.AtUs).Local().Format("15:04:05.000000") + "  "
+	return a.printf("%s\n", strings.Join(a.fold(at, strings.Join(parts, "  ")), "\n"))
 }

@@ -11,7 +11,7 @@ func (a *app) cmdList() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "ls [PREFIX]",
 		Short: "List files",
-		Long: `Ls lists the files whose path begins with PREFIX, by path: plain size, share that is stored, time, path.
+		Long: `Ls lists the files whose path begins with PREFIX, by path; PREFIX begins with /. It shows plain size, share that is stored, time, path.
 With --json each file is one line.`,
 		Example: `  inos ls
   inos ls /videos/

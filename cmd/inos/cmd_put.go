@@ -34,6 +34,17 @@ func (f *putFlags) options(name string) api.PutOptions {
 	return o
 }
 
+// explain says what a put that was refused for --if-absent means.
+func (f *putFlags) explain(target inos.Path, err error) error {
+	if !f.ifAbsent || inos.CodeOf(err) != inos.CodePreconditionFailed {
+		return err
+	}
+	return &inos.Error{
+		Code: inos.CodePreconditionFailed, Op: "put", Message: printable(string(target)) + " exists", Err: err,
+		Hint: "Choose another path, or leave --if-absent away to give it a new version.",
+	}
+}
+
 func (a *app) cmdPut() *cobra.Command {
 	f := &putFlags{}
 	c := &cobra.Command{
@@ -140,7 +151,7 @@ func (a *app) putOne(f *putFlags, source, name string, target inos.Path, body io
 	reply, err := client.Put(a.ctx, target, body, length, o)
 	m.close()
 	if err != nil {
-		return err
+		return f.explain(target, err)
 	}
 	if a.json {
 		return a.printJSON(reply)

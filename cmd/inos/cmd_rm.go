@@ -22,8 +22,11 @@ func (a *app) cmdRemove() *cobra.Command {
 for seven days. With --recursive a PATH stands for everything below it.`,
 		Example: "  inos rm /videos/holiday.mp4\n  inos rm --recursive /archive/2019",
 		Args:    arguments(1, -1, "at least one PATH"),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
 			for _, arg := range args {
+				if recursive && arg == "/" {
+					return usage(c, "/ stands for every file there is: name the folders below it that are to go")
+				}
 				if err := inos.CheckPath(inos.Path(folderPath(arg, recursive))); err != nil {
 					return err
 				}

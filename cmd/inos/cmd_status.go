@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -16,7 +18,8 @@ func (a *app) cmdStatus() *cobra.Command {
 		Use:   "status",
 		Short: "Show how the node is: space, work under way, workers, latencies",
 		Long: `Status shows the node's state. Notices come first: what a person should know of, such as a mesh that is
-degraded because it has one node. With --all it adds the latency of each stage of the pipeline and the kernel's threads.`,
+degraded because it has one node. With --all it adds each stage of the pipeline (calls, failures, stalls, latencies, calls
+under way now) and each of the kernel's threads.`,
 		Example: "  inos status\n  inos status --all\n  inos status --json | jq .content.used_bytes",
 		Args:    arguments(0, 0, "no argument"),
 		RunE: func(*cobra.Command, []string) error {
@@ -39,14 +42,26 @@ degraded because it has one node. With --all it adds the latency of each stage o
 	return c
 }
 
+// nodeIDShown is how much of a node's id a person reads; --json has all of it.
+const nodeIDShown = 12
+
 func (a *app) printStatus(s *api.Status, all bool) error {
-	t := tabwriter.NewWriter(a.stdout, 0, 4, 2, ' ', 0)
 	ready := "ready"
 	if !s.Ready {
 		ready = "not ready"
 	}
-	row := func(name, format string, args ...any) { fmt.Fprintf(t, name+"\t"+format+"\n", args...) }
-	row("node", "%s (%s), zone %s, host %s, version %s", s.NodeID, ready, printable(s.Zone), printable(s.Host), printable(s.Version))
+	var text strings.Builder
+	row := func(name, format string, args ...any) {
+		label := fmt.Sprintf("%-9s ", name)
+		for _, line := range a.fold(label, fmt.Sprintf(format, args...)) {
+			text.WriteString(line + "\n")
+		}
+	}
+	id := printable(s.NodeID)
+	if len(id) > nodeIDShown {
+		id = clip(id, nodeIDShown) + "…"
+	}
+	row("node", "%s (%s), zone %s, host %s, version %s", id, ready, printable(s.Zone), printable(s.Host), printable(s.Version))
 	for _, n := range s.Notices {
 		row("notice", "%s", printable(n))
 	}
@@ -54,26 +69,33 @@ func (a *app) printStatus(s *api.Status, all bool) error {
 	row("files", "%s, %s plain", groupText(s.Totals.Files), sizeText(s.Totals.PlainBytes))
 	row("chunks", "%s, %s stored, %s collectable", groupText(s.Totals.Chunks), sizeText(s.Totals.StoredBytes), groupText(s.Totals.CollectableChunks))
 	row("disk", "%s used, %s trash, %s free", sizeText(s.Content.UsedBytes), sizeText(s.Content.TrashBytes), sizeText(s.Content.FreeBytes))
-	row("work", "%d puts, %d gets, %d queued, %d effects in flight", s.Puts, s.Gets, s.Queued, s.InFlight)
+	row("work", "%s, %s, %d queued, %s in flight", plural(uint64(s.Puts), "put"), plural(uint64(s.Gets), "get"), s.Queued, plural(s.InFlight, "effect"))
 	row("buffers", "%s of %s", sizeText(s.BufferBytes), sizeText(s.BufferBytesMax))
-	row("tuning", "%d module calls at once, Brotli quality %d", s.ConcurrencyLimit, s.BrotliQuality)
-	row("kernel", "%s steps, %d refused, %d quarantined, %d records dropped", groupText(s.Steps), s.Refused, s.Quarantined, s.RecordsDropped)
+	row("tuning", "%s at once, Brotli quality %d", plural(uint64(s.ConcurrencyLimit), "module call"), s.BrotliQuality)
+	row("kernel", "%s, %d refused, %d quarantined, %s dropped", plural(s.Steps, "step"), s.Refused, s.Quarantined, plural(s.RecordsDropped, "record"))
 	for _, w := range s.Workers {
 		reason := ""
 		if w.Reason != "" {
 			reason = ", last ended: " + printable(w.Reason)
 		}
-		row(fmt.Sprintf("worker %d", w.Worker), "%s, pid %d, %s calls, %d in flight, %d restarts%s", w.State, w.PID, groupText(w.Calls), w.InFlight, w.Restarts, reason)
+		row(fmt.Sprintf("worker %d", w.Worker), "%s, pid %d, %s, %d in flight, %s%s", w.State, w.PID, plural(w.Calls, "call"), w.InFlight, plural(uint64(w.Restarts), "restart"), reason)
 	}
 	if all {
-		fmt.Fprint(t, "\nstage\tcalls\tfailed\tstalled\tp50\tp95\tp99\tin flight\n")
-		for _, g := range s.Stages {
-			fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%s\t%s\t%s\t%d\n", printable(g.Stage), groupText(g.Calls), g.Failed, g.Stalled, spanText(g.P50Us), spanText(g.P95Us), spanText(g.P99Us), g.InFlight)
-		}
-		fmt.Fprint(t, "\nthread\tkind\tenvelopes\teffects\tin flight\tat most\n")
-		for _, h := range s.Threads {
-			fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\n", printable(h.Name), printable(h.Kind), groupText(h.Envelopes), groupText(h.Effects), h.InFlight, h.InFlightMax)
-		}
+		printStages(&text, s)
 	}
-	return outputError(t.Flush())
+	return a.printf("%s", text.String())
+}
+
+// printStages writes the tables of the pipeline's stages and of the kernel's threads.
+func printStages(w io.Writer, s *api.Status) {
+	t := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	fmt.Fprint(t, "\nstage\tcalls\tfail\tstall\tp50\tp95\tp99\tnow\n")
+	for _, g := range s.Stages {
+		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%s\t%s\t%s\t%d\n", printable(g.Stage), groupText(g.Calls), g.Failed, g.Stalled, spanText(g.P50Us), spanText(g.P95Us), spanText(g.P99Us), g.InFlight)
+	}
+	fmt.Fprint(t, "\nthread\tkind\tenvelopes\teffects\tnow\tat most\n")
+	for _, h := range s.Threads {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%d\n", printable(h.Name), printable(h.Kind), groupText(h.Envelopes), groupText(h.Effects), h.InFlight, h.InFlightMax)
+	}
+	_ = t.Flush() // into memory
 }

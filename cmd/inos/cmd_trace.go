@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -9,8 +11,14 @@ import (
 	"github.com/inos-mesh/inos/host/api"
 )
 
-// traceBarWidth is the width of the time line in characters.
+// traceBarWidth is the width of the time line in characters, where the terminal has room for all columns.
 const traceBarWidth = 32
+
+// Widths of the table of stages: with all columns and the line, and of the columns that a narrower terminal shows.
+const (
+	traceWideColumns   = 97 + traceBarWidth + 4
+	traceNarrowColumns = 57
+)
 
 func (a *app) cmdTrace() *cobra.Command {
 	return &cobra.Command{
@@ -58,10 +66,23 @@ func (a *app) printTrace(t *api.Trace) error {
 	for _, s := range t.Spans {
 		first, last = min(first, s.FirstStartUs), max(last, s.LastEndUs)
 	}
-	if err := a.printf("\n%-26s  %10s  %10s  %7s  %10s  %10s  %10s  %s\n", "stage", "begins", "takes", "calls", "sum", "longest", "bytes", "when"); err != nil {
-		return err
+	narrow := a.width > 0 && a.width < traceWideColumns
+	width := traceBarWidth
+	if narrow {
+		width = max(a.width-1-traceNarrowColumns, 1)
 	}
+	table := func(stage, begins, takes, calls, sum, longest, size, when string) string {
+		if narrow {
+			return fmt.Sprintf("%-24s %10s %10s %6s  %s\n", stage, begins, takes, calls, when)
+		}
+		return fmt.Sprintf("%-26s  %10s  %10s  %7s  %10s  %10s  %10s  %s\n", stage, begins, takes, calls, sum, longest, size, when)
+	}
+	text := "\n" + table("stage", "begins", "takes", "calls", "sum", "longest", "bytes", "when")
 	for _, s := range t.Spans {
+		size := ""
+		if s.Bytes > 0 {
+			size = sizeText(s.Bytes)
+		}
 		remark := ""
 		if s.Failed > 0 {
 			remark += "  " + plural(uint64(s.Failed), "failure")
@@ -69,24 +90,21 @@ func (a *app) printTrace(t *api.Trace) error {
 		if s.Stalled > 0 {
 			remark += "  " + groupText(uint64(s.Stalled)) + " stalled"
 		}
-		size := ""
-		if s.Bytes > 0 {
-			size = sizeText(s.Bytes)
+		if narrow && remark != "" {
+			remark = "\n" + remark
 		}
-		if err := a.printf("%-26s  %10s  %10s  %7d  %10s  %10s  %10s  |%s|%s\n", printable(s.Stage), "+"+spanText(s.FirstStartUs-first), spanText(s.LastEndUs-s.FirstStartUs),
-			s.Calls, spanText(s.TotalUs), spanText(s.MaxUs), size, bar(s.FirstStartUs-first, s.LastEndUs-first, last-first), remark); err != nil {
-			return err
-		}
+		text += table(printable(s.Stage), "+"+spanText(s.FirstStartUs-first), spanText(s.LastEndUs-s.FirstStartUs), strconv.FormatUint(uint64(s.Calls), 10),
+			spanText(s.TotalUs), spanText(s.MaxUs), size, "|"+bar(s.FirstStartUs-first, s.LastEndUs-first, last-first, width)+"|"+remark)
 	}
-	return a.printf("%-26s  %10s  %10s\n", "all", "", spanText(last-first))
+	return a.printf("%s%-26s  %10s  %10s\n", text, "all", "", spanText(last-first))
 }
 
-// bar draws from-to on a line that stands for whole.
-func bar(from, to, whole int64) string {
+// bar draws from-to on a line of a width that stands for whole.
+func bar(from, to, whole int64, width int) string {
 	if whole <= 0 {
-		return strings.Repeat("=", traceBarWidth)
+		return strings.Repeat("=", width)
 	}
-	begin := min(int(from*traceBarWidth/whole), traceBarWidth-1)
-	end := max(begin+1, min(int((to*traceBarWidth+whole-1)/whole), traceBarWidth))
-	return strings.Repeat(" ", begin) + strings.Repeat("=", end-begin) + strings.Repeat(" ", traceBarWidth-end)
+	begin := min(int(from*int64(width)/whole), width-1)
+	end := max(begin+1, min(int((to*int64(width)+whole-1)/whole), width))
+	return strings.Repeat(" ", begin) + strings.Repeat("=", end-begin) + strings.Repeat(" ", width-end)
 }

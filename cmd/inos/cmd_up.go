@@ -21,6 +21,7 @@ const stopTimeout = 45 * time.Second
 func (a *app) cmdUp() *cobra.Command {
 	config := host.Config{}
 	var noRecord bool
+	var capacity byteCount
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Start a node on this machine",
@@ -44,9 +45,7 @@ On a terminal a few lines show how the node is; elsewhere lines tell what change
 			if c.Flags().Changed("workers") && config.Workers < 1 {
 				return usage(c, "--workers is at least 1, not %d", config.Workers)
 			}
-			if config.CapacityBytes < 0 {
-				return usage(c, "--capacity is a number of bytes, not %d", config.CapacityBytes)
-			}
+			config.CapacityBytes = int64(capacity)
 			config.Record = !noRecord
 			return a.up(config)
 		},
@@ -55,7 +54,7 @@ On a terminal a few lines show how the node is; elsewhere lines tell what change
 	flags.StringVar(&config.Listen, "listen", "", "address of the HTTP interface (default 127.0.0.1:7770)")
 	flags.IntVar(&config.Workers, "workers", 0, "worker processes (default one per core)")
 	flags.IntVar(&config.Quality, "quality", 0, "Brotli quality 2 to 9 (default adjusted to the load)")
-	flags.Int64Var(&config.CapacityBytes, "capacity", 0, "bytes that chunks may take on the disk, trash included (default all but a reserve)")
+	flags.Var(&capacity, "capacity", "bytes that chunks may take on the disk, trash included, such as 500G or 2Ti (default all but a reserve)")
 	flags.BoolVar(&noRecord, "no-record", false, "write no log for 'inos replay'")
 	return c
 }

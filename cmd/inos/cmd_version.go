@@ -21,8 +21,7 @@ func (a *app) cmdVersion() *cobra.Command {
 		Args:    arguments(0, 0, "no argument"),
 		RunE: func(*cobra.Command, []string) error {
 			if !remote {
-				v := host.Version()
-				return a.printVersion(v.Version, v.KernelID, v.Go, "", v.Modules, v)
+				return a.printOwnVersion()
 			}
 			client, err := a.client()
 			if err != nil {
@@ -38,6 +37,11 @@ func (a *app) cmdVersion() *cobra.Command {
 	}
 	c.Flags().BoolVar(&remote, "remote", false, "ask the running node")
 	return c
+}
+
+func (a *app) printOwnVersion() error {
+	v := host.Version()
+	return a.printVersion(v.Version, v.KernelID, v.Go, "", v.Modules, v)
 }
 
 func (a *app) printVersion(version, kernelID, goVersion, nodeID string, modules map[string]string, v any) error {

@@ -305,12 +305,12 @@ func (g *folderGet) finish() error {
 		return g.err
 	}
 	if s.Failed == 1 {
-		return said{g.err}
+		return partly{said{g.err}}
 	}
-	return &inos.Error{
+	return partly{&inos.Error{
 		Code: inos.CodeOf(g.err), Op: "get", Message: groupText(s.Failed) + " files below " + g.prefix + " were not written",
 		Hint: "The lines above say why; the others are there.",
-	}
+	}}
 }
 
 // asFolder returns the error of a get that found no file, with the way to what is below the path when something is.

@@ -26,6 +26,7 @@ func mainStatus() int {
 // run executes a command line and returns its exit status.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{stdin: stdin, stdout: output{stdout}, stderr: stderr, ctx: ctx}
+	a.width, _ = terminalOf(stdout)
 	root := a.root()
 	root.SetArgs(args)
 	root.SetIn(stdin)

@@ -16,9 +16,6 @@ const redrawInterval = 100 * time.Millisecond
 
 // terminalOf returns the width of the terminal behind w; ok is false when it is none.
 func terminalOf(w io.Writer) (width int, ok bool) {
-	if o, ok := w.(output); ok {
-		w = o.Writer
-	}
 	f, isFile := w.(*os.File)
 	if !isFile || !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" {
 		return 0, false

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -24,7 +25,7 @@ type folderSummary struct {
 	PlainBytes        uint64 `json:"plain_bytes"`
 	StoredBytes       uint64 `json:"stored_bytes"`
 	DeduplicatedBytes uint64 `json:"deduplicated_bytes"`
-	Skipped           uint64 `json:"skipped"` // symbolic links and special files
+	Skipped           uint64 `json:"skipped"` // symbolic links, special files and empty folders
 	Failed            uint64 `json:"failed"`
 	ElapsedUs         int64  `json:"elapsed_us"`
 	degraded          string
@@ -104,10 +105,17 @@ func (p *folderPut) walk(ctx context.Context, files chan<- folderFile) {
 		case err != nil:
 			p.failed(name, inos.Errorf(inos.CodeIO, "read what is put", "%w", err))
 			return nil
+		case d.IsDir() && emptyFolder(name):
+			p.skipped(name, "an empty folder, only files are kept")
+			return ctx.Err()
 		case d.IsDir() || name == p.source: // the source itself may be a link to a folder
 			return ctx.Err()
 		case !d.Type().IsRegular():
-			p.skipped(name, d.Type())
+			what := "a special file"
+			if d.Type()&fs.ModeSymlink != 0 {
+				what = "a symbolic link"
+			}
+			p.skipped(name, what)
 			return nil
 		}
 		info, err := d.Info()
@@ -145,9 +153,10 @@ func (p *folderPut) put(ctx context.Context, file folderFile) {
 		p.meter.add(sent-before, 0)
 		before = sent
 	}
-	reply, err := p.client.Put(ctx, inos.Path(p.target+"/"+filepath.ToSlash(below)), f, file.size, o)
+	target := inos.Path(p.target + "/" + filepath.ToSlash(below))
+	reply, err := p.client.Put(ctx, target, f, file.size, o)
 	if err != nil {
-		p.failed(file.name, err)
+		p.failed(file.name, p.f.explain(target, err))
 		return
 	}
 	p.meter.add(0, 1)
@@ -173,14 +182,21 @@ func (p *folderPut) stored(r *api.PutReply) {
 	}
 }
 
-func (p *folderPut) skipped(name string, mode fs.FileMode) {
+// emptyFolder tells whether nothing is in a folder; one that cannot be read is told by the walk.
+func emptyFolder(name string) bool {
+	d, err := os.Open(name)
+	if err != nil {
+		return false
+	}
+	defer d.Close()
+	_, err = d.Readdirnames(1)
+	return errors.Is(err, io.EOF)
+}
+
+func (p *folderPut) skipped(name, what string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.summary.Skipped++
-	what := "a special file"
-	if mode&fs.ModeSymlink != 0 {
-		what = "a symbolic link"
-	}
 	if !p.a.quiet {
 		p.meter.print(p.a.stderr, fmt.Sprintf("inos: skipped %s: %s\n", printable(name), what))
 	}
@@ -234,10 +250,10 @@ func (p *folderPut) finish() error {
 	}
 	var coded *inos.Error
 	if errors.As(p.err, &coded) && s.Failed == 1 {
-		return said{p.err}
+		return partly{said{p.err}}
 	}
-	return &inos.Error{
+	return partly{&inos.Error{
 		Code: inos.CodeOf(p.err), Op: "put", Message: plural(s.Failed, "file") + " of " + p.source + " were not stored",
 		Hint: "The lines above say why; the others are stored.",
-	}
+	}}
 }

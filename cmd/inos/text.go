@@ -105,3 +105,28 @@ func wrap(label, text string, width int) (lines []string) {
 	}
 	return append(lines, line)
 }
+
+// fold breaks a text at spaces to fit the terminal, the lines behind the first indented as far as the label. Where
+// nobody's terminal bounds it, it is one line.
+func (a *app) fold(label, text string) []string {
+	if a.width == 0 {
+		return []string{label + text}
+	}
+	width := a.width - 1
+	indent := strings.Repeat(" ", len(label))
+	var lines []string
+	line, begun := label, false
+	for _, word := range strings.Split(text, " ") {
+		if begun && len([]rune(line))+1+len([]rune(word)) > width {
+			lines = append(lines, strings.TrimRight(line, " "))
+			line, begun = indent, word != "" // the space that was broken at is not kept
+			line += word
+			continue
+		}
+		if begun {
+			line += " "
+		}
+		line, begun = line+word, true
+	}
+	return append(lines, line)
+}

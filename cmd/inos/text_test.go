@@ -33,8 +33,8 @@ func TestTexts(t *testing.T) {
 		plural(1, "file"): "1 file", plural(2000, "file"): "2,000 files",
 		printable("ümlaut /a b"): "ümlaut /a b", printable("\x1b[2J"): `\x1b[2J`, printable("a\nb"): `a\nb`, printable("\u009b1m"): `\u009b1m`,
 		clip("abc", 2): "ab", clip("äöü", 3): "äöü",
-		bar(0, 0, 0): strings.Repeat("=", traceBarWidth), bar(0, 1, 32): "=" + strings.Repeat(" ", 31),
-		bar(32, 32, 32): strings.Repeat(" ", 31) + "=", bar(8, 24, 32): strings.Repeat(" ", 8) + strings.Repeat("=", 16) + strings.Repeat(" ", 8),
+		bar(0, 0, 0, traceBarWidth): strings.Repeat("=", traceBarWidth), bar(0, 1, 32, traceBarWidth): "=" + strings.Repeat(" ", 31),
+		bar(32, 32, 32, traceBarWidth): strings.Repeat(" ", 31) + "=", bar(8, 24, 32, traceBarWidth): strings.Repeat(" ", 8) + strings.Repeat("=", 16) + strings.Repeat(" ", 8),
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)
@@ -46,6 +46,63 @@ func TestWrap(t *testing.T) {
 	got := strings.Join(wrap("n  ", "one two three-is-long four", 11), "|")
 	if want := "n  one two|   three-is-long|   four"; got != want {
 		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// What a person reads on a terminal of 80 columns is broken at spaces, if at all.
+func TestEightyColumns(t *testing.T) {
+	id := strings.Repeat("a1", 26)
+	s := &api.Status{
+		NodeID: id, Zone: "attic", Host: "a-host-with-a-long-name.example.com", Version: "v0.1.0-123-g0123456789ab-dirty",
+		Notices: []string{strings.Repeat("notice ", 30)}, Puts: 1, Gets: 2,
+		Workers: []api.Worker{{State: "ready", Restarts: 1, Reason: strings.Repeat("it ended ", 20)}},
+		Stages:  []api.Stage{{Stage: "storage:describe_chunk", Calls: 123_456, P50Us: 123_400, P95Us: 123_400, P99Us: 999_400, InFlight: 64}},
+	}
+	e := api.Event{Type: "files:put:v1:completed", DurationUs: 1, Path: "/a/path/of a file.bin", Detail: strings.Repeat("detail ", 12), TraceID: strings.Repeat("a", 32)}
+	tr := &api.Trace{Events: []api.Event{e}, Spans: []api.Span{{Stage: "storage:describe_chunk", Calls: 12_345, FirstStartUs: 10, LastEndUs: 999_400_000, Failed: 1, Stalled: 2}}}
+	var out bytes.Buffer
+	a := &app{stdout: &out, width: 80}
+	for _, err := range []error{a.printStatus(s, true), a.printTrace(tr)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, line := range strings.Split(out.String(), "\n") {
+		if len([]rune(line)) >= 80 {
+			t.Errorf("%d columns: %s", len([]rune(line)), line)
+		}
+	}
+	for _, want := range []string{"node      a1a1a1a1a1a1… (not ready)", "1 put, 2 gets", "1 restart,", "1 failure"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out.String())
+		}
+	}
+	out.Reset()
+	a.width = 0
+	if err := a.printEvent(e); err != nil || strings.Count(out.String(), "\n") != 1 {
+		t.Errorf("%v: elsewhere an event is one line: %s", err, out.String())
+	}
+}
+
+func TestNotReadyText(t *testing.T) {
+	for want, notices := range map[string][]string{
+		"no worker is ready":          {"degraded: one node"},
+		"recovering: requests wait":   {"degraded: one node", "recovering: requests wait"},
+		"draining: a; the disk: gone": {"draining: a", "the disk: gone"},
+	} {
+		if got := notReadyText(&api.Status{Notices: notices}); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}
+
+func TestInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	var out bytes.Buffer
+	a := &app{ctx: ctx, stderr: &out}
+	if got := a.report(inos.Errorf(inos.CodeCanceled, "call node", "%w", ctx.Err())); got != statusInterrupted || out.String() != "inos: interrupted\n" {
+		t.Errorf("status %d, %q", got, out.String())
 	}
 }
 
@@ -61,6 +118,21 @@ func TestRangeFlag(t *testing.T) {
 	for _, s := range []string{"-", "5", "9-5", "-0", "+1-2", "1-+2", "--5", "a-b", "1-2-3", "99999999999999999999-"} {
 		if got, err := parseRangeFlag(s); err == nil {
 			t.Errorf("%q gave %+v", s, got)
+		}
+	}
+}
+
+func TestByteCount(t *testing.T) {
+	for s, want := range map[string]byteCount{"1": 1, "10G": 10e9, "10Gi": 10 << 30, "2Ti": 2 << 40, "3T": 3e12, "7K": 7000, "7Ki": 7168, "5M": 5e6, "8Mi": 8 << 20} {
+		var b byteCount
+		if err := b.Set(s); err != nil || b != want {
+			t.Errorf("%q: %d %v, want %d", s, b, err, want)
+		}
+	}
+	for _, s := range []string{"", "0", "0G", "-1", "+1", "10X", "10GB", "1.5G", "G", "Gi", " 1", "9999999999999999999", "99999999999Ti"} {
+		var b byteCount
+		if err := b.Set(s); err == nil {
+			t.Errorf("%q gave %d", s, b)
 		}
 	}
 }
@@ -101,7 +173,7 @@ func TestReport(t *testing.T) {
 		{"said before", said{inos.Errorf(inos.CodeIO, "put", "x")}, 1, ""},
 		{"nobody reads", outputError(readerLeft{syscall.EPIPE}), 1, ""},
 		{"connection broke", inos.Errorf(inos.CodeIO, "call node", "the connection broke: %w", syscall.EPIPE), 1, "inos: call node: the connection broke: broken pipe"},
-		{"interrupted", context.Canceled, 130, "inos: wait: interrupted"},
+		{"interrupted", context.Canceled, 130, "inos: interrupted\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var out bytes.Buffer

@@ -140,7 +140,7 @@ func (v *view) show(s *api.Status) {
 		if s.Ready {
 			v.sayLocked("ready", fmt.Sprintf("%s, %s used, %s free", plural(s.Totals.Files, "file"), sizeText(s.Content.UsedBytes), sizeText(s.Content.FreeBytes)), nil)
 		} else if v.last != nil {
-			v.sayLocked("not ready", strings.Join(s.Notices, "; "), nil)
+			v.sayLocked("not ready", notReadyText(s), nil)
 		}
 	}
 	if !v.live {
@@ -150,6 +150,20 @@ func (v *view) show(s *api.Status) {
 		v.draw(s)
 	}
 	v.last = s
+}
+
+// notReadyText says why a node takes no work. That it is degraded is no reason.
+func notReadyText(s *api.Status) string {
+	var reasons []string
+	for _, n := range s.Notices {
+		if !strings.HasPrefix(n, "degraded") {
+			reasons = append(reasons, printable(n))
+		}
+	}
+	if len(reasons) == 0 {
+		return "no worker is ready"
+	}
+	return strings.Join(reasons, "; ")
 }
 
 // changes tells new notices, workers that ended, and once a minute what was done.
@@ -198,7 +212,7 @@ func (v *view) draw(s *api.Status) {
 		fmt.Sprintf("%s   up %s", v.node.URL(), (time.Duration(s.NowUs-s.StartedUs) * time.Microsecond).Round(time.Second)),
 		fmt.Sprintf("files    %s, %s plain as %s stored", groupText(s.Totals.Files), sizeText(s.Totals.PlainBytes), sizeText(s.Totals.StoredBytes)),
 		fmt.Sprintf("disk     %s used, %s free", sizeText(s.Content.UsedBytes), sizeText(s.Content.FreeBytes)),
-		fmt.Sprintf("work     %d puts, %d gets, %d queued   %s", s.Puts, s.Gets, s.Queued, v.speed(s)),
+		fmt.Sprintf("work     %s, %s, %d queued   %s", plural(uint64(s.Puts), "put"), plural(uint64(s.Gets), "get"), s.Queued, v.speed(s)),
 		fmt.Sprintf("workers  %d of %d ready, Brotli quality %d", ready, len(s.Workers), s.BrotliQuality),
 	}
 	for _, n := range s.Notices {

@@ -258,6 +258,10 @@ func (c *Client) receive(ctx context.Context, response *http.Response, w, sum io
 // List pages through the files whose path begins with prefix, by path, bytewise. It ends at the first error.
 func (c *Client) List(ctx context.Context, prefix string) iter.Seq2[File, error] {
 	return func(yield func(File, error) bool) {
+		if err := checkPrefix(prefix); err != nil {
+			yield(File{}, err)
+			return
+		}
 		for after := ""; ; {
 			values := url.Values{"prefix": {prefix}, "after": {after}}
 			var page ListReply

@@ -17,7 +17,7 @@ import (
 // eventsLastDefault is how many events an answer has that neither follows nor says how many.
 const eventsLastDefault = 100
 
-// traceWait is how long a question about an unknown trace waits for the history to be written.
+// traceWait is how long a question about a trace waits for the history of its end to be written.
 const traceWait = 2 * time.Second
 
 // historyFilter restricts who may not operate the node to their own events.
@@ -190,7 +190,7 @@ func dropControl(r rune) rune {
 }
 
 // traces answers with what is known of one trace: GET /v1/traces/{id}. History is written in batches, so a trace
-// that is not there yet is waited for a moment; one that never comes is empty.
+// that is not there yet, or of which a request has no end yet, is waited for a moment; then the answer is what there is.
 func (x *exchange) traces(t target) error {
 	timeout := time.NewTimer(traceWait)
 	defer timeout.Stop()
@@ -200,7 +200,7 @@ func (x *exchange) traces(t target) error {
 		if err != nil {
 			return err
 		}
-		if len(out.Events) == 0 && len(out.Spans) == 0 {
+		if !out.complete() {
 			select {
 			case <-recorded:
 				continue
@@ -213,6 +213,21 @@ func (x *exchange) traces(t target) error {
 		x.writeJSON(http.StatusOK, out)
 		return nil
 	}
+}
+
+// complete tells whether everything that was recorded as begun has ended and left its spans. A request that was refused
+// at once has neither a beginning nor spans.
+func (t *Trace) complete() bool {
+	requested, ended := 0, 0
+	for i := range t.Events {
+		switch e := t.Events[i].Type; {
+		case hasState(e, event.StateRequested):
+			requested++
+		case hasState(e, event.StateCompleted), hasState(e, event.StateFailed):
+			ended++
+		}
+	}
+	return ended > 0 && ended >= requested && (requested == 0 || len(t.Spans) > 0)
 }
 
 func (x *exchange) readTrace(id string) (Trace, error) {

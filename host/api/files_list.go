@@ -20,8 +20,11 @@ func (x *exchange) list(target) error {
 		return err
 	}
 	q := &eventpb.FilesListRequest{Prefix: values.Get("prefix"), After: values.Get("after"), Limit: uint32(limit)}
-	if len(q.Prefix) > inos.PathBytesMax || len(q.After) > inos.PathBytesMax {
-		return inos.Errorf(inos.CodeBadPath, "files:list", "prefix and after have at most %d bytes", inos.PathBytesMax)
+	if err := checkPrefix(q.Prefix); err != nil {
+		return err
+	}
+	if len(q.After) > inos.PathBytesMax {
+		return inos.Errorf(inos.CodeBadPath, "files:list", "after has at most %d bytes", inos.PathBytesMax)
 	}
 	var reply eventpb.FilesListReply
 	if err := x.ask(event.FilesList, q, &reply); err != nil {
@@ -42,9 +45,12 @@ func (x *exchange) stat(t target) error {
 	if err != nil {
 		return err
 	}
-	if s := values.Get("id"); (s == "") == (t.path == "") {
-		return inos.Errorf(inos.CodeBadRequest, "files:stat", "name a file by its path or by id=, not both")
-	} else if s != "" {
+	switch s := values.Get("id"); {
+	case s == "" && t.path == "":
+		return inos.Errorf(inos.CodeBadRequest, "files:stat", "no file is named: write /v1/stat/{path} or /v1/stat?id={file id}")
+	case s != "" && t.path != "":
+		return inos.Errorf(inos.CodeBadRequest, "files:stat", "a file is named by its path or by id=, not by both")
+	case s != "":
 		id, err := inos.ParseFileID(s)
 		if err != nil {
 			return err

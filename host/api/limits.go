@@ -10,7 +10,7 @@ const (
 	HeaderTimeout = 15 * time.Second
 	// IdleTimeout closes a kept connection without a request.
 	IdleTimeout = 120 * time.Second
-	// HeaderBytesMax bounds a request's header.
+	// HeaderBytesMax bounds a request's line and header; net/http allows 4 KiB more.
 	HeaderBytesMax = 32 << 10
 	// RequestsMax bounds the requests under way; more are answered with busy.
 	RequestsMax = 2048

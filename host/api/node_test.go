@@ -36,6 +36,7 @@ type double struct {
 	history  []inos.Event
 	spans    map[string][]inos.Span
 	recorded chan struct{}
+	looked   func() // called when the events were read; may be nil
 }
 
 type stored struct {
@@ -274,6 +275,9 @@ func (d *double) record(events ...inos.Event) {
 func (d *double) Events(_ context.Context, f inos.EventFilter) ([]inos.Event, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.looked != nil {
+		d.looked()
+	}
 	var out []inos.Event
 	for _, e := range d.history {
 		if e.Seq > f.AfterSeq && strings.HasPrefix(e.Type, f.TypePrefix) && (f.TraceID == "" || f.TraceID == e.TraceID) && (f.Subject == "" || f.Subject == e.Subject) {
@@ -295,6 +299,8 @@ func (d *double) Events(_ context.Context, f inos.EventFilter) ([]inos.Event, er
 }
 
 func (d *double) Spans(_ context.Context, traceID string) ([]inos.Span, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	return d.spans[traceID], nil
 }
 

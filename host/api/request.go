@@ -57,9 +57,54 @@ func (x *exchange) send(ctx context.Context, e *eventpb.Envelope, reply event.Me
 		return err
 	}
 	if hasState(final.EventType, event.StateFailed) {
-		return event.FailureOf(final)
+		return notFound(e, event.FailureOf(final))
 	}
 	return event.Open(final, reply)
+}
+
+// notFound says of a file that is not there what the client called it; how the memories are asked for it, and by which
+// name they know who asks, is nothing to it. Other failures are returned as they are.
+func notFound(e *eventpb.Envelope, failure *inos.Error) error {
+	if failure.Code != inos.CodeFileNotFound {
+		return failure
+	}
+	path, id := fileNamed(e)
+	switch out := *failure; {
+	case path != "":
+		out.Op, out.Message = event.Stage(e.EventType), "no file "+strconv.Quote(path)
+		return &out
+	case len(id) > 0:
+		out.Op, out.Message = event.Stage(e.EventType), "no file with the id "+hash(id)
+		return &out
+	}
+	return failure
+}
+
+// fileNamed returns the path or the FileID that a request names.
+func fileNamed(e *eventpb.Envelope) (path string, fileID []byte) {
+	switch e.EventType {
+	case event.FilesGet:
+		var q eventpb.FilesGetRequest
+		if event.Open(e, &q) == nil {
+			return q.Path, q.FileId
+		}
+	case event.FilesStat:
+		var q eventpb.FilesStatRequest
+		if event.Open(e, &q) == nil {
+			return q.Path, q.FileId
+		}
+	case event.FilesDelete:
+		var q eventpb.FilesDeleteRequest
+		if event.Open(e, &q) == nil {
+			return q.Path, nil
+		}
+	case event.FilesVerify:
+		var q eventpb.FilesVerifyRequest
+		if event.Open(e, &q) == nil {
+			return q.Path, nil
+		}
+	}
+	return "", nil
 }
 
 func hasState(eventType string, s event.State) bool {

@@ -138,6 +138,14 @@ func parsePath(escaped string) (inos.Path, error) {
 	return p, inos.CheckPath(p)
 }
 
+// checkPrefix refuses what no path begins with. The prefix of all is "" or "/"; the last element may be a part of one.
+func checkPrefix(prefix string) error {
+	if prefix == "" || prefix == "/" {
+		return nil
+	}
+	return inos.CheckPath(inos.Path(strings.TrimSuffix(prefix, "/")))
+}
+
 // escapePath is the inverse of parsePath: the rest of a URL path for a valid path.
 func escapePath(p inos.Path) string {
 	elements := strings.Split(strings.TrimPrefix(string(p), "/"), "/")

@@ -624,7 +624,7 @@ func TestListStatVerifyDelete(t *testing.T) {
 	if err := json.Unmarshal([]byte(a.body), &page); err != nil || len(page.Files) != 1 || page.Files[0].Path != "/b/1" || page.Next != "/b/1" {
 		t.Errorf("%s: %v", a.body, err)
 	}
-	for _, q := range []string{"?limit=1001", "?limit=x", "?perfix=/b", "?prefix=/a&prefix=/b", "?prefix=%zz", "?prefix=" + strings.Repeat("a", 1025)} {
+	for _, q := range []string{"?limit=1001", "?limit=x", "?perfix=/b", "?prefix=/a&prefix=/b", "?prefix=%zz", "?prefix=b", "?prefix=//", "?prefix=/b//", "?prefix=/../x", "?prefix=/b/..", "?prefix=/./", "?prefix=/" + strings.Repeat("a", 1025)} {
 		if a := call(t, s, "GET", "/v1/files"+q, ""); a.status != 400 {
 			t.Errorf("%.40s: %d", q, a.status)
 		}
@@ -736,6 +736,53 @@ func TestTraces(t *testing.T) {
 	for _, bad := range []string{"x", strings.Repeat("0", 32), strings.Repeat("AB", 16)} {
 		if a := call(t, s, "GET", "/v1/traces/"+bad, ""); a.status != 400 {
 			t.Errorf("%s: %d", bad, a.status)
+		}
+	}
+}
+
+// A trace that is asked for directly behind the answer is complete: its end and its spans are waited for.
+func TestTraceIsWaitedFor(t *testing.T) {
+	d, s := serve(t, Options{})
+	id := strings.Repeat("cd", 16)
+	asked := make(chan struct{}, 16)
+	d.looked = func() {
+		select {
+		case asked <- struct{}{}:
+		default:
+		}
+	}
+	answers := make(chan answer, 1)
+	go func() { answers <- call(t, s, "GET", "/v1/traces/"+id, "") }()
+	<-asked
+	for len(asked) > 0 {
+		<-asked
+	}
+	d.record(inos.Event{ID: "1", Type: "files:put:v1:requested", TraceID: id, Subject: "operator"})
+	<-asked // it looked again, and waits on
+	d.mu.Lock()
+	d.spans[id] = []inos.Span{{TraceID: id, Stage: "storage:encode_chunk", Calls: 3}}
+	d.mu.Unlock()
+	d.record(inos.Event{ID: "2", Type: "files:put:v1:completed", TraceID: id, Subject: "operator"})
+	if a := <-answers; !strings.Contains(a.body, "files:put:v1:completed") || !strings.Contains(a.body, `"storage:encode_chunk"`) {
+		t.Errorf("%s", a.body)
+	}
+}
+
+func TestTraceComplete(t *testing.T) {
+	for types, want := range map[string]bool{
+		"": false, "requested": false, "requested completed": false, "requested completed spans": true, "requested failed spans": true,
+		"requested processing": false, "failed": true, "requested requested completed spans": false, "completed": true,
+	} {
+		tr := &Trace{}
+		for _, s := range strings.Fields(types) {
+			if s == "spans" {
+				tr.Spans = []Span{{}}
+			} else {
+				tr.Events = append(tr.Events, Event{Type: "files:put:v1:" + s})
+			}
+		}
+		if got := tr.complete(); got != want {
+			t.Errorf("%q: %v", types, got)
 		}
 	}
 }
@@ -878,4 +925,27 @@ func FuzzHeaders(f *testing.F) {
 			t.Fatalf("%q is a secret %q", authorization, secret)
 		}
 	})
+}
+
+// The bound of a header is net/http's, which adds 4 KiB; the documentation names the sum.
+func TestHeaderBound(t *testing.T) {
+	s := httptest.NewUnstartedServer(nil)
+	s.Config = NewServer(New(newDouble(t), Options{}))
+	s.Start()
+	defer s.Close()
+	const before, behind = "GET /healthz HTTP/1.1\r\nHost: node\r\nConnection: close\r\nX: ", "\r\n\r\n"
+	for size, want := range map[int]string{36 << 10: "HTTP/1.1 200 ", 36<<10 + 1: "HTTP/1.1 431 "} {
+		c, err := net.Dial("tcp", s.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(c, before+strings.Repeat("a", size-len(before)-len(behind))+behind); err != nil {
+			t.Error(err)
+		}
+		answer, _ := io.ReadAll(c) // a server that refuses may reset the connection behind its answer
+		_ = c.Close()
+		if !strings.HasPrefix(string(answer), want) {
+			t.Errorf("%d bytes: %.80q, want %q", size, answer, want)
+		}
+	}
 }

@@ -169,7 +169,7 @@ impl Code {
             Code::PreconditionFailed => "Read the file's current ETag and try again.",
             Code::RangeNotSatisfiable => "Ask for a range within the length that the answer names.",
             Code::MethodNotAllowed => "Use one of the methods of the answer's Allow header.",
-            Code::RouteNotFound => "See the calls under /v1 in docs/operate.md.",
+            Code::RouteNotFound => "See the calls under /v1 in docs/http.md.",
             Code::NodeUnreachable => {
                 "Start one with 'inos up', or name another with --node or --data."
             }
