@@ -54,7 +54,7 @@ lint: ## go vet, staticcheck, gofumpt, clippy, rustfmt, shellcheck
 	@tools/lint
 
 fuzz: ## fuzz every decoder (FUZZ_SECONDS=… each, 60 by default)
-	@tools/fuzz $${FUZZ_SECONDS:-60}
+	@tools/fuzz "$${FUZZ_SECONDS:-60}s"
 
 joins: ## the long proof that stored chunks join into one Brotli stream (JOINS=… chunks, 1,000,000 by default)
 	@tools/joins/run $${JOINS:-1000000}
