@@ -37,6 +37,9 @@ type verb struct {
 // while it waits has had no effect; one that the writer has taken is waited for, so its outcome is always known.
 func (s *Store) write(ctx context.Context, name string, weight int, run func(*tx) error) error {
 	v := &verb{name: name, weight: weight, run: run, done: make(chan error, 1)}
+	if err := ctx.Err(); err != nil { // a select with several ready cases chooses any of them
+		return sqlite.Wrap(name, "waiting to be written", err)
+	}
 	select {
 	case <-s.stop:
 		return closed(name)
