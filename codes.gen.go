@@ -40,6 +40,12 @@ const (
 	CodeRouteNotFound       Code = 34 // There is nothing at this address.
 	CodeNodeUnreachable     Code = 35 // No node answers at this address.
 	CodeAddressInUse        Code = 36 // Another process listens on this address.
+	CodeNodeUnknown         Code = 37 // The mesh has no such node.
+	CodePeerUnreachable     Code = 38 // Another node of the mesh does not answer.
+	CodeInviteRefused       Code = 39 // The invite is not valid, has expired or was used by another node.
+	CodeNotSwitchboard      Code = 40 // This node holds chunks and decides nothing.
+	CodeSecondSwitchboard   Code = 41 // A mesh on SQLite has exactly one switchboard.
+	CodeQuorumLost          Code = 42 // Too few failure domains are alive to keep a file safely.
 )
 
 var catalogue = [...]struct {
@@ -82,6 +88,12 @@ var catalogue = [...]struct {
 	CodeRouteNotFound:       {"route_not_found", "See the calls under /v1 in docs/http.md.", 404},
 	CodeNodeUnreachable:     {"node_unreachable", "Start one with 'inos up', or name another with --node or --data.", 503},
 	CodeAddressInUse:        {"address_in_use", "Stop it, or choose another address with --listen.", 500},
+	CodeNodeUnknown:         {"node_unknown", "List the nodes with 'inos nodes'.", 404},
+	CodePeerUnreachable:     {"peer_unreachable", "See 'inos nodes' for who is alive; the mesh uses another copy or repairs by itself.", 503},
+	CodeInviteRefused:       {"invite_refused", "Ask the mesh's operator for a new one: 'inos invite'.", 403},
+	CodeNotSwitchboard:      {"not_switchboard", "Ask a switchboard: the address that 'inos up' prints.", 421},
+	CodeSecondSwitchboard:   {"second_switchboard", "Join this machine as a provider with 'inos join'; more switchboards need CockroachDB.", 500},
+	CodeQuorumLost:          {"quorum_lost", "Start the missing nodes ('inos nodes' names them) or try again later; nothing was stored.", 503},
 }
 
 // Name returns the code's name in the catalogue, or "unknown".

@@ -107,6 +107,7 @@ const RequestKeyLife = 24 * Hour
 // without a reference is collectable: CondemnChunks, then the caller trashes its bytes, then ForgetChunks. A condemned
 // chunk is on its way out: it cannot gain a reference except by being staged anew by somebody who has written its bytes.
 type Semantic interface {
+	SemanticMesh
 	// FindChunks returns for each hash the entry of a data chunk that owner holds with that plain hash, or nil; of
 	// several the one with the least id. A chunk without a reference, or that no node holds, is not returned. The entry's
 	// chaining value is that of the offset the chunk was first stored for. At most 65,536 hashes.
@@ -118,14 +119,14 @@ type Semantic interface {
 	//   - Any other row is inserted, or renewed: its generation is raised and it is no longer condemned. The caller has
 	//     written its bytes before, and not trashed them since. The first entry stays; one with another plain hash or
 	//     other lengths is CodeConflict.
-	//   - Nodes are added to those that hold the chunk, unless the row is Known: its caller wrote nothing.
+	//   - Nodes are added to those that hold the chunk, trusted, unless the row is Known: its caller wrote nothing. Each is a member.
 	//   - Every child of a manifest node must have a row that is not condemned, or come earlier in the same call; else
 	//     CodeConflict. The edge replaces the upload's pin on the child: what an upload pins, and so what a commit
 	//     or an abort has to release, are the chunks without a parent yet.
 	StageChunks(ctx context.Context, upload UploadID, owner Subject, chunks []ChunkRow, now Micros) error
 	// CommitFile stages the given chunks (as StageChunks, without a pin), writes the next version of file.Path with
 	// file.ManifestID as its root (whose row must exist and not be condemned, CodeConflict), moves the reference of the
-	// version before to nothing, drops the upload and its pins and remembers the result under key. It sets Version and
+	// version before to the pending record of this one (PendingRecords), drops the upload and its pins and remembers the result under key. It sets Version and
 	// CreatedAt. The upload need not exist. A key seen before, for the same owner, path and FileID, changes nothing but drops
 	// the upload, and returns the file committed then, repeated true; with another of them it is CodeConflict, and so is a
 	// key that DeleteFile used.
@@ -138,7 +139,7 @@ type Semantic interface {
 	// ListFiles pages through live files by path, bytewise: those above after that begin with prefix. A limit of 0 or
 	// above 1,000 is 1,000.
 	ListFiles(ctx context.Context, owner Subject, prefix, after string, limit int) (files []FileInfo, more bool, err error)
-	// DeleteFile writes a tombstone as the path's next version and remembers it under key; CodeFileNotFound without a
+	// DeleteFile writes a tombstone as the path's next version, pending as CommitFile does, and remembers it under key; CodeFileNotFound without a
 	// live file, CodeConflict for a key that CommitFile used, or that was used for another owner or path.
 	DeleteFile(ctx context.Context, owner Subject, path Path, key RequestKey, now Micros) (version uint64, repeated bool, err error)
 	// CondemnChunks marks at most limit chunks without a reference (0 or above 4,096: 4,096), those with the least ids,
@@ -150,8 +151,8 @@ type Semantic interface {
 	ForgetChunks(ctx context.Context, chunks []ChunkGeneration) (forgotten int, err error)
 	// UnknownChunks returns those ids that have no row, in the order asked. At most 65,536 ids.
 	UnknownChunks(ctx context.Context, ids []ChunkID) ([]ChunkID, error)
-	// ChunkNodes returns for each id the nodes that hold it, sorted; an unknown id gets none. At most 65,536 ids.
-	ChunkNodes(ctx context.Context, ids []ChunkID) ([][]NodeID, error)
+	// ChunkCopies returns for each id its copies as ChunkState.Copies has them; an unknown id gets none. At most 65,536 ids.
+	ChunkCopies(ctx context.Context, ids []ChunkID) ([][]Copy, error)
 	// NodeChunks lists at most limit chunks (0 or above 4,096: 4,096) that a node holds, with ids above after, in order,
 	// without those that are condemned. end says that none follows.
 	NodeChunks(ctx context.Context, node NodeID, after ChunkID, limit int) (ids []ChunkID, end bool, err error)

@@ -11,7 +11,11 @@ const (
 	FilesStat   = "files:stat:v1:requested"   // FilesStatRequest, FilesStatReply
 	FilesVerify = "files:verify:v1:requested" // FilesVerifyRequest, FilesVerifyProgress, FilesVerifyReply
 	NodeStatus  = "node:status:v1:requested"  // NodeStatusRequest, NodeStatusReply
-	NodeEvents  = "node:events:v1:requested"  // EventsQuery; the host answers it from the episodic memory
+	FilesSet    = "files:set:v1:requested"    // FilesSetRequest, FilesSetReply
+	NodesList   = "nodes:list:v1:requested"   // NodesListRequest, NodesListReply
+	NodesInvite = "nodes:invite:v1:requested" // NodesInviteRequest, NodesInviteReply
+	NodesSet    = "nodes:set:v1:requested"    // NodesSetRequest, NodesSetReply
+	RepairsList = "repairs:list:v1:requested" // RepairsListRequest, RepairsListReply
 
 	// What the host tells its kernel.
 	NodeBoot        = "node:boot:v1:requested"        // NodeBoot; no reply
@@ -21,6 +25,8 @@ const (
 	IdentityRevoke  = "identity:revoke:v1:requested"  // Revocation; no reply
 	StreamGone      = "stream:gone:v1:completed"      // StreamGone, unasked
 	WorkerExit      = "worker:exit:v1:completed"      // WorkerExit, unasked
+	MeshServe       = "mesh:serve:v1:requested"       // MeshServeRequest, MeshServeReply
+	MeshPeer        = "mesh:peer:v1:completed"        // MeshPeer, unasked
 	KernelLost      = "node:kernel:v1:failed"         // Error; the host's answer to requests whose kernel stopped
 
 	// What the kernel asks of its host.
@@ -38,6 +44,11 @@ const (
 	ContentInventory  = "content:inventory:v1:requested"      // ContentInventoryRequest, ContentInventoryReply
 	ContentScrub      = "content:scrub:v1:requested"          // ContentScrubRequest, ContentScrubReply
 	ContentUsage      = "content:usage:v1:requested"          // ContentUsageRequest, ContentUsage
+	ContentProve      = "content:prove_chunk:v1:requested"    // ContentProveRequest, ContentProveReply
+	MeshCall          = "mesh:call:v1:requested"              // MeshCallRequest, MeshCallReply
+	RecordSeal        = "record:seal:v1:requested"            // RecordSealRequest, RecordSealReply
+	RecordOpen        = "record:open:v1:requested"            // RecordOpenRequest, RecordOpenReply
+	InviteSign        = "invite:sign:v1:requested"            // InviteSignRequest, InviteSignReply
 	FindChunks        = "semantic:find_chunks:v1:requested"
 	StageChunks       = "semantic:stage_chunks:v1:requested"
 	CommitFile        = "semantic:commit_file:v1:requested"
@@ -48,12 +59,39 @@ const (
 	CondemnChunks     = "semantic:condemn_chunks:v1:requested"
 	ForgetChunks      = "semantic:forget_chunks:v1:requested"
 	UnknownChunks     = "semantic:unknown_chunks:v1:requested"
-	ChunkNodes        = "semantic:chunk_nodes:v1:requested"
+	ChunkCopies       = "semantic:chunk_copies:v1:requested"
 	NodeChunks        = "semantic:node_chunks:v1:requested"
 	DropCopies        = "semantic:drop_copies:v1:requested"
 	PruneReplies      = "semantic:prune_replies:v1:requested"
+	AdmitNode         = "semantic:admit_node:v1:requested"
+	ListNodes         = "semantic:list_nodes:v1:requested"
+	SetNode           = "semantic:set_node:v1:requested"
+	DistrustNode      = "semantic:distrust_node:v1:requested"
+	AddCopies         = "semantic:add_copies:v1:requested"
+	ConfirmCopies     = "semantic:confirm_copies:v1:requested"
+	AuditCopies       = "semantic:audit_copies:v1:requested"
+	RetireCopy        = "semantic:retire_copy:v1:requested"
+	ChunkStates       = "semantic:chunk_states:v1:requested"
+	ScanChunks        = "semantic:scan_chunks:v1:requested"
+	WantRepairs       = "semantic:want_repairs:v1:requested"
+	ClaimRepairs      = "semantic:claim_repairs:v1:requested"
+	SettleRepair      = "semantic:settle_repair:v1:requested"
+	ListRepairs       = "semantic:list_repairs:v1:requested"
+	SetReplicas       = "semantic:set_replicas:v1:requested"
+	PendingRecords    = "semantic:pending_records:v1:requested"
+	SettleRecord      = "semantic:settle_record:v1:requested"
+	UnsettleRecords   = "semantic:unsettle_records:v1:requested"
+	Sight             = "semantic:sight:v1:requested"
+	Sighted           = "semantic:sighted:v1:requested"
+	RestoreVersion    = "semantic:restore_version:v1:requested"
+	EndRestore        = "semantic:end_restore:v1:requested"
 	Totals            = "semantic:totals:v1:requested"
 	EpisodicRecord    = "episodic:record:v1:requested" // RecordRequest, RecordReply
+
+	// What a node asks of another, inside a MeshCallRequest, beside the content effects above.
+	NodeJoin      = "node:join:v1:requested"          // NodeJoinRequest, NodeJoinReply
+	NodeHeartbeat = "node:heartbeat:v1:requested"     // HeartbeatRequest, HeartbeatReply
+	ContentCopy   = "content:copy_chunk:v1:requested" // ContentCopyRequest, ContentCopyReply
 
 	// What the storage module answers, inside a WorkerCallRequest.
 	EncodeChunk    = "storage:encode_chunk:v1:requested"

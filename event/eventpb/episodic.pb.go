@@ -216,57 +216,6 @@ func (x *SpanRecord) GetBytes() uint64 {
 	return 0
 }
 
-// node:events:v1: query of the history, answered by the host from the episodic memory.
-type EventsQuery struct {
-	unknownFields []byte
-	Prefix        string `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"` // of event_type; empty: all
-	TraceId       string `protobuf:"bytes,2,opt,name=trace_id,json=traceId,proto3" json:"traceId,omitempty"`
-	Subject       string `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
-	AfterUs       int64  `protobuf:"varint,4,opt,name=after_us,json=afterUs,proto3" json:"afterUs,omitempty"`
-	Limit         uint32 `protobuf:"varint,5,opt,name=limit,proto3" json:"limit,omitempty"`
-}
-
-func (x *EventsQuery) Reset() {
-	*x = EventsQuery{}
-}
-
-func (*EventsQuery) ProtoMessage() {}
-
-func (x *EventsQuery) GetPrefix() string {
-	if x != nil {
-		return x.Prefix
-	}
-	return ""
-}
-
-func (x *EventsQuery) GetTraceId() string {
-	if x != nil {
-		return x.TraceId
-	}
-	return ""
-}
-
-func (x *EventsQuery) GetSubject() string {
-	if x != nil {
-		return x.Subject
-	}
-	return ""
-}
-
-func (x *EventsQuery) GetAfterUs() int64 {
-	if x != nil {
-		return x.AfterUs
-	}
-	return 0
-}
-
-func (x *EventsQuery) GetLimit() uint32 {
-	if x != nil {
-		return x.Limit
-	}
-	return 0
-}
-
 func (m *RecordRequest) CloneVT() *RecordRequest {
 	if m == nil {
 		return (*RecordRequest)(nil)
@@ -354,26 +303,6 @@ func (m *SpanRecord) CloneVT() *SpanRecord {
 }
 
 func (m *SpanRecord) CloneMessageVT() protobuf_go_lite.CloneMessage {
-	return m.CloneVT()
-}
-
-func (m *EventsQuery) CloneVT() *EventsQuery {
-	if m == nil {
-		return (*EventsQuery)(nil)
-	}
-	r := new(EventsQuery)
-	r.Prefix = m.Prefix
-	r.TraceId = m.TraceId
-	r.Subject = m.Subject
-	r.AfterUs = m.AfterUs
-	r.Limit = m.Limit
-	if len(m.unknownFields) > 0 {
-		r.unknownFields = slices.Clone(m.unknownFields)
-	}
-	return r
-}
-
-func (m *EventsQuery) CloneMessageVT() protobuf_go_lite.CloneMessage {
 	return m.CloneVT()
 }
 
@@ -524,37 +453,6 @@ func (this *SpanRecord) EqualVT(that *SpanRecord) bool {
 
 func (this *SpanRecord) EqualMessageVT(thatMsg any) bool {
 	that, ok := thatMsg.(*SpanRecord)
-	if !ok {
-		return false
-	}
-	return this.EqualVT(that)
-}
-func (this *EventsQuery) EqualVT(that *EventsQuery) bool {
-	if this == that {
-		return true
-	} else if this == nil || that == nil {
-		return false
-	}
-	if this.Prefix != that.Prefix {
-		return false
-	}
-	if this.TraceId != that.TraceId {
-		return false
-	}
-	if this.Subject != that.Subject {
-		return false
-	}
-	if this.AfterUs != that.AfterUs {
-		return false
-	}
-	if this.Limit != that.Limit {
-		return false
-	}
-	return string(this.unknownFields) == string(that.unknownFields)
-}
-
-func (this *EventsQuery) EqualMessageVT(thatMsg any) bool {
-	that, ok := thatMsg.(*EventsQuery)
 	if !ok {
 		return false
 	}
@@ -822,70 +720,6 @@ func (m *SpanRecord) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	return len(dAtA) - i, nil
 }
 
-func (m *EventsQuery) MarshalVT() (dAtA []byte, err error) {
-	if m == nil {
-		return nil, nil
-	}
-	size := m.SizeVT()
-	dAtA = make([]byte, size)
-	n, err := m.MarshalToSizedBufferVT(dAtA[:size])
-	if err != nil {
-		return nil, err
-	}
-	return dAtA[:n], nil
-}
-
-func (m *EventsQuery) MarshalToVT(dAtA []byte) (int, error) {
-	size := m.SizeVT()
-	return m.MarshalToSizedBufferVT(dAtA[:size])
-}
-
-func (m *EventsQuery) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
-	if m == nil {
-		return 0, nil
-	}
-	i := len(dAtA)
-	_ = i
-	var l int
-	_ = l
-	if m.unknownFields != nil {
-		i -= len(m.unknownFields)
-		copy(dAtA[i:], m.unknownFields)
-	}
-	if m.Limit != 0 {
-		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Limit))
-		i--
-		dAtA[i] = 0x28
-	}
-	if m.AfterUs != 0 {
-		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.AfterUs))
-		i--
-		dAtA[i] = 0x20
-	}
-	if len(m.Subject) > 0 {
-		i -= len(m.Subject)
-		copy(dAtA[i:], m.Subject)
-		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Subject)))
-		i--
-		dAtA[i] = 0x1a
-	}
-	if len(m.TraceId) > 0 {
-		i -= len(m.TraceId)
-		copy(dAtA[i:], m.TraceId)
-		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.TraceId)))
-		i--
-		dAtA[i] = 0x12
-	}
-	if len(m.Prefix) > 0 {
-		i -= len(m.Prefix)
-		copy(dAtA[i:], m.Prefix)
-		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Prefix)))
-		i--
-		dAtA[i] = 0xa
-	}
-	return len(dAtA) - i, nil
-}
-
 func (m *RecordRequest) SizeVT() (n int) {
 	if m == nil {
 		return 0
@@ -995,34 +829,6 @@ func (m *SpanRecord) SizeVT() (n int) {
 	}
 	if m.Bytes != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Bytes))
-	}
-	n += len(m.unknownFields)
-	return n
-}
-
-func (m *EventsQuery) SizeVT() (n int) {
-	if m == nil {
-		return 0
-	}
-	var l int
-	_ = l
-	l = len(m.Prefix)
-	if l > 0 {
-		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
-	}
-	l = len(m.TraceId)
-	if l > 0 {
-		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
-	}
-	l = len(m.Subject)
-	if l > 0 {
-		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
-	}
-	if m.AfterUs != 0 {
-		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.AfterUs))
-	}
-	if m.Limit != 0 {
-		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Limit))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -1505,138 +1311,6 @@ func (m *SpanRecord) UnmarshalVT(dAtA []byte) error {
 			}
 			m.Bytes = 0
 			m.Bytes, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
-			if err != nil {
-				return err
-			}
-		default:
-			iNdEx = preIndex
-			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
-			if err != nil {
-				return err
-			}
-			if (skippy < 0) || (iNdEx+skippy) < 0 {
-				return protobuf_go_lite.ErrInvalidLength
-			}
-			if (iNdEx + skippy) > l {
-				return io.ErrUnexpectedEOF
-			}
-			m.unknownFields = append(m.unknownFields, dAtA[iNdEx:iNdEx+skippy]...)
-			iNdEx += skippy
-		}
-	}
-
-	if iNdEx > l {
-		return io.ErrUnexpectedEOF
-	}
-	return nil
-}
-func (m *EventsQuery) UnmarshalVT(dAtA []byte) error {
-	l := len(dAtA)
-	iNdEx := 0
-	var err error
-	for iNdEx < l {
-		preIndex := iNdEx
-		var wire uint64
-		wire, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
-		if err != nil {
-			return err
-		}
-		fieldNum := int32(wire >> 3)
-		wireType := int(wire & 0x7)
-		if wireType == 4 {
-			return fmt.Errorf("proto: EventsQuery: wiretype end group for non-group")
-		}
-		if fieldNum <= 0 {
-			return fmt.Errorf("proto: EventsQuery: illegal tag %d (wire type %d)", fieldNum, wire)
-		}
-		switch fieldNum {
-		case 1:
-			if wireType != 2 {
-				return fmt.Errorf("proto: wrong wireType = %d for field Prefix", wireType)
-			}
-			var stringLen uint64
-			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
-			if err != nil {
-				return err
-			}
-			intStringLen := int(stringLen)
-			if intStringLen < 0 {
-				return protobuf_go_lite.ErrInvalidLength
-			}
-			postIndex := iNdEx + intStringLen
-			if postIndex < 0 {
-				return protobuf_go_lite.ErrInvalidLength
-			}
-			if postIndex > l {
-				return io.ErrUnexpectedEOF
-			}
-			if m.Prefix, err = text(dAtA[iNdEx:postIndex]); err != nil {
-				return err
-			}
-			iNdEx = postIndex
-		case 2:
-			if wireType != 2 {
-				return fmt.Errorf("proto: wrong wireType = %d for field TraceId", wireType)
-			}
-			var stringLen uint64
-			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
-			if err != nil {
-				return err
-			}
-			intStringLen := int(stringLen)
-			if intStringLen < 0 {
-				return protobuf_go_lite.ErrInvalidLength
-			}
-			postIndex := iNdEx + intStringLen
-			if postIndex < 0 {
-				return protobuf_go_lite.ErrInvalidLength
-			}
-			if postIndex > l {
-				return io.ErrUnexpectedEOF
-			}
-			if m.TraceId, err = text(dAtA[iNdEx:postIndex]); err != nil {
-				return err
-			}
-			iNdEx = postIndex
-		case 3:
-			if wireType != 2 {
-				return fmt.Errorf("proto: wrong wireType = %d for field Subject", wireType)
-			}
-			var stringLen uint64
-			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
-			if err != nil {
-				return err
-			}
-			intStringLen := int(stringLen)
-			if intStringLen < 0 {
-				return protobuf_go_lite.ErrInvalidLength
-			}
-			postIndex := iNdEx + intStringLen
-			if postIndex < 0 {
-				return protobuf_go_lite.ErrInvalidLength
-			}
-			if postIndex > l {
-				return io.ErrUnexpectedEOF
-			}
-			if m.Subject, err = text(dAtA[iNdEx:postIndex]); err != nil {
-				return err
-			}
-			iNdEx = postIndex
-		case 4:
-			if wireType != 0 {
-				return fmt.Errorf("proto: wrong wireType = %d for field AfterUs", wireType)
-			}
-			m.AfterUs = 0
-			m.AfterUs, iNdEx, err = protobuf_go_lite.DecodeVarintInt64(dAtA, iNdEx)
-			if err != nil {
-				return err
-			}
-		case 5:
-			if wireType != 0 {
-				return fmt.Errorf("proto: wrong wireType = %d for field Limit", wireType)
-			}
-			m.Limit = 0
-			m.Limit, iNdEx, err = protobuf_go_lite.DecodeVarintUint32(dAtA, iNdEx)
 			if err != nil {
 				return err
 			}

@@ -251,6 +251,7 @@ type FilesPutReply struct {
 	unknownFields     []byte
 	File              *FileInfo `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
 	DeduplicatedBytes uint64    `protobuf:"varint,2,opt,name=deduplicated_bytes,json=deduplicatedBytes,proto3" json:"deduplicatedBytes,omitempty"` // plain bytes that were held already
+	Receipt           *Receipt  `protobuf:"bytes,3,opt,name=receipt,proto3" json:"receipt,omitempty"`
 }
 
 func (x *FilesPutReply) Reset() {
@@ -271,6 +272,101 @@ func (x *FilesPutReply) GetDeduplicatedBytes() uint64 {
 		return x.DeduplicatedBytes
 	}
 	return 0
+}
+
+func (x *FilesPutReply) GetReceipt() *Receipt {
+	if x != nil {
+		return x.Receipt
+	}
+	return nil
+}
+
+// Receipt says what an acknowledged file survives: it stays readable while one of the domains lives.
+type Receipt struct {
+	unknownFields []byte
+	Level         string   `protobuf:"bytes,1,opt,name=level,proto3" json:"level,omitempty"`       // zone, host or process: what the domains are
+	Domains       []string `protobuf:"bytes,2,rep,name=domains,proto3" json:"domains,omitempty"`   // that every chunk and the commit record are in, on stable storage
+	Wanted        uint32   `protobuf:"varint,3,opt,name=wanted,proto3" json:"wanted,omitempty"`    // replicas; what is missing follows as repair
+	Survives      string   `protobuf:"bytes,4,opt,name=survives,proto3" json:"survives,omitempty"` // for a person
+}
+
+func (x *Receipt) Reset() {
+	*x = Receipt{}
+}
+
+func (*Receipt) ProtoMessage() {}
+
+func (x *Receipt) GetLevel() string {
+	if x != nil {
+		return x.Level
+	}
+	return ""
+}
+
+func (x *Receipt) GetDomains() []string {
+	if x != nil {
+		return x.Domains
+	}
+	return nil
+}
+
+func (x *Receipt) GetWanted() uint32 {
+	if x != nil {
+		return x.Wanted
+	}
+	return 0
+}
+
+func (x *Receipt) GetSurvives() string {
+	if x != nil {
+		return x.Survives
+	}
+	return ""
+}
+
+// files:set:v1: the path's next version, with the same content.
+type FilesSetRequest struct {
+	unknownFields []byte
+	Path          string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Replicas      uint32 `protobuf:"varint,2,opt,name=replicas,proto3" json:"replicas,omitempty"`
+}
+
+func (x *FilesSetRequest) Reset() {
+	*x = FilesSetRequest{}
+}
+
+func (*FilesSetRequest) ProtoMessage() {}
+
+func (x *FilesSetRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *FilesSetRequest) GetReplicas() uint32 {
+	if x != nil {
+		return x.Replicas
+	}
+	return 0
+}
+
+type FilesSetReply struct {
+	unknownFields []byte
+	File          *FileInfo `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
+}
+
+func (x *FilesSetReply) Reset() {
+	*x = FilesSetReply{}
+}
+
+func (*FilesSetReply) ProtoMessage() {}
+
+func (x *FilesSetReply) GetFile() *FileInfo {
+	if x != nil {
+		return x.File
+	}
+	return nil
 }
 
 // files:get:v1. The reply's first event is a FilesGetHeader with state processing; bytes then go to the stream.
@@ -553,6 +649,7 @@ type FilesStatReply struct {
 	unknownFields []byte
 	File          *FileInfo    `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
 	Chunks        []*ChunkInfo `protobuf:"bytes,2,rep,name=chunks,proto3" json:"chunks,omitempty"`
+	Receipt       *Receipt     `protobuf:"bytes,3,opt,name=receipt,proto3" json:"receipt,omitempty"` // domains that hold every chunk now
 }
 
 func (x *FilesStatReply) Reset() {
@@ -575,16 +672,23 @@ func (x *FilesStatReply) GetChunks() []*ChunkInfo {
 	return nil
 }
 
+func (x *FilesStatReply) GetReceipt() *Receipt {
+	if x != nil {
+		return x.Receipt
+	}
+	return nil
+}
+
 type ChunkInfo struct {
 	unknownFields []byte
-	Index         uint64   `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
-	ChunkId       []byte   `protobuf:"bytes,2,opt,name=chunk_id,json=chunkId,proto3" json:"chunkId,omitempty"`
-	PlainHash     []byte   `protobuf:"bytes,3,opt,name=plain_hash,json=plainHash,proto3" json:"plainHash,omitempty"`
-	PlainBytes    uint64   `protobuf:"varint,4,opt,name=plain_bytes,json=plainBytes,proto3" json:"plainBytes,omitempty"`
-	StoredBytes   uint64   `protobuf:"varint,5,opt,name=stored_bytes,json=storedBytes,proto3" json:"storedBytes,omitempty"`
-	Codec         uint32   `protobuf:"varint,6,opt,name=codec,proto3" json:"codec,omitempty"` // 0 raw meta-blocks, 1 Brotli
-	Quality       uint32   `protobuf:"varint,7,opt,name=quality,proto3" json:"quality,omitempty"`
-	Nodes         []string `protobuf:"bytes,8,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	Index         uint64      `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
+	ChunkId       []byte      `protobuf:"bytes,2,opt,name=chunk_id,json=chunkId,proto3" json:"chunkId,omitempty"`
+	PlainHash     []byte      `protobuf:"bytes,3,opt,name=plain_hash,json=plainHash,proto3" json:"plainHash,omitempty"`
+	PlainBytes    uint64      `protobuf:"varint,4,opt,name=plain_bytes,json=plainBytes,proto3" json:"plainBytes,omitempty"`
+	StoredBytes   uint64      `protobuf:"varint,5,opt,name=stored_bytes,json=storedBytes,proto3" json:"storedBytes,omitempty"`
+	Codec         uint32      `protobuf:"varint,6,opt,name=codec,proto3" json:"codec,omitempty"` // 0 raw meta-blocks, 1 Brotli
+	Quality       uint32      `protobuf:"varint,7,opt,name=quality,proto3" json:"quality,omitempty"`
+	Copies        []*CopyInfo `protobuf:"bytes,9,rep,name=copies,proto3" json:"copies,omitempty"`
 }
 
 func (x *ChunkInfo) Reset() {
@@ -642,17 +746,83 @@ func (x *ChunkInfo) GetQuality() uint32 {
 	return 0
 }
 
-func (x *ChunkInfo) GetNodes() []string {
+func (x *ChunkInfo) GetCopies() []*CopyInfo {
 	if x != nil {
-		return x.Nodes
+		return x.Copies
 	}
 	return nil
+}
+
+type CopyInfo struct {
+	unknownFields []byte
+	Node          string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Zone          string `protobuf:"bytes,2,opt,name=zone,proto3" json:"zone,omitempty"`
+	Host          string `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
+	Tier          string `protobuf:"bytes,4,opt,name=tier,proto3" json:"tier,omitempty"`
+	Liveness      string `protobuf:"bytes,5,opt,name=liveness,proto3" json:"liveness,omitempty"` // alive, suspect, dead
+	Trusted       bool   `protobuf:"varint,6,opt,name=trusted,proto3" json:"trusted,omitempty"`
+	AuditedUs     int64  `protobuf:"varint,7,opt,name=audited_us,json=auditedUs,proto3" json:"auditedUs,omitempty"` // 0: never
+}
+
+func (x *CopyInfo) Reset() {
+	*x = CopyInfo{}
+}
+
+func (*CopyInfo) ProtoMessage() {}
+
+func (x *CopyInfo) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *CopyInfo) GetZone() string {
+	if x != nil {
+		return x.Zone
+	}
+	return ""
+}
+
+func (x *CopyInfo) GetHost() string {
+	if x != nil {
+		return x.Host
+	}
+	return ""
+}
+
+func (x *CopyInfo) GetTier() string {
+	if x != nil {
+		return x.Tier
+	}
+	return ""
+}
+
+func (x *CopyInfo) GetLiveness() string {
+	if x != nil {
+		return x.Liveness
+	}
+	return ""
+}
+
+func (x *CopyInfo) GetTrusted() bool {
+	if x != nil {
+		return x.Trusted
+	}
+	return false
+}
+
+func (x *CopyInfo) GetAuditedUs() int64 {
+	if x != nil {
+		return x.AuditedUs
+	}
+	return 0
 }
 
 // files:verify:v1 re-reads stored chunks and checks hashes.
 type FilesVerifyRequest struct {
 	unknownFields []byte
-	Path          string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"` // one file, inflated and compared; empty: every stored chunk of this node
+	Path          string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"` // one file, inflated and compared; empty: every stored chunk of every node
 }
 
 func (x *FilesVerifyRequest) Reset() {
@@ -704,10 +874,11 @@ func (x *FilesVerifyProgress) GetBad() uint64 {
 
 type FilesVerifyReply struct {
 	unknownFields []byte
-	Chunks        uint64   `protobuf:"varint,1,opt,name=chunks,proto3" json:"chunks,omitempty"`
-	StoredBytes   uint64   `protobuf:"varint,2,opt,name=stored_bytes,json=storedBytes,proto3" json:"storedBytes,omitempty"`
-	BadChunkIds   [][]byte `protobuf:"bytes,3,rep,name=bad_chunk_ids,json=badChunkIds,proto3" json:"badChunkIds,omitempty"` // at most 1,024
-	Bad           uint64   `protobuf:"varint,4,opt,name=bad,proto3" json:"bad,omitempty"`
+	Chunks        uint64          `protobuf:"varint,1,opt,name=chunks,proto3" json:"chunks,omitempty"`
+	StoredBytes   uint64          `protobuf:"varint,2,opt,name=stored_bytes,json=storedBytes,proto3" json:"storedBytes,omitempty"`
+	BadChunkIds   [][]byte        `protobuf:"bytes,3,rep,name=bad_chunk_ids,json=badChunkIds,proto3" json:"badChunkIds,omitempty"` // at most 1,024
+	Bad           uint64          `protobuf:"varint,4,opt,name=bad,proto3" json:"bad,omitempty"`
+	Nodes         []*NodeVerified `protobuf:"bytes,5,rep,name=nodes,proto3" json:"nodes,omitempty"` // of a verification of every stored chunk
 }
 
 func (x *FilesVerifyReply) Reset() {
@@ -742,6 +913,63 @@ func (x *FilesVerifyReply) GetBad() uint64 {
 		return x.Bad
 	}
 	return 0
+}
+
+func (x *FilesVerifyReply) GetNodes() []*NodeVerified {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+type NodeVerified struct {
+	unknownFields []byte
+	Node          string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	Chunks        uint64 `protobuf:"varint,2,opt,name=chunks,proto3" json:"chunks,omitempty"`
+	StoredBytes   uint64 `protobuf:"varint,3,opt,name=stored_bytes,json=storedBytes,proto3" json:"storedBytes,omitempty"`
+	Bad           uint64 `protobuf:"varint,4,opt,name=bad,proto3" json:"bad,omitempty"`
+	Error         string `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
+}
+
+func (x *NodeVerified) Reset() {
+	*x = NodeVerified{}
+}
+
+func (*NodeVerified) ProtoMessage() {}
+
+func (x *NodeVerified) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *NodeVerified) GetChunks() uint64 {
+	if x != nil {
+		return x.Chunks
+	}
+	return 0
+}
+
+func (x *NodeVerified) GetStoredBytes() uint64 {
+	if x != nil {
+		return x.StoredBytes
+	}
+	return 0
+}
+
+func (x *NodeVerified) GetBad() uint64 {
+	if x != nil {
+		return x.Bad
+	}
+	return 0
+}
+
+func (x *NodeVerified) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
 }
 
 func (m *FileInfo) CloneVT() *FileInfo {
@@ -827,6 +1055,7 @@ func (m *FilesPutReply) CloneVT() *FilesPutReply {
 	r := new(FilesPutReply)
 	r.File = m.File.CloneVT()
 	r.DeduplicatedBytes = m.DeduplicatedBytes
+	r.Receipt = m.Receipt.CloneVT()
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = slices.Clone(m.unknownFields)
 	}
@@ -834,6 +1063,60 @@ func (m *FilesPutReply) CloneVT() *FilesPutReply {
 }
 
 func (m *FilesPutReply) CloneMessageVT() protobuf_go_lite.CloneMessage {
+	return m.CloneVT()
+}
+
+func (m *Receipt) CloneVT() *Receipt {
+	if m == nil {
+		return (*Receipt)(nil)
+	}
+	r := new(Receipt)
+	r.Level = m.Level
+	r.Wanted = m.Wanted
+	r.Survives = m.Survives
+	if rhs := m.Domains; rhs != nil {
+		r.Domains = slices.Clone(rhs)
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = slices.Clone(m.unknownFields)
+	}
+	return r
+}
+
+func (m *Receipt) CloneMessageVT() protobuf_go_lite.CloneMessage {
+	return m.CloneVT()
+}
+
+func (m *FilesSetRequest) CloneVT() *FilesSetRequest {
+	if m == nil {
+		return (*FilesSetRequest)(nil)
+	}
+	r := new(FilesSetRequest)
+	r.Path = m.Path
+	r.Replicas = m.Replicas
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = slices.Clone(m.unknownFields)
+	}
+	return r
+}
+
+func (m *FilesSetRequest) CloneMessageVT() protobuf_go_lite.CloneMessage {
+	return m.CloneVT()
+}
+
+func (m *FilesSetReply) CloneVT() *FilesSetReply {
+	if m == nil {
+		return (*FilesSetReply)(nil)
+	}
+	r := new(FilesSetReply)
+	r.File = m.File.CloneVT()
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = slices.Clone(m.unknownFields)
+	}
+	return r
+}
+
+func (m *FilesSetReply) CloneMessageVT() protobuf_go_lite.CloneMessage {
 	return m.CloneVT()
 }
 
@@ -996,6 +1279,7 @@ func (m *FilesStatReply) CloneVT() *FilesStatReply {
 	}
 	r := new(FilesStatReply)
 	r.File = m.File.CloneVT()
+	r.Receipt = m.Receipt.CloneVT()
 	if rhs := m.Chunks; rhs != nil {
 		r.Chunks = make([]*ChunkInfo, len(rhs))
 		for k, v := range rhs {
@@ -1028,8 +1312,11 @@ func (m *ChunkInfo) CloneVT() *ChunkInfo {
 	if rhs := m.PlainHash; rhs != nil {
 		r.PlainHash = slices.Clone(rhs)
 	}
-	if rhs := m.Nodes; rhs != nil {
-		r.Nodes = slices.Clone(rhs)
+	if rhs := m.Copies; rhs != nil {
+		r.Copies = make([]*CopyInfo, len(rhs))
+		for k, v := range rhs {
+			r.Copies[k] = v.CloneVT()
+		}
 	}
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = slices.Clone(m.unknownFields)
@@ -1038,6 +1325,28 @@ func (m *ChunkInfo) CloneVT() *ChunkInfo {
 }
 
 func (m *ChunkInfo) CloneMessageVT() protobuf_go_lite.CloneMessage {
+	return m.CloneVT()
+}
+
+func (m *CopyInfo) CloneVT() *CopyInfo {
+	if m == nil {
+		return (*CopyInfo)(nil)
+	}
+	r := new(CopyInfo)
+	r.Node = m.Node
+	r.Zone = m.Zone
+	r.Host = m.Host
+	r.Tier = m.Tier
+	r.Liveness = m.Liveness
+	r.Trusted = m.Trusted
+	r.AuditedUs = m.AuditedUs
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = slices.Clone(m.unknownFields)
+	}
+	return r
+}
+
+func (m *CopyInfo) CloneMessageVT() protobuf_go_lite.CloneMessage {
 	return m.CloneVT()
 }
 
@@ -1089,6 +1398,12 @@ func (m *FilesVerifyReply) CloneVT() *FilesVerifyReply {
 			r.BadChunkIds[k] = slices.Clone(v)
 		}
 	}
+	if rhs := m.Nodes; rhs != nil {
+		r.Nodes = make([]*NodeVerified, len(rhs))
+		for k, v := range rhs {
+			r.Nodes[k] = v.CloneVT()
+		}
+	}
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = slices.Clone(m.unknownFields)
 	}
@@ -1096,6 +1411,26 @@ func (m *FilesVerifyReply) CloneVT() *FilesVerifyReply {
 }
 
 func (m *FilesVerifyReply) CloneMessageVT() protobuf_go_lite.CloneMessage {
+	return m.CloneVT()
+}
+
+func (m *NodeVerified) CloneVT() *NodeVerified {
+	if m == nil {
+		return (*NodeVerified)(nil)
+	}
+	r := new(NodeVerified)
+	r.Node = m.Node
+	r.Chunks = m.Chunks
+	r.StoredBytes = m.StoredBytes
+	r.Bad = m.Bad
+	r.Error = m.Error
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = slices.Clone(m.unknownFields)
+	}
+	return r
+}
+
+func (m *NodeVerified) CloneMessageVT() protobuf_go_lite.CloneMessage {
 	return m.CloneVT()
 }
 
@@ -1234,11 +1569,89 @@ func (this *FilesPutReply) EqualVT(that *FilesPutReply) bool {
 	if this.DeduplicatedBytes != that.DeduplicatedBytes {
 		return false
 	}
+	if !this.Receipt.EqualVT(that.Receipt) {
+		return false
+	}
 	return string(this.unknownFields) == string(that.unknownFields)
 }
 
 func (this *FilesPutReply) EqualMessageVT(thatMsg any) bool {
 	that, ok := thatMsg.(*FilesPutReply)
+	if !ok {
+		return false
+	}
+	return this.EqualVT(that)
+}
+func (this *Receipt) EqualVT(that *Receipt) bool {
+	if this == that {
+		return true
+	} else if this == nil || that == nil {
+		return false
+	}
+	if this.Level != that.Level {
+		return false
+	}
+	if len(this.Domains) != len(that.Domains) {
+		return false
+	}
+	for i, vx := range this.Domains {
+		vy := that.Domains[i]
+		if vx != vy {
+			return false
+		}
+	}
+	if this.Wanted != that.Wanted {
+		return false
+	}
+	if this.Survives != that.Survives {
+		return false
+	}
+	return string(this.unknownFields) == string(that.unknownFields)
+}
+
+func (this *Receipt) EqualMessageVT(thatMsg any) bool {
+	that, ok := thatMsg.(*Receipt)
+	if !ok {
+		return false
+	}
+	return this.EqualVT(that)
+}
+func (this *FilesSetRequest) EqualVT(that *FilesSetRequest) bool {
+	if this == that {
+		return true
+	} else if this == nil || that == nil {
+		return false
+	}
+	if this.Path != that.Path {
+		return false
+	}
+	if this.Replicas != that.Replicas {
+		return false
+	}
+	return string(this.unknownFields) == string(that.unknownFields)
+}
+
+func (this *FilesSetRequest) EqualMessageVT(thatMsg any) bool {
+	that, ok := thatMsg.(*FilesSetRequest)
+	if !ok {
+		return false
+	}
+	return this.EqualVT(that)
+}
+func (this *FilesSetReply) EqualVT(that *FilesSetReply) bool {
+	if this == that {
+		return true
+	} else if this == nil || that == nil {
+		return false
+	}
+	if !this.File.EqualVT(that.File) {
+		return false
+	}
+	return string(this.unknownFields) == string(that.unknownFields)
+}
+
+func (this *FilesSetReply) EqualMessageVT(thatMsg any) bool {
+	that, ok := thatMsg.(*FilesSetReply)
 	if !ok {
 		return false
 	}
@@ -1484,6 +1897,9 @@ func (this *FilesStatReply) EqualVT(that *FilesStatReply) bool {
 			}
 		}
 	}
+	if !this.Receipt.EqualVT(that.Receipt) {
+		return false
+	}
 	return string(this.unknownFields) == string(that.unknownFields)
 }
 
@@ -1521,13 +1937,21 @@ func (this *ChunkInfo) EqualVT(that *ChunkInfo) bool {
 	if this.Quality != that.Quality {
 		return false
 	}
-	if len(this.Nodes) != len(that.Nodes) {
+	if len(this.Copies) != len(that.Copies) {
 		return false
 	}
-	for i, vx := range this.Nodes {
-		vy := that.Nodes[i]
-		if vx != vy {
-			return false
+	for i, vx := range this.Copies {
+		vy := that.Copies[i]
+		if p, q := vx, vy; p != q {
+			if p == nil {
+				p = &CopyInfo{}
+			}
+			if q == nil {
+				q = &CopyInfo{}
+			}
+			if !p.EqualVT(q) {
+				return false
+			}
 		}
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
@@ -1535,6 +1959,43 @@ func (this *ChunkInfo) EqualVT(that *ChunkInfo) bool {
 
 func (this *ChunkInfo) EqualMessageVT(thatMsg any) bool {
 	that, ok := thatMsg.(*ChunkInfo)
+	if !ok {
+		return false
+	}
+	return this.EqualVT(that)
+}
+func (this *CopyInfo) EqualVT(that *CopyInfo) bool {
+	if this == that {
+		return true
+	} else if this == nil || that == nil {
+		return false
+	}
+	if this.Node != that.Node {
+		return false
+	}
+	if this.Zone != that.Zone {
+		return false
+	}
+	if this.Host != that.Host {
+		return false
+	}
+	if this.Tier != that.Tier {
+		return false
+	}
+	if this.Liveness != that.Liveness {
+		return false
+	}
+	if this.Trusted != that.Trusted {
+		return false
+	}
+	if this.AuditedUs != that.AuditedUs {
+		return false
+	}
+	return string(this.unknownFields) == string(that.unknownFields)
+}
+
+func (this *CopyInfo) EqualMessageVT(thatMsg any) bool {
+	that, ok := thatMsg.(*CopyInfo)
 	if !ok {
 		return false
 	}
@@ -1608,11 +2069,59 @@ func (this *FilesVerifyReply) EqualVT(that *FilesVerifyReply) bool {
 	if this.Bad != that.Bad {
 		return false
 	}
+	if len(this.Nodes) != len(that.Nodes) {
+		return false
+	}
+	for i, vx := range this.Nodes {
+		vy := that.Nodes[i]
+		if p, q := vx, vy; p != q {
+			if p == nil {
+				p = &NodeVerified{}
+			}
+			if q == nil {
+				q = &NodeVerified{}
+			}
+			if !p.EqualVT(q) {
+				return false
+			}
+		}
+	}
 	return string(this.unknownFields) == string(that.unknownFields)
 }
 
 func (this *FilesVerifyReply) EqualMessageVT(thatMsg any) bool {
 	that, ok := thatMsg.(*FilesVerifyReply)
+	if !ok {
+		return false
+	}
+	return this.EqualVT(that)
+}
+func (this *NodeVerified) EqualVT(that *NodeVerified) bool {
+	if this == that {
+		return true
+	} else if this == nil || that == nil {
+		return false
+	}
+	if this.Node != that.Node {
+		return false
+	}
+	if this.Chunks != that.Chunks {
+		return false
+	}
+	if this.StoredBytes != that.StoredBytes {
+		return false
+	}
+	if this.Bad != that.Bad {
+		return false
+	}
+	if this.Error != that.Error {
+		return false
+	}
+	return string(this.unknownFields) == string(that.unknownFields)
+}
+
+func (this *NodeVerified) EqualMessageVT(thatMsg any) bool {
+	that, ok := thatMsg.(*NodeVerified)
 	if !ok {
 		return false
 	}
@@ -1897,10 +2406,169 @@ func (m *FilesPutReply) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Receipt != nil {
+		size, err := m.Receipt.MarshalToSizedBufferVT(dAtA[:i])
+		if err != nil {
+			return 0, err
+		}
+		i -= size
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(size))
+		i--
+		dAtA[i] = 0x1a
+	}
 	if m.DeduplicatedBytes != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.DeduplicatedBytes))
 		i--
 		dAtA[i] = 0x10
+	}
+	if m.File != nil {
+		size, err := m.File.MarshalToSizedBufferVT(dAtA[:i])
+		if err != nil {
+			return 0, err
+		}
+		i -= size
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(size))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *Receipt) MarshalVT() (dAtA []byte, err error) {
+	if m == nil {
+		return nil, nil
+	}
+	size := m.SizeVT()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBufferVT(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *Receipt) MarshalToVT(dAtA []byte) (int, error) {
+	size := m.SizeVT()
+	return m.MarshalToSizedBufferVT(dAtA[:size])
+}
+
+func (m *Receipt) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+	if m == nil {
+		return 0, nil
+	}
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.unknownFields != nil {
+		i -= len(m.unknownFields)
+		copy(dAtA[i:], m.unknownFields)
+	}
+	if len(m.Survives) > 0 {
+		i -= len(m.Survives)
+		copy(dAtA[i:], m.Survives)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Survives)))
+		i--
+		dAtA[i] = 0x22
+	}
+	if m.Wanted != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Wanted))
+		i--
+		dAtA[i] = 0x18
+	}
+	if len(m.Domains) > 0 {
+		for iNdEx := len(m.Domains) - 1; iNdEx >= 0; iNdEx-- {
+			i -= len(m.Domains[iNdEx])
+			copy(dAtA[i:], m.Domains[iNdEx])
+			i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Domains[iNdEx])))
+			i--
+			dAtA[i] = 0x12
+		}
+	}
+	if len(m.Level) > 0 {
+		i -= len(m.Level)
+		copy(dAtA[i:], m.Level)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Level)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *FilesSetRequest) MarshalVT() (dAtA []byte, err error) {
+	if m == nil {
+		return nil, nil
+	}
+	size := m.SizeVT()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBufferVT(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *FilesSetRequest) MarshalToVT(dAtA []byte) (int, error) {
+	size := m.SizeVT()
+	return m.MarshalToSizedBufferVT(dAtA[:size])
+}
+
+func (m *FilesSetRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+	if m == nil {
+		return 0, nil
+	}
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.unknownFields != nil {
+		i -= len(m.unknownFields)
+		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.Replicas != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Replicas))
+		i--
+		dAtA[i] = 0x10
+	}
+	if len(m.Path) > 0 {
+		i -= len(m.Path)
+		copy(dAtA[i:], m.Path)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Path)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *FilesSetReply) MarshalVT() (dAtA []byte, err error) {
+	if m == nil {
+		return nil, nil
+	}
+	size := m.SizeVT()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBufferVT(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *FilesSetReply) MarshalToVT(dAtA []byte) (int, error) {
+	size := m.SizeVT()
+	return m.MarshalToSizedBufferVT(dAtA[:size])
+}
+
+func (m *FilesSetReply) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+	if m == nil {
+		return 0, nil
+	}
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.unknownFields != nil {
+		i -= len(m.unknownFields)
+		copy(dAtA[i:], m.unknownFields)
 	}
 	if m.File != nil {
 		size, err := m.File.MarshalToSizedBufferVT(dAtA[:i])
@@ -2367,6 +3035,16 @@ func (m *FilesStatReply) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Receipt != nil {
+		size, err := m.Receipt.MarshalToSizedBufferVT(dAtA[:i])
+		if err != nil {
+			return 0, err
+		}
+		i -= size
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(size))
+		i--
+		dAtA[i] = 0x1a
+	}
 	if len(m.Chunks) > 0 {
 		for iNdEx := len(m.Chunks) - 1; iNdEx >= 0; iNdEx-- {
 			size, err := m.Chunks[iNdEx].MarshalToSizedBufferVT(dAtA[:i])
@@ -2422,13 +3100,16 @@ func (m *ChunkInfo) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
-	if len(m.Nodes) > 0 {
-		for iNdEx := len(m.Nodes) - 1; iNdEx >= 0; iNdEx-- {
-			i -= len(m.Nodes[iNdEx])
-			copy(dAtA[i:], m.Nodes[iNdEx])
-			i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Nodes[iNdEx])))
+	if len(m.Copies) > 0 {
+		for iNdEx := len(m.Copies) - 1; iNdEx >= 0; iNdEx-- {
+			size, err := m.Copies[iNdEx].MarshalToSizedBufferVT(dAtA[:i])
+			if err != nil {
+				return 0, err
+			}
+			i -= size
+			i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(size))
 			i--
-			dAtA[i] = 0x42
+			dAtA[i] = 0x4a
 		}
 	}
 	if m.Quality != 0 {
@@ -2469,6 +3150,89 @@ func (m *ChunkInfo) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Index))
 		i--
 		dAtA[i] = 0x8
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *CopyInfo) MarshalVT() (dAtA []byte, err error) {
+	if m == nil {
+		return nil, nil
+	}
+	size := m.SizeVT()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBufferVT(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *CopyInfo) MarshalToVT(dAtA []byte) (int, error) {
+	size := m.SizeVT()
+	return m.MarshalToSizedBufferVT(dAtA[:size])
+}
+
+func (m *CopyInfo) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+	if m == nil {
+		return 0, nil
+	}
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.unknownFields != nil {
+		i -= len(m.unknownFields)
+		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.AuditedUs != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.AuditedUs))
+		i--
+		dAtA[i] = 0x38
+	}
+	if m.Trusted {
+		i--
+		if m.Trusted {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x30
+	}
+	if len(m.Liveness) > 0 {
+		i -= len(m.Liveness)
+		copy(dAtA[i:], m.Liveness)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Liveness)))
+		i--
+		dAtA[i] = 0x2a
+	}
+	if len(m.Tier) > 0 {
+		i -= len(m.Tier)
+		copy(dAtA[i:], m.Tier)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Tier)))
+		i--
+		dAtA[i] = 0x22
+	}
+	if len(m.Host) > 0 {
+		i -= len(m.Host)
+		copy(dAtA[i:], m.Host)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Host)))
+		i--
+		dAtA[i] = 0x1a
+	}
+	if len(m.Zone) > 0 {
+		i -= len(m.Zone)
+		copy(dAtA[i:], m.Zone)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Zone)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if len(m.Node) > 0 {
+		i -= len(m.Node)
+		copy(dAtA[i:], m.Node)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Node)))
+		i--
+		dAtA[i] = 0xa
 	}
 	return len(dAtA) - i, nil
 }
@@ -2591,6 +3355,18 @@ func (m *FilesVerifyReply) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if len(m.Nodes) > 0 {
+		for iNdEx := len(m.Nodes) - 1; iNdEx >= 0; iNdEx-- {
+			size, err := m.Nodes[iNdEx].MarshalToSizedBufferVT(dAtA[:i])
+			if err != nil {
+				return 0, err
+			}
+			i -= size
+			i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(size))
+			i--
+			dAtA[i] = 0x2a
+		}
+	}
 	if m.Bad != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Bad))
 		i--
@@ -2614,6 +3390,68 @@ func (m *FilesVerifyReply) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Chunks))
 		i--
 		dAtA[i] = 0x8
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *NodeVerified) MarshalVT() (dAtA []byte, err error) {
+	if m == nil {
+		return nil, nil
+	}
+	size := m.SizeVT()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBufferVT(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *NodeVerified) MarshalToVT(dAtA []byte) (int, error) {
+	size := m.SizeVT()
+	return m.MarshalToSizedBufferVT(dAtA[:size])
+}
+
+func (m *NodeVerified) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+	if m == nil {
+		return 0, nil
+	}
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.unknownFields != nil {
+		i -= len(m.unknownFields)
+		copy(dAtA[i:], m.unknownFields)
+	}
+	if len(m.Error) > 0 {
+		i -= len(m.Error)
+		copy(dAtA[i:], m.Error)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Error)))
+		i--
+		dAtA[i] = 0x2a
+	}
+	if m.Bad != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Bad))
+		i--
+		dAtA[i] = 0x20
+	}
+	if m.StoredBytes != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.StoredBytes))
+		i--
+		dAtA[i] = 0x18
+	}
+	if m.Chunks != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Chunks))
+		i--
+		dAtA[i] = 0x10
+	}
+	if len(m.Node) > 0 {
+		i -= len(m.Node)
+		copy(dAtA[i:], m.Node)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Node)))
+		i--
+		dAtA[i] = 0xa
 	}
 	return len(dAtA) - i, nil
 }
@@ -2745,6 +3583,68 @@ func (m *FilesPutReply) SizeVT() (n int) {
 	}
 	if m.DeduplicatedBytes != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.DeduplicatedBytes))
+	}
+	if m.Receipt != nil {
+		l = m.Receipt.SizeVT()
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	n += len(m.unknownFields)
+	return n
+}
+
+func (m *Receipt) SizeVT() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Level)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	if len(m.Domains) > 0 {
+		for _, s := range m.Domains {
+			l = len(s)
+			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+		}
+	}
+	if m.Wanted != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Wanted))
+	}
+	l = len(m.Survives)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	n += len(m.unknownFields)
+	return n
+}
+
+func (m *FilesSetRequest) SizeVT() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Path)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	if m.Replicas != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Replicas))
+	}
+	n += len(m.unknownFields)
+	return n
+}
+
+func (m *FilesSetReply) SizeVT() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if m.File != nil {
+		l = m.File.SizeVT()
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -2930,6 +3830,10 @@ func (m *FilesStatReply) SizeVT() (n int) {
 			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 		}
 	}
+	if m.Receipt != nil {
+		l = m.Receipt.SizeVT()
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -2963,11 +3867,47 @@ func (m *ChunkInfo) SizeVT() (n int) {
 	if m.Quality != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Quality))
 	}
-	if len(m.Nodes) > 0 {
-		for _, s := range m.Nodes {
-			l = len(s)
+	if len(m.Copies) > 0 {
+		for _, e := range m.Copies {
+			l = e.SizeVT()
 			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 		}
+	}
+	n += len(m.unknownFields)
+	return n
+}
+
+func (m *CopyInfo) SizeVT() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Node)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	l = len(m.Zone)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	l = len(m.Host)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	l = len(m.Tier)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	l = len(m.Liveness)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	if m.Trusted {
+		n += 2
+	}
+	if m.AuditedUs != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.AuditedUs))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -3026,6 +3966,39 @@ func (m *FilesVerifyReply) SizeVT() (n int) {
 	}
 	if m.Bad != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Bad))
+	}
+	if len(m.Nodes) > 0 {
+		for _, e := range m.Nodes {
+			l = e.SizeVT()
+			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+		}
+	}
+	n += len(m.unknownFields)
+	return n
+}
+
+func (m *NodeVerified) SizeVT() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Node)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	if m.Chunks != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Chunks))
+	}
+	if m.StoredBytes != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.StoredBytes))
+	}
+	if m.Bad != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Bad))
+	}
+	l = len(m.Error)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -3598,6 +4571,304 @@ func (m *FilesPutReply) UnmarshalVT(dAtA []byte) error {
 			if err != nil {
 				return err
 			}
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Receipt", wireType)
+			}
+			var msglen int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			msglen = int(_v)
+			if err != nil {
+				return err
+			}
+			if msglen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Receipt == nil {
+				m.Receipt = &Receipt{}
+			}
+			if err := m.Receipt.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.unknownFields = append(m.unknownFields, dAtA[iNdEx:iNdEx+skippy]...)
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *Receipt) UnmarshalVT(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	var err error
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		wire, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+		if err != nil {
+			return err
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: Receipt: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: Receipt: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Level", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Level, err = text(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Domains", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			s, err := text(dAtA[iNdEx:postIndex])
+			if err != nil {
+				return err
+			}
+			m.Domains = append(m.Domains, s)
+			iNdEx = postIndex
+		case 3:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Wanted", wireType)
+			}
+			m.Wanted = 0
+			m.Wanted, iNdEx, err = protobuf_go_lite.DecodeVarintUint32(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 4:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Survives", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Survives, err = text(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.unknownFields = append(m.unknownFields, dAtA[iNdEx:iNdEx+skippy]...)
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *FilesSetRequest) UnmarshalVT(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	var err error
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		wire, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+		if err != nil {
+			return err
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: FilesSetRequest: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: FilesSetRequest: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Path", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Path, err = text(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Replicas", wireType)
+			}
+			m.Replicas = 0
+			m.Replicas, iNdEx, err = protobuf_go_lite.DecodeVarintUint32(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		default:
+			iNdEx = preIndex
+			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.unknownFields = append(m.unknownFields, dAtA[iNdEx:iNdEx+skippy]...)
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *FilesSetReply) UnmarshalVT(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	var err error
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		wire, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+		if err != nil {
+			return err
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: FilesSetReply: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: FilesSetReply: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field File", wireType)
+			}
+			var msglen int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			msglen = int(_v)
+			if err != nil {
+				return err
+			}
+			if msglen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.File == nil {
+				m.File = &FileInfo{}
+			}
+			if err := m.File.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
@@ -4412,6 +5683,34 @@ func (m *FilesStatReply) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Receipt", wireType)
+			}
+			var msglen int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			msglen = int(_v)
+			if err != nil {
+				return err
+			}
+			if msglen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Receipt == nil {
+				m.Receipt = &Receipt{}
+			}
+			if err := m.Receipt.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
@@ -4551,9 +5850,77 @@ func (m *ChunkInfo) UnmarshalVT(dAtA []byte) error {
 			if err != nil {
 				return err
 			}
-		case 8:
+		case 9:
 			if wireType != 2 {
-				return fmt.Errorf("proto: wrong wireType = %d for field Nodes", wireType)
+				return fmt.Errorf("proto: wrong wireType = %d for field Copies", wireType)
+			}
+			var msglen int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			msglen = int(_v)
+			if err != nil {
+				return err
+			}
+			if msglen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Copies = append(m.Copies, &CopyInfo{})
+			if err := m.Copies[len(m.Copies)-1].UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.unknownFields = append(m.unknownFields, dAtA[iNdEx:iNdEx+skippy]...)
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *CopyInfo) UnmarshalVT(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	var err error
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		wire, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+		if err != nil {
+			return err
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: CopyInfo: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: CopyInfo: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Node", wireType)
 			}
 			var stringLen uint64
 			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
@@ -4571,12 +5938,127 @@ func (m *ChunkInfo) UnmarshalVT(dAtA []byte) error {
 			if postIndex > l {
 				return io.ErrUnexpectedEOF
 			}
-			s, err := text(dAtA[iNdEx:postIndex])
+			if m.Node, err = text(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Zone", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
 			if err != nil {
 				return err
 			}
-			m.Nodes = append(m.Nodes, s)
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Zone, err = text(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
 			iNdEx = postIndex
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Host", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Host, err = text(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 4:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Tier", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Tier, err = text(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 5:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Liveness", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Liveness, err = text(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 6:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Trusted", wireType)
+			}
+			var v int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			v = int(_v)
+			if err != nil {
+				return err
+			}
+			m.Trusted = bool(v != 0)
+		case 7:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field AuditedUs", wireType)
+			}
+			m.AuditedUs = 0
+			m.AuditedUs, iNdEx, err = protobuf_go_lite.DecodeVarintInt64(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
@@ -4805,6 +6287,149 @@ func (m *FilesVerifyReply) UnmarshalVT(dAtA []byte) error {
 			if err != nil {
 				return err
 			}
+		case 5:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Nodes", wireType)
+			}
+			var msglen int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			msglen = int(_v)
+			if err != nil {
+				return err
+			}
+			if msglen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Nodes = append(m.Nodes, &NodeVerified{})
+			if err := m.Nodes[len(m.Nodes)-1].UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.unknownFields = append(m.unknownFields, dAtA[iNdEx:iNdEx+skippy]...)
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *NodeVerified) UnmarshalVT(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	var err error
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		wire, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+		if err != nil {
+			return err
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: NodeVerified: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: NodeVerified: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Node", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Node, err = text(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Chunks", wireType)
+			}
+			m.Chunks = 0
+			m.Chunks, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 3:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field StoredBytes", wireType)
+			}
+			m.StoredBytes = 0
+			m.StoredBytes, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 4:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Bad", wireType)
+			}
+			m.Bad = 0
+			m.Bad, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 5:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Error", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Error, err = text(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])

@@ -16,18 +16,31 @@ import (
 
 // node:boot:v1:requested, the first envelope of every kernel.
 type NodeBoot struct {
-	unknownFields    []byte
-	NodeId           string `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"nodeId,omitempty"`
-	Zone             string `protobuf:"bytes,2,opt,name=zone,proto3" json:"zone,omitempty"`
-	Host             string `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
-	Seed             []byte `protobuf:"bytes,4,opt,name=seed,proto3" json:"seed,omitempty"`                                            // 32 bytes; all randomness of this boot
-	Workers          uint32 `protobuf:"varint,5,opt,name=workers,proto3" json:"workers,omitempty"`                                     // worker slots, 0..workers-1
-	ModuleId         []byte `protobuf:"bytes,6,opt,name=module_id,json=moduleId,proto3" json:"moduleId,omitempty"`                     // BLAKE3 of storage.wasm
-	BufferBytesMax   uint64 `protobuf:"varint,7,opt,name=buffer_bytes_max,json=bufferBytesMax,proto3" json:"bufferBytesMax,omitempty"` // sum of all live buffers
-	Unclean          bool   `protobuf:"varint,8,opt,name=unclean,proto3" json:"unclean,omitempty"`                                     // the last run did not close its content store
-	Version          string `protobuf:"bytes,9,opt,name=version,proto3" json:"version,omitempty"`
-	BrotliQuality    uint32 `protobuf:"varint,10,opt,name=brotli_quality,json=brotliQuality,proto3" json:"brotliQuality,omitempty"`           // 0: adjusted; else fixed
-	ModuleDeadlineUs uint64 `protobuf:"varint,11,opt,name=module_deadline_us,json=moduleDeadlineUs,proto3" json:"moduleDeadlineUs,omitempty"` // 0: the module's own
+	unknownFields        []byte
+	NodeId               string   `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"nodeId,omitempty"`
+	Zone                 string   `protobuf:"bytes,2,opt,name=zone,proto3" json:"zone,omitempty"`
+	Host                 string   `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
+	Seed                 []byte   `protobuf:"bytes,4,opt,name=seed,proto3" json:"seed,omitempty"`                                            // 32 bytes; all randomness of this boot
+	Workers              uint32   `protobuf:"varint,5,opt,name=workers,proto3" json:"workers,omitempty"`                                     // worker slots, 0..workers-1
+	ModuleId             []byte   `protobuf:"bytes,6,opt,name=module_id,json=moduleId,proto3" json:"moduleId,omitempty"`                     // BLAKE3 of storage.wasm
+	BufferBytesMax       uint64   `protobuf:"varint,7,opt,name=buffer_bytes_max,json=bufferBytesMax,proto3" json:"bufferBytesMax,omitempty"` // sum of all live buffers
+	Unclean              bool     `protobuf:"varint,8,opt,name=unclean,proto3" json:"unclean,omitempty"`                                     // the last run did not close its content store
+	Version              string   `protobuf:"bytes,9,opt,name=version,proto3" json:"version,omitempty"`
+	BrotliQuality        uint32   `protobuf:"varint,10,opt,name=brotli_quality,json=brotliQuality,proto3" json:"brotliQuality,omitempty"`           // 0: adjusted; else fixed
+	ModuleDeadlineUs     uint64   `protobuf:"varint,11,opt,name=module_deadline_us,json=moduleDeadlineUs,proto3" json:"moduleDeadlineUs,omitempty"` // 0: the module's own
+	Switchboard          bool     `protobuf:"varint,12,opt,name=switchboard,proto3" json:"switchboard,omitempty"`                                   // decides for the mesh; owns the semantic memory
+	Provider             bool     `protobuf:"varint,13,opt,name=provider,proto3" json:"provider,omitempty"`                                         // holds chunks
+	Invite               []byte   `protobuf:"bytes,14,opt,name=invite,proto3" json:"invite,omitempty"`                                              // of a provider that is no switchboard: what let it in
+	Switchboards         []string `protobuf:"bytes,15,rep,name=switchboards,proto3" json:"switchboards,omitempty"`                                  // node ids of its switchboards
+	HeartbeatUs          int64    `protobuf:"varint,16,opt,name=heartbeat_us,json=heartbeatUs,proto3" json:"heartbeatUs,omitempty"`                 // between two beats of a provider; 0: the default
+	GraceColdUs          int64    `protobuf:"varint,17,opt,name=grace_cold_us,json=graceColdUs,proto3" json:"graceColdUs,omitempty"`                // from death to repair; 0: the default
+	GraceHotUs           int64    `protobuf:"varint,18,opt,name=grace_hot_us,json=graceHotUs,proto3" json:"graceHotUs,omitempty"`
+	RepairBytesPerSecond uint64   `protobuf:"varint,19,opt,name=repair_bytes_per_second,json=repairBytesPerSecond,proto3" json:"repairBytesPerSecond,omitempty"` // bound of repair traffic; 0: adjusted
+	Rebuild              bool     `protobuf:"varint,20,opt,name=rebuild,proto3" json:"rebuild,omitempty"`                                                        // make the map again from the mesh before serving
+	Operator             string   `protobuf:"bytes,21,opt,name=operator,proto3" json:"operator,omitempty"`
+	Tier                 string   `protobuf:"bytes,22,opt,name=tier,proto3" json:"tier,omitempty"`
+	OfferedBytes         uint64   `protobuf:"varint,23,opt,name=offered_bytes,json=offeredBytes,proto3" json:"offeredBytes,omitempty"` // of a switchboard that is a provider too
+	Addrs                []string `protobuf:"bytes,24,rep,name=addrs,proto3" json:"addrs,omitempty"`                                   // where this node is reached
 }
 
 func (x *NodeBoot) Reset() {
@@ -111,6 +124,97 @@ func (x *NodeBoot) GetModuleDeadlineUs() uint64 {
 		return x.ModuleDeadlineUs
 	}
 	return 0
+}
+
+func (x *NodeBoot) GetSwitchboard() bool {
+	if x != nil {
+		return x.Switchboard
+	}
+	return false
+}
+
+func (x *NodeBoot) GetProvider() bool {
+	if x != nil {
+		return x.Provider
+	}
+	return false
+}
+
+func (x *NodeBoot) GetInvite() []byte {
+	if x != nil {
+		return x.Invite
+	}
+	return nil
+}
+
+func (x *NodeBoot) GetSwitchboards() []string {
+	if x != nil {
+		return x.Switchboards
+	}
+	return nil
+}
+
+func (x *NodeBoot) GetHeartbeatUs() int64 {
+	if x != nil {
+		return x.HeartbeatUs
+	}
+	return 0
+}
+
+func (x *NodeBoot) GetGraceColdUs() int64 {
+	if x != nil {
+		return x.GraceColdUs
+	}
+	return 0
+}
+
+func (x *NodeBoot) GetGraceHotUs() int64 {
+	if x != nil {
+		return x.GraceHotUs
+	}
+	return 0
+}
+
+func (x *NodeBoot) GetRepairBytesPerSecond() uint64 {
+	if x != nil {
+		return x.RepairBytesPerSecond
+	}
+	return 0
+}
+
+func (x *NodeBoot) GetRebuild() bool {
+	if x != nil {
+		return x.Rebuild
+	}
+	return false
+}
+
+func (x *NodeBoot) GetOperator() string {
+	if x != nil {
+		return x.Operator
+	}
+	return ""
+}
+
+func (x *NodeBoot) GetTier() string {
+	if x != nil {
+		return x.Tier
+	}
+	return ""
+}
+
+func (x *NodeBoot) GetOfferedBytes() uint64 {
+	if x != nil {
+		return x.OfferedBytes
+	}
+	return 0
+}
+
+func (x *NodeBoot) GetAddrs() []string {
+	if x != nil {
+		return x.Addrs
+	}
+	return nil
 }
 
 // identity:session:v1:requested: the host verified a token. No reply.
@@ -598,6 +702,7 @@ type ContentWriteRequest struct {
 	unknownFields []byte
 	ChunkId       []byte `protobuf:"bytes,1,opt,name=chunk_id,json=chunkId,proto3" json:"chunkId,omitempty"`
 	Input         uint64 `protobuf:"varint,2,opt,name=input,proto3" json:"input,omitempty"`
+	Record        bool   `protobuf:"varint,3,opt,name=record,proto3" json:"record,omitempty"`
 }
 
 func (x *ContentWriteRequest) Reset() {
@@ -618,6 +723,13 @@ func (x *ContentWriteRequest) GetInput() uint64 {
 		return x.Input
 	}
 	return 0
+}
+
+func (x *ContentWriteRequest) GetRecord() bool {
+	if x != nil {
+		return x.Record
+	}
+	return false
 }
 
 type ContentWriteReply struct {
@@ -651,6 +763,7 @@ type ContentReadRequest struct {
 	unknownFields []byte
 	ChunkId       []byte `protobuf:"bytes,1,opt,name=chunk_id,json=chunkId,proto3" json:"chunkId,omitempty"`
 	Output        uint64 `protobuf:"varint,2,opt,name=output,proto3" json:"output,omitempty"`
+	Record        bool   `protobuf:"varint,3,opt,name=record,proto3" json:"record,omitempty"`
 }
 
 func (x *ContentReadRequest) Reset() {
@@ -671,6 +784,13 @@ func (x *ContentReadRequest) GetOutput() uint64 {
 		return x.Output
 	}
 	return 0
+}
+
+func (x *ContentReadRequest) GetRecord() bool {
+	if x != nil {
+		return x.Record
+	}
+	return false
 }
 
 type ContentReadReply struct {
@@ -695,6 +815,7 @@ func (x *ContentReadReply) GetStoredBytes() uint32 {
 type ContentMissingRequest struct {
 	unknownFields []byte
 	ChunkIds      [][]byte `protobuf:"bytes,1,rep,name=chunk_ids,json=chunkIds,proto3" json:"chunkIds,omitempty"`
+	Record        bool     `protobuf:"varint,2,opt,name=record,proto3" json:"record,omitempty"`
 }
 
 func (x *ContentMissingRequest) Reset() {
@@ -708,6 +829,13 @@ func (x *ContentMissingRequest) GetChunkIds() [][]byte {
 		return x.ChunkIds
 	}
 	return nil
+}
+
+func (x *ContentMissingRequest) GetRecord() bool {
+	if x != nil {
+		return x.Record
+	}
+	return false
 }
 
 type ContentMissingReply struct {
@@ -732,6 +860,7 @@ func (x *ContentMissingReply) GetChunkIds() [][]byte {
 type ContentTrashRequest struct {
 	unknownFields []byte
 	Chunks        []*ChunkGeneration `protobuf:"bytes,1,rep,name=chunks,proto3" json:"chunks,omitempty"`
+	Record        bool               `protobuf:"varint,2,opt,name=record,proto3" json:"record,omitempty"`
 }
 
 func (x *ContentTrashRequest) Reset() {
@@ -745,6 +874,13 @@ func (x *ContentTrashRequest) GetChunks() []*ChunkGeneration {
 		return x.Chunks
 	}
 	return nil
+}
+
+func (x *ContentTrashRequest) GetRecord() bool {
+	if x != nil {
+		return x.Record
+	}
+	return false
 }
 
 type ContentTrashReply struct {
@@ -857,6 +993,7 @@ type ContentInventoryRequest struct {
 	unknownFields []byte
 	After         []byte `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"`
 	Limit         uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	Record        bool   `protobuf:"varint,3,opt,name=record,proto3" json:"record,omitempty"`
 }
 
 func (x *ContentInventoryRequest) Reset() {
@@ -877,6 +1014,13 @@ func (x *ContentInventoryRequest) GetLimit() uint32 {
 		return x.Limit
 	}
 	return 0
+}
+
+func (x *ContentInventoryRequest) GetRecord() bool {
+	if x != nil {
+		return x.Record
+	}
+	return false
 }
 
 type ContentInventoryReply struct {
@@ -999,6 +1143,7 @@ type ContentUsage struct {
 	UsedBytes     uint64 `protobuf:"varint,2,opt,name=used_bytes,json=usedBytes,proto3" json:"usedBytes,omitempty"`
 	TrashBytes    uint64 `protobuf:"varint,3,opt,name=trash_bytes,json=trashBytes,proto3" json:"trashBytes,omitempty"`
 	FreeBytes     uint64 `protobuf:"varint,4,opt,name=free_bytes,json=freeBytes,proto3" json:"freeBytes,omitempty"`
+	Records       uint64 `protobuf:"varint,5,opt,name=records,proto3" json:"records,omitempty"`
 }
 
 func (x *ContentUsage) Reset() {
@@ -1035,6 +1180,13 @@ func (x *ContentUsage) GetFreeBytes() uint64 {
 	return 0
 }
 
+func (x *ContentUsage) GetRecords() uint64 {
+	if x != nil {
+		return x.Records
+	}
+	return 0
+}
+
 func (m *NodeBoot) CloneVT() *NodeBoot {
 	if m == nil {
 		return (*NodeBoot)(nil)
@@ -1049,11 +1201,30 @@ func (m *NodeBoot) CloneVT() *NodeBoot {
 	r.Version = m.Version
 	r.BrotliQuality = m.BrotliQuality
 	r.ModuleDeadlineUs = m.ModuleDeadlineUs
+	r.Switchboard = m.Switchboard
+	r.Provider = m.Provider
+	r.HeartbeatUs = m.HeartbeatUs
+	r.GraceColdUs = m.GraceColdUs
+	r.GraceHotUs = m.GraceHotUs
+	r.RepairBytesPerSecond = m.RepairBytesPerSecond
+	r.Rebuild = m.Rebuild
+	r.Operator = m.Operator
+	r.Tier = m.Tier
+	r.OfferedBytes = m.OfferedBytes
 	if rhs := m.Seed; rhs != nil {
 		r.Seed = slices.Clone(rhs)
 	}
 	if rhs := m.ModuleId; rhs != nil {
 		r.ModuleId = slices.Clone(rhs)
+	}
+	if rhs := m.Invite; rhs != nil {
+		r.Invite = slices.Clone(rhs)
+	}
+	if rhs := m.Switchboards; rhs != nil {
+		r.Switchboards = slices.Clone(rhs)
+	}
+	if rhs := m.Addrs; rhs != nil {
+		r.Addrs = slices.Clone(rhs)
 	}
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = slices.Clone(m.unknownFields)
@@ -1366,6 +1537,7 @@ func (m *ContentWriteRequest) CloneVT() *ContentWriteRequest {
 	}
 	r := new(ContentWriteRequest)
 	r.Input = m.Input
+	r.Record = m.Record
 	if rhs := m.ChunkId; rhs != nil {
 		r.ChunkId = slices.Clone(rhs)
 	}
@@ -1402,6 +1574,7 @@ func (m *ContentReadRequest) CloneVT() *ContentReadRequest {
 	}
 	r := new(ContentReadRequest)
 	r.Output = m.Output
+	r.Record = m.Record
 	if rhs := m.ChunkId; rhs != nil {
 		r.ChunkId = slices.Clone(rhs)
 	}
@@ -1436,6 +1609,7 @@ func (m *ContentMissingRequest) CloneVT() *ContentMissingRequest {
 		return (*ContentMissingRequest)(nil)
 	}
 	r := new(ContentMissingRequest)
+	r.Record = m.Record
 	if rhs := m.ChunkIds; rhs != nil {
 		r.ChunkIds = make([][]byte, len(rhs))
 		for k, v := range rhs {
@@ -1478,6 +1652,7 @@ func (m *ContentTrashRequest) CloneVT() *ContentTrashRequest {
 		return (*ContentTrashRequest)(nil)
 	}
 	r := new(ContentTrashRequest)
+	r.Record = m.Record
 	if rhs := m.Chunks; rhs != nil {
 		r.Chunks = make([]*ChunkGeneration, len(rhs))
 		for k, v := range rhs {
@@ -1570,6 +1745,7 @@ func (m *ContentInventoryRequest) CloneVT() *ContentInventoryRequest {
 	}
 	r := new(ContentInventoryRequest)
 	r.Limit = m.Limit
+	r.Record = m.Record
 	if rhs := m.After; rhs != nil {
 		r.After = slices.Clone(rhs)
 	}
@@ -1675,6 +1851,7 @@ func (m *ContentUsage) CloneVT() *ContentUsage {
 	r.UsedBytes = m.UsedBytes
 	r.TrashBytes = m.TrashBytes
 	r.FreeBytes = m.FreeBytes
+	r.Records = m.Records
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = slices.Clone(m.unknownFields)
 	}
@@ -1723,6 +1900,57 @@ func (this *NodeBoot) EqualVT(that *NodeBoot) bool {
 	}
 	if this.ModuleDeadlineUs != that.ModuleDeadlineUs {
 		return false
+	}
+	if this.Switchboard != that.Switchboard {
+		return false
+	}
+	if this.Provider != that.Provider {
+		return false
+	}
+	if string(this.Invite) != string(that.Invite) {
+		return false
+	}
+	if len(this.Switchboards) != len(that.Switchboards) {
+		return false
+	}
+	for i, vx := range this.Switchboards {
+		vy := that.Switchboards[i]
+		if vx != vy {
+			return false
+		}
+	}
+	if this.HeartbeatUs != that.HeartbeatUs {
+		return false
+	}
+	if this.GraceColdUs != that.GraceColdUs {
+		return false
+	}
+	if this.GraceHotUs != that.GraceHotUs {
+		return false
+	}
+	if this.RepairBytesPerSecond != that.RepairBytesPerSecond {
+		return false
+	}
+	if this.Rebuild != that.Rebuild {
+		return false
+	}
+	if this.Operator != that.Operator {
+		return false
+	}
+	if this.Tier != that.Tier {
+		return false
+	}
+	if this.OfferedBytes != that.OfferedBytes {
+		return false
+	}
+	if len(this.Addrs) != len(that.Addrs) {
+		return false
+	}
+	for i, vx := range this.Addrs {
+		vy := that.Addrs[i]
+		if vx != vy {
+			return false
+		}
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
 }
@@ -2131,6 +2359,9 @@ func (this *ContentWriteRequest) EqualVT(that *ContentWriteRequest) bool {
 	if this.Input != that.Input {
 		return false
 	}
+	if this.Record != that.Record {
+		return false
+	}
 	return string(this.unknownFields) == string(that.unknownFields)
 }
 
@@ -2173,6 +2404,9 @@ func (this *ContentReadRequest) EqualVT(that *ContentReadRequest) bool {
 		return false
 	}
 	if this.Output != that.Output {
+		return false
+	}
+	if this.Record != that.Record {
 		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
@@ -2218,6 +2452,9 @@ func (this *ContentMissingRequest) EqualVT(that *ContentMissingRequest) bool {
 		if string(vx) != string(vy) {
 			return false
 		}
+	}
+	if this.Record != that.Record {
+		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
 }
@@ -2276,6 +2513,9 @@ func (this *ContentTrashRequest) EqualVT(that *ContentTrashRequest) bool {
 				return false
 			}
 		}
+	}
+	if this.Record != that.Record {
+		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
 }
@@ -2385,6 +2625,9 @@ func (this *ContentInventoryRequest) EqualVT(that *ContentInventoryRequest) bool
 		return false
 	}
 	if this.Limit != that.Limit {
+		return false
+	}
+	if this.Record != that.Record {
 		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
@@ -2518,6 +2761,9 @@ func (this *ContentUsage) EqualVT(that *ContentUsage) bool {
 	if this.FreeBytes != that.FreeBytes {
 		return false
 	}
+	if this.Records != that.Records {
+		return false
+	}
 	return string(this.unknownFields) == string(that.unknownFields)
 }
 
@@ -2557,6 +2803,118 @@ func (m *NodeBoot) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if len(m.Addrs) > 0 {
+		for iNdEx := len(m.Addrs) - 1; iNdEx >= 0; iNdEx-- {
+			i -= len(m.Addrs[iNdEx])
+			copy(dAtA[i:], m.Addrs[iNdEx])
+			i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Addrs[iNdEx])))
+			i--
+			dAtA[i] = 0x1
+			i--
+			dAtA[i] = 0xc2
+		}
+	}
+	if m.OfferedBytes != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.OfferedBytes))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xb8
+	}
+	if len(m.Tier) > 0 {
+		i -= len(m.Tier)
+		copy(dAtA[i:], m.Tier)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Tier)))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xb2
+	}
+	if len(m.Operator) > 0 {
+		i -= len(m.Operator)
+		copy(dAtA[i:], m.Operator)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Operator)))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xaa
+	}
+	if m.Rebuild {
+		i--
+		if m.Rebuild {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xa0
+	}
+	if m.RepairBytesPerSecond != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.RepairBytesPerSecond))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0x98
+	}
+	if m.GraceHotUs != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.GraceHotUs))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0x90
+	}
+	if m.GraceColdUs != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.GraceColdUs))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0x88
+	}
+	if m.HeartbeatUs != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.HeartbeatUs))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0x80
+	}
+	if len(m.Switchboards) > 0 {
+		for iNdEx := len(m.Switchboards) - 1; iNdEx >= 0; iNdEx-- {
+			i -= len(m.Switchboards[iNdEx])
+			copy(dAtA[i:], m.Switchboards[iNdEx])
+			i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Switchboards[iNdEx])))
+			i--
+			dAtA[i] = 0x7a
+		}
+	}
+	if len(m.Invite) > 0 {
+		i -= len(m.Invite)
+		copy(dAtA[i:], m.Invite)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Invite)))
+		i--
+		dAtA[i] = 0x72
+	}
+	if m.Provider {
+		i--
+		if m.Provider {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x68
+	}
+	if m.Switchboard {
+		i--
+		if m.Switchboard {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x60
 	}
 	if m.ModuleDeadlineUs != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.ModuleDeadlineUs))
@@ -3446,6 +3804,16 @@ func (m *ContentWriteRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Record {
+		i--
+		if m.Record {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x18
+	}
 	if m.Input != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Input))
 		i--
@@ -3539,6 +3907,16 @@ func (m *ContentReadRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Record {
+		i--
+		if m.Record {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x18
+	}
 	if m.Output != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Output))
 		i--
@@ -3621,6 +3999,16 @@ func (m *ContentMissingRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error)
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.Record {
+		i--
+		if m.Record {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x10
 	}
 	if len(m.ChunkIds) > 0 {
 		for iNdEx := len(m.ChunkIds) - 1; iNdEx >= 0; iNdEx-- {
@@ -3705,6 +4093,16 @@ func (m *ContentTrashRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.Record {
+		i--
+		if m.Record {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x10
 	}
 	if len(m.Chunks) > 0 {
 		for iNdEx := len(m.Chunks) - 1; iNdEx >= 0; iNdEx-- {
@@ -3924,6 +4322,16 @@ func (m *ContentInventoryRequest) MarshalToSizedBufferVT(dAtA []byte) (int, erro
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.Record {
+		i--
+		if m.Record {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x18
 	}
 	if m.Limit != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Limit))
@@ -4169,6 +4577,11 @@ func (m *ContentUsage) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Records != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Records))
+		i--
+		dAtA[i] = 0x28
+	}
 	if m.FreeBytes != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.FreeBytes))
 		i--
@@ -4236,6 +4649,54 @@ func (m *NodeBoot) SizeVT() (n int) {
 	}
 	if m.ModuleDeadlineUs != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.ModuleDeadlineUs))
+	}
+	if m.Switchboard {
+		n += 2
+	}
+	if m.Provider {
+		n += 2
+	}
+	l = len(m.Invite)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	if len(m.Switchboards) > 0 {
+		for _, s := range m.Switchboards {
+			l = len(s)
+			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+		}
+	}
+	if m.HeartbeatUs != 0 {
+		n += 2 + protobuf_go_lite.SizeOfVarint(uint64(m.HeartbeatUs))
+	}
+	if m.GraceColdUs != 0 {
+		n += 2 + protobuf_go_lite.SizeOfVarint(uint64(m.GraceColdUs))
+	}
+	if m.GraceHotUs != 0 {
+		n += 2 + protobuf_go_lite.SizeOfVarint(uint64(m.GraceHotUs))
+	}
+	if m.RepairBytesPerSecond != 0 {
+		n += 2 + protobuf_go_lite.SizeOfVarint(uint64(m.RepairBytesPerSecond))
+	}
+	if m.Rebuild {
+		n += 3
+	}
+	l = len(m.Operator)
+	if l > 0 {
+		n += 2 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	l = len(m.Tier)
+	if l > 0 {
+		n += 2 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	if m.OfferedBytes != 0 {
+		n += 2 + protobuf_go_lite.SizeOfVarint(uint64(m.OfferedBytes))
+	}
+	if len(m.Addrs) > 0 {
+		for _, s := range m.Addrs {
+			l = len(s)
+			n += 2 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+		}
 	}
 	n += len(m.unknownFields)
 	return n
@@ -4552,6 +5013,9 @@ func (m *ContentWriteRequest) SizeVT() (n int) {
 	if m.Input != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Input))
 	}
+	if m.Record {
+		n += 2
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -4585,6 +5049,9 @@ func (m *ContentReadRequest) SizeVT() (n int) {
 	if m.Output != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Output))
 	}
+	if m.Record {
+		n += 2
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -4613,6 +5080,9 @@ func (m *ContentMissingRequest) SizeVT() (n int) {
 			l = len(b)
 			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 		}
+	}
+	if m.Record {
+		n += 2
 	}
 	n += len(m.unknownFields)
 	return n
@@ -4645,6 +5115,9 @@ func (m *ContentTrashRequest) SizeVT() (n int) {
 			l = e.SizeVT()
 			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 		}
+	}
+	if m.Record {
+		n += 2
 	}
 	n += len(m.unknownFields)
 	return n
@@ -4727,6 +5200,9 @@ func (m *ContentInventoryRequest) SizeVT() (n int) {
 	}
 	if m.Limit != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Limit))
+	}
+	if m.Record {
+		n += 2
 	}
 	n += len(m.unknownFields)
 	return n
@@ -4824,6 +5300,9 @@ func (m *ContentUsage) SizeVT() (n int) {
 	}
 	if m.FreeBytes != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.FreeBytes))
+	}
+	if m.Records != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Records))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -5045,6 +5524,213 @@ func (m *NodeBoot) UnmarshalVT(dAtA []byte) error {
 			if err != nil {
 				return err
 			}
+		case 12:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Switchboard", wireType)
+			}
+			var v int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			v = int(_v)
+			if err != nil {
+				return err
+			}
+			m.Switchboard = bool(v != 0)
+		case 13:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Provider", wireType)
+			}
+			var v int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			v = int(_v)
+			if err != nil {
+				return err
+			}
+			m.Provider = bool(v != 0)
+		case 14:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Invite", wireType)
+			}
+			var byteLen int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			byteLen = int(_v)
+			if err != nil {
+				return err
+			}
+			if byteLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + byteLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Invite = append(m.Invite[:0], dAtA[iNdEx:postIndex]...)
+			if m.Invite == nil {
+				m.Invite = []byte{}
+			}
+			iNdEx = postIndex
+		case 15:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Switchboards", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			s, err := text(dAtA[iNdEx:postIndex])
+			if err != nil {
+				return err
+			}
+			m.Switchboards = append(m.Switchboards, s)
+			iNdEx = postIndex
+		case 16:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field HeartbeatUs", wireType)
+			}
+			m.HeartbeatUs = 0
+			m.HeartbeatUs, iNdEx, err = protobuf_go_lite.DecodeVarintInt64(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 17:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field GraceColdUs", wireType)
+			}
+			m.GraceColdUs = 0
+			m.GraceColdUs, iNdEx, err = protobuf_go_lite.DecodeVarintInt64(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 18:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field GraceHotUs", wireType)
+			}
+			m.GraceHotUs = 0
+			m.GraceHotUs, iNdEx, err = protobuf_go_lite.DecodeVarintInt64(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 19:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field RepairBytesPerSecond", wireType)
+			}
+			m.RepairBytesPerSecond = 0
+			m.RepairBytesPerSecond, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 20:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Rebuild", wireType)
+			}
+			var v int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			v = int(_v)
+			if err != nil {
+				return err
+			}
+			m.Rebuild = bool(v != 0)
+		case 21:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Operator", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Operator, err = text(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 22:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Tier", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Tier, err = text(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 23:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field OfferedBytes", wireType)
+			}
+			m.OfferedBytes = 0
+			m.OfferedBytes, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 24:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Addrs", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			s, err := text(dAtA[iNdEx:postIndex])
+			if err != nil {
+				return err
+			}
+			m.Addrs = append(m.Addrs, s)
+			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
@@ -6433,6 +7119,18 @@ func (m *ContentWriteRequest) UnmarshalVT(dAtA []byte) error {
 			if err != nil {
 				return err
 			}
+		case 3:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Record", wireType)
+			}
+			var v int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			v = int(_v)
+			if err != nil {
+				return err
+			}
+			m.Record = bool(v != 0)
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
@@ -6573,6 +7271,18 @@ func (m *ContentReadRequest) UnmarshalVT(dAtA []byte) error {
 			if err != nil {
 				return err
 			}
+		case 3:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Record", wireType)
+			}
+			var v int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			v = int(_v)
+			if err != nil {
+				return err
+			}
+			m.Record = bool(v != 0)
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
@@ -6690,6 +7400,18 @@ func (m *ContentMissingRequest) UnmarshalVT(dAtA []byte) error {
 			m.ChunkIds = append(m.ChunkIds, make([]byte, postIndex-iNdEx))
 			copy(m.ChunkIds[len(m.ChunkIds)-1], dAtA[iNdEx:postIndex])
 			iNdEx = postIndex
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Record", wireType)
+			}
+			var v int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			v = int(_v)
+			if err != nil {
+				return err
+			}
+			m.Record = bool(v != 0)
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
@@ -6824,6 +7546,18 @@ func (m *ContentTrashRequest) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Record", wireType)
+			}
+			var v int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			v = int(_v)
+			if err != nil {
+				return err
+			}
+			m.Record = bool(v != 0)
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
@@ -7158,6 +7892,18 @@ func (m *ContentInventoryRequest) UnmarshalVT(dAtA []byte) error {
 			if err != nil {
 				return err
 			}
+		case 3:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Record", wireType)
+			}
+			var v int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			v = int(_v)
+			if err != nil {
+				return err
+			}
+			m.Record = bool(v != 0)
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
@@ -7552,6 +8298,15 @@ func (m *ContentUsage) UnmarshalVT(dAtA []byte) error {
 			}
 			m.FreeBytes = 0
 			m.FreeBytes, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 5:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Records", wireType)
+			}
+			m.Records = 0
+			m.Records, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
 			if err != nil {
 				return err
 			}

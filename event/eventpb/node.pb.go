@@ -51,6 +51,13 @@ type NodeStatusReply struct {
 	RecordsDropped   uint64          `protobuf:"varint,23,opt,name=records_dropped,json=recordsDropped,proto3" json:"recordsDropped,omitempty"`
 	Refused          uint64          `protobuf:"varint,24,opt,name=refused,proto3" json:"refused,omitempty"`
 	Quarantined      uint64          `protobuf:"varint,25,opt,name=quarantined,proto3" json:"quarantined,omitempty"`
+	Switchboard      bool            `protobuf:"varint,26,opt,name=switchboard,proto3" json:"switchboard,omitempty"`
+	Provider         bool            `protobuf:"varint,27,opt,name=provider,proto3" json:"provider,omitempty"`
+	Members          uint32          `protobuf:"varint,28,opt,name=members,proto3" json:"members,omitempty"` // of the mesh, not removed
+	MembersAlive     uint32          `protobuf:"varint,29,opt,name=members_alive,json=membersAlive,proto3" json:"membersAlive,omitempty"`
+	Repairs          uint64          `protobuf:"varint,30,opt,name=repairs,proto3" json:"repairs,omitempty"`                                    // queued
+	RecordsPending   uint64          `protobuf:"varint,31,opt,name=records_pending,json=recordsPending,proto3" json:"recordsPending,omitempty"` // versions whose commit record is not on all of its nodes
+	Survives         string          `protobuf:"bytes,32,opt,name=survives,proto3" json:"survives,omitempty"`                                   // what a file of the default RF survives now
 }
 
 func (x *NodeStatusReply) Reset() {
@@ -232,6 +239,55 @@ func (x *NodeStatusReply) GetQuarantined() uint64 {
 		return x.Quarantined
 	}
 	return 0
+}
+
+func (x *NodeStatusReply) GetSwitchboard() bool {
+	if x != nil {
+		return x.Switchboard
+	}
+	return false
+}
+
+func (x *NodeStatusReply) GetProvider() bool {
+	if x != nil {
+		return x.Provider
+	}
+	return false
+}
+
+func (x *NodeStatusReply) GetMembers() uint32 {
+	if x != nil {
+		return x.Members
+	}
+	return 0
+}
+
+func (x *NodeStatusReply) GetMembersAlive() uint32 {
+	if x != nil {
+		return x.MembersAlive
+	}
+	return 0
+}
+
+func (x *NodeStatusReply) GetRepairs() uint64 {
+	if x != nil {
+		return x.Repairs
+	}
+	return 0
+}
+
+func (x *NodeStatusReply) GetRecordsPending() uint64 {
+	if x != nil {
+		return x.RecordsPending
+	}
+	return 0
+}
+
+func (x *NodeStatusReply) GetSurvives() string {
+	if x != nil {
+		return x.Survives
+	}
+	return ""
 }
 
 type WorkerStatus struct {
@@ -473,6 +529,13 @@ func (m *NodeStatusReply) CloneVT() *NodeStatusReply {
 	r.RecordsDropped = m.RecordsDropped
 	r.Refused = m.Refused
 	r.Quarantined = m.Quarantined
+	r.Switchboard = m.Switchboard
+	r.Provider = m.Provider
+	r.Members = m.Members
+	r.MembersAlive = m.MembersAlive
+	r.Repairs = m.Repairs
+	r.RecordsPending = m.RecordsPending
+	r.Survives = m.Survives
 	if rhs := m.Notices; rhs != nil {
 		r.Notices = slices.Clone(rhs)
 	}
@@ -715,6 +778,27 @@ func (this *NodeStatusReply) EqualVT(that *NodeStatusReply) bool {
 	if this.Quarantined != that.Quarantined {
 		return false
 	}
+	if this.Switchboard != that.Switchboard {
+		return false
+	}
+	if this.Provider != that.Provider {
+		return false
+	}
+	if this.Members != that.Members {
+		return false
+	}
+	if this.MembersAlive != that.MembersAlive {
+		return false
+	}
+	if this.Repairs != that.Repairs {
+		return false
+	}
+	if this.RecordsPending != that.RecordsPending {
+		return false
+	}
+	if this.Survives != that.Survives {
+		return false
+	}
 	return string(this.unknownFields) == string(that.unknownFields)
 }
 
@@ -898,6 +982,67 @@ func (m *NodeStatusReply) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if len(m.Survives) > 0 {
+		i -= len(m.Survives)
+		copy(dAtA[i:], m.Survives)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Survives)))
+		i--
+		dAtA[i] = 0x2
+		i--
+		dAtA[i] = 0x82
+	}
+	if m.RecordsPending != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.RecordsPending))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xf8
+	}
+	if m.Repairs != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Repairs))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xf0
+	}
+	if m.MembersAlive != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.MembersAlive))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xe8
+	}
+	if m.Members != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Members))
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xe0
+	}
+	if m.Provider {
+		i--
+		if m.Provider {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xd8
+	}
+	if m.Switchboard {
+		i--
+		if m.Switchboard {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x1
+		i--
+		dAtA[i] = 0xd0
 	}
 	if m.Quarantined != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Quarantined))
@@ -1417,6 +1562,28 @@ func (m *NodeStatusReply) SizeVT() (n int) {
 	}
 	if m.Quarantined != 0 {
 		n += 2 + protobuf_go_lite.SizeOfVarint(uint64(m.Quarantined))
+	}
+	if m.Switchboard {
+		n += 3
+	}
+	if m.Provider {
+		n += 3
+	}
+	if m.Members != 0 {
+		n += 2 + protobuf_go_lite.SizeOfVarint(uint64(m.Members))
+	}
+	if m.MembersAlive != 0 {
+		n += 2 + protobuf_go_lite.SizeOfVarint(uint64(m.MembersAlive))
+	}
+	if m.Repairs != 0 {
+		n += 2 + protobuf_go_lite.SizeOfVarint(uint64(m.Repairs))
+	}
+	if m.RecordsPending != 0 {
+		n += 2 + protobuf_go_lite.SizeOfVarint(uint64(m.RecordsPending))
+	}
+	l = len(m.Survives)
+	if l > 0 {
+		n += 2 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -1976,6 +2143,90 @@ func (m *NodeStatusReply) UnmarshalVT(dAtA []byte) error {
 			if err != nil {
 				return err
 			}
+		case 26:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Switchboard", wireType)
+			}
+			var v int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			v = int(_v)
+			if err != nil {
+				return err
+			}
+			m.Switchboard = bool(v != 0)
+		case 27:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Provider", wireType)
+			}
+			var v int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			v = int(_v)
+			if err != nil {
+				return err
+			}
+			m.Provider = bool(v != 0)
+		case 28:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Members", wireType)
+			}
+			m.Members = 0
+			m.Members, iNdEx, err = protobuf_go_lite.DecodeVarintUint32(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 29:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field MembersAlive", wireType)
+			}
+			m.MembersAlive = 0
+			m.MembersAlive, iNdEx, err = protobuf_go_lite.DecodeVarintUint32(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 30:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Repairs", wireType)
+			}
+			m.Repairs = 0
+			m.Repairs, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 31:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field RecordsPending", wireType)
+			}
+			m.RecordsPending = 0
+			m.RecordsPending, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 32:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Survives", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Survives, err = text(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])

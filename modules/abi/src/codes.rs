@@ -76,6 +76,18 @@ pub enum Code {
     NodeUnreachable = 35,
     /// Another process listens on this address.
     AddressInUse = 36,
+    /// The mesh has no such node.
+    NodeUnknown = 37,
+    /// Another node of the mesh does not answer.
+    PeerUnreachable = 38,
+    /// The invite is not valid, has expired or was used by another node.
+    InviteRefused = 39,
+    /// This node holds chunks and decides nothing.
+    NotSwitchboard = 40,
+    /// A mesh on SQLite has exactly one switchboard.
+    SecondSwitchboard = 41,
+    /// Too few failure domains are alive to keep a file safely.
+    QuorumLost = 42,
 }
 
 impl Code {
@@ -118,6 +130,12 @@ impl Code {
             Code::RouteNotFound => "route_not_found",
             Code::NodeUnreachable => "node_unreachable",
             Code::AddressInUse => "address_in_use",
+            Code::NodeUnknown => "node_unknown",
+            Code::PeerUnreachable => "peer_unreachable",
+            Code::InviteRefused => "invite_refused",
+            Code::NotSwitchboard => "not_switchboard",
+            Code::SecondSwitchboard => "second_switchboard",
+            Code::QuorumLost => "quorum_lost",
         }
     }
 
@@ -174,6 +192,18 @@ impl Code {
                 "Start one with 'inos up', or name another with --node or --data."
             }
             Code::AddressInUse => "Stop it, or choose another address with --listen.",
+            Code::NodeUnknown => "List the nodes with 'inos nodes'.",
+            Code::PeerUnreachable => {
+                "See 'inos nodes' for who is alive; the mesh uses another copy or repairs by itself."
+            }
+            Code::InviteRefused => "Ask the mesh's operator for a new one: 'inos invite'.",
+            Code::NotSwitchboard => "Ask a switchboard: the address that 'inos up' prints.",
+            Code::SecondSwitchboard => {
+                "Join this machine as a provider with 'inos join'; more switchboards need CockroachDB."
+            }
+            Code::QuorumLost => {
+                "Start the missing nodes ('inos nodes' names them) or try again later; nothing was stored."
+            }
         }
     }
 }

@@ -60,21 +60,6 @@ pub struct SpanRecord {
     #[prost(uint64, tag = "10")]
     pub bytes: u64,
 }
-/// node:events:v1: query of the history, answered by the host from the episodic memory.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct EventsQuery {
-    /// of event_type; empty: all
-    #[prost(string, tag = "1")]
-    pub prefix: ::prost::alloc::string::String,
-    #[prost(string, tag = "2")]
-    pub trace_id: ::prost::alloc::string::String,
-    #[prost(string, tag = "3")]
-    pub subject: ::prost::alloc::string::String,
-    #[prost(int64, tag = "4")]
-    pub after_us: i64,
-    #[prost(uint32, tag = "5")]
-    pub limit: u32,
-}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Error {
     /// number of the code in event/errors.json
@@ -179,6 +164,37 @@ pub struct FilesPutReply {
     /// plain bytes that were held already
     #[prost(uint64, tag = "2")]
     pub deduplicated_bytes: u64,
+    #[prost(message, optional, tag = "3")]
+    pub receipt: ::core::option::Option<Receipt>,
+}
+/// Receipt says what an acknowledged file survives: it stays readable while one of the domains lives.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Receipt {
+    /// zone, host or process: what the domains are
+    #[prost(string, tag = "1")]
+    pub level: ::prost::alloc::string::String,
+    /// that every chunk and the commit record are in, on stable storage
+    #[prost(string, repeated, tag = "2")]
+    pub domains: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// replicas; what is missing follows as repair
+    #[prost(uint32, tag = "3")]
+    pub wanted: u32,
+    /// for a person
+    #[prost(string, tag = "4")]
+    pub survives: ::prost::alloc::string::String,
+}
+/// files:set:v1: the path's next version, with the same content.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FilesSetRequest {
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub replicas: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FilesSetReply {
+    #[prost(message, optional, tag = "1")]
+    pub file: ::core::option::Option<FileInfo>,
 }
 /// files:get:v1. The reply's first event is a FilesGetHeader with state processing; bytes then go to the stream.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -274,8 +290,11 @@ pub struct FilesStatReply {
     pub file: ::core::option::Option<FileInfo>,
     #[prost(message, repeated, tag = "2")]
     pub chunks: ::prost::alloc::vec::Vec<ChunkInfo>,
+    /// domains that hold every chunk now
+    #[prost(message, optional, tag = "3")]
+    pub receipt: ::core::option::Option<Receipt>,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ChunkInfo {
     #[prost(uint64, tag = "1")]
     pub index: u64,
@@ -292,13 +311,32 @@ pub struct ChunkInfo {
     pub codec: u32,
     #[prost(uint32, tag = "7")]
     pub quality: u32,
-    #[prost(string, repeated, tag = "8")]
-    pub nodes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, repeated, tag = "9")]
+    pub copies: ::prost::alloc::vec::Vec<CopyInfo>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CopyInfo {
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub zone: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub host: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub tier: ::prost::alloc::string::String,
+    /// alive, suspect, dead
+    #[prost(string, tag = "5")]
+    pub liveness: ::prost::alloc::string::String,
+    #[prost(bool, tag = "6")]
+    pub trusted: bool,
+    /// 0: never
+    #[prost(int64, tag = "7")]
+    pub audited_us: i64,
 }
 /// files:verify:v1 re-reads stored chunks and checks hashes.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FilesVerifyRequest {
-    /// one file, inflated and compared; empty: every stored chunk of this node
+    /// one file, inflated and compared; empty: every stored chunk of every node
     #[prost(string, tag = "1")]
     pub path: ::prost::alloc::string::String,
 }
@@ -311,7 +349,7 @@ pub struct FilesVerifyProgress {
     #[prost(uint64, tag = "3")]
     pub bad: u64,
 }
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FilesVerifyReply {
     #[prost(uint64, tag = "1")]
     pub chunks: u64,
@@ -322,6 +360,22 @@ pub struct FilesVerifyReply {
     pub bad_chunk_ids: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
     #[prost(uint64, tag = "4")]
     pub bad: u64,
+    /// of a verification of every stored chunk
+    #[prost(message, repeated, tag = "5")]
+    pub nodes: ::prost::alloc::vec::Vec<NodeVerified>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NodeVerified {
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub chunks: u64,
+    #[prost(uint64, tag = "3")]
+    pub stored_bytes: u64,
+    #[prost(uint64, tag = "4")]
+    pub bad: u64,
+    #[prost(string, tag = "5")]
+    pub error: ::prost::alloc::string::String,
 }
 /// node:boot:v1:requested, the first envelope of every kernel.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -355,6 +409,42 @@ pub struct NodeBoot {
     /// 0: the module's own
     #[prost(uint64, tag = "11")]
     pub module_deadline_us: u64,
+    /// decides for the mesh; owns the semantic memory
+    #[prost(bool, tag = "12")]
+    pub switchboard: bool,
+    /// holds chunks
+    #[prost(bool, tag = "13")]
+    pub provider: bool,
+    /// of a provider that is no switchboard: what let it in
+    #[prost(bytes = "vec", tag = "14")]
+    pub invite: ::prost::alloc::vec::Vec<u8>,
+    /// node ids of its switchboards
+    #[prost(string, repeated, tag = "15")]
+    pub switchboards: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// between two beats of a provider; 0: the default
+    #[prost(int64, tag = "16")]
+    pub heartbeat_us: i64,
+    /// from death to repair; 0: the default
+    #[prost(int64, tag = "17")]
+    pub grace_cold_us: i64,
+    #[prost(int64, tag = "18")]
+    pub grace_hot_us: i64,
+    /// bound of repair traffic; 0: adjusted
+    #[prost(uint64, tag = "19")]
+    pub repair_bytes_per_second: u64,
+    /// make the map again from the mesh before serving
+    #[prost(bool, tag = "20")]
+    pub rebuild: bool,
+    #[prost(string, tag = "21")]
+    pub operator: ::prost::alloc::string::String,
+    #[prost(string, tag = "22")]
+    pub tier: ::prost::alloc::string::String,
+    /// of a switchboard that is a provider too
+    #[prost(uint64, tag = "23")]
+    pub offered_bytes: u64,
+    /// where this node is reached
+    #[prost(string, repeated, tag = "24")]
+    pub addrs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// identity:session:v1:requested: the host verified a token. No reply.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -503,6 +593,8 @@ pub struct ContentWriteRequest {
     pub chunk_id: ::prost::alloc::vec::Vec<u8>,
     #[prost(uint64, tag = "2")]
     pub input: u64,
+    #[prost(bool, tag = "3")]
+    pub record: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ContentWriteReply {
@@ -518,6 +610,8 @@ pub struct ContentReadRequest {
     pub chunk_id: ::prost::alloc::vec::Vec<u8>,
     #[prost(uint64, tag = "2")]
     pub output: u64,
+    #[prost(bool, tag = "3")]
+    pub record: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ContentReadReply {
@@ -529,6 +623,8 @@ pub struct ContentReadReply {
 pub struct ContentMissingRequest {
     #[prost(bytes = "vec", repeated, tag = "1")]
     pub chunk_ids: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    #[prost(bool, tag = "2")]
+    pub record: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ContentMissingReply {
@@ -540,6 +636,8 @@ pub struct ContentMissingReply {
 pub struct ContentTrashRequest {
     #[prost(message, repeated, tag = "1")]
     pub chunks: ::prost::alloc::vec::Vec<ChunkGeneration>,
+    #[prost(bool, tag = "2")]
+    pub record: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ContentTrashReply {
@@ -577,6 +675,8 @@ pub struct ContentInventoryRequest {
     pub after: ::prost::alloc::vec::Vec<u8>,
     #[prost(uint32, tag = "2")]
     pub limit: u32,
+    #[prost(bool, tag = "3")]
+    pub record: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ContentInventoryReply {
@@ -619,6 +719,445 @@ pub struct ContentUsage {
     pub trash_bytes: u64,
     #[prost(uint64, tag = "4")]
     pub free_bytes: u64,
+    #[prost(uint64, tag = "5")]
+    pub records: u64,
+}
+/// mesh:call:v1: an envelope for another node, with bulk either way, and that node's reply. Fails with peer_unreachable when no
+/// reply comes; a reply in state failed is a reply.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MeshCallRequest {
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    /// handed over as it is
+    #[prost(bytes = "vec", tag = "2")]
+    pub envelope: ::prost::alloc::vec::Vec<u8>,
+    /// buffer that goes with it; 0: none
+    #[prost(uint64, tag = "3")]
+    pub input: u64,
+    /// buffer that the reply's bulk becomes; 0: none is taken
+    #[prost(uint64, tag = "4")]
+    pub output: u64,
+    /// BLAKE3 that the reply's bulk must have, else chunk_corrupt; empty: any
+    #[prost(bytes = "vec", tag = "5")]
+    pub output_hash: ::prost::alloc::vec::Vec<u8>,
+    /// signed by the host and sent as the call's ticket
+    #[prost(message, optional, tag = "6")]
+    pub grant: ::core::option::Option<Grant>,
+    /// a ticket that this node was handed, sent as it is
+    #[prost(bytes = "vec", tag = "7")]
+    pub ticket: ::prost::alloc::vec::Vec<u8>,
+    /// where the node may be found when it is not connected
+    #[prost(string, repeated, tag = "8")]
+    pub addrs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// 0: the host's own
+    #[prost(int64, tag = "9")]
+    pub timeout_us: i64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MeshCallReply {
+    #[prost(bytes = "vec", tag = "1")]
+    pub envelope: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint32, tag = "2")]
+    pub output_bytes: u32,
+}
+/// Grant is what a ticket allows: one verb on one chunk, to one node that shows it to another.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Grant {
+    #[prost(bytes = "vec", tag = "1")]
+    pub chunk_id: ::prost::alloc::vec::Vec<u8>,
+    /// read, write
+    #[prost(string, tag = "2")]
+    pub verb: ::prost::alloc::string::String,
+    /// the node that may use it
+    #[prost(string, tag = "3")]
+    pub holder: ::prost::alloc::string::String,
+    /// the node it is shown to
+    #[prost(string, tag = "4")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(int64, tag = "5")]
+    pub expires_us: i64,
+}
+/// mesh:serve:v1: another node's envelope. The host has authenticated the peer, and checked the ticket's signature and certificate;
+/// whether it covers what is asked, the kernel decides. The reply's envelope and bulk go back to the peer.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MeshServeRequest {
+    #[prost(string, tag = "1")]
+    pub peer: ::prost::alloc::string::String,
+    /// the peer has shown a valid certificate
+    #[prost(bool, tag = "2")]
+    pub switchboard: bool,
+    #[prost(bytes = "vec", tag = "3")]
+    pub envelope: ::prost::alloc::vec::Vec<u8>,
+    /// buffer with the bulk, numbered by the host from 2^63 on; 0: none
+    #[prost(uint64, tag = "4")]
+    pub input: u64,
+    #[prost(uint32, tag = "5")]
+    pub input_bytes: u32,
+    /// of the ticket; absent without one
+    #[prost(message, optional, tag = "6")]
+    pub grant: ::core::option::Option<Grant>,
+    /// as received, to be handed on
+    #[prost(bytes = "vec", tag = "7")]
+    pub ticket: ::prost::alloc::vec::Vec<u8>,
+    /// content of a verified invite that came with node:join; empty otherwise
+    #[prost(bytes = "vec", tag = "8")]
+    pub invite: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MeshServeReply {
+    #[prost(bytes = "vec", tag = "1")]
+    pub envelope: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint64, tag = "2")]
+    pub output: u64,
+}
+/// mesh:peer:v1:completed: a connection was made or lost; unasked.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MeshPeer {
+    #[prost(string, tag = "1")]
+    pub peer: ::prost::alloc::string::String,
+    #[prost(bool, tag = "2")]
+    pub connected: bool,
+    #[prost(bool, tag = "3")]
+    pub switchboard: bool,
+    #[prost(string, repeated, tag = "4")]
+    pub addrs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// node:join:v1, from a newcomer to a switchboard. The host checks the invite's signature before the kernel sees it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NodeJoinRequest {
+    #[prost(bytes = "vec", tag = "1")]
+    pub invite: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, repeated, tag = "2")]
+    pub addrs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NodeJoinReply {
+    #[prost(message, optional, tag = "1")]
+    pub member: ::core::option::Option<Member>,
+}
+/// Invite is the signed content of an invite.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Invite {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub operator: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub zone: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub host: ::prost::alloc::string::String,
+    /// hot, cold
+    #[prost(string, tag = "5")]
+    pub tier: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "6")]
+    pub offered_bytes: u64,
+    #[prost(int64, tag = "7")]
+    pub expires_us: i64,
+    /// Ed25519 public key of the mesh, 32 bytes
+    #[prost(bytes = "vec", tag = "8")]
+    pub root_key: ::prost::alloc::vec::Vec<u8>,
+    /// multiaddresses ending in /p2p/ID
+    #[prost(string, repeated, tag = "9")]
+    pub switchboards: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// node:heartbeat:v1, from a provider to its switchboard.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HeartbeatRequest {
+    #[prost(uint64, tag = "1")]
+    pub sequence: u64,
+    #[prost(message, optional, tag = "2")]
+    pub usage: ::core::option::Option<ContentUsage>,
+    /// chunk calls being served: the node's load
+    #[prost(uint32, tag = "3")]
+    pub in_flight: u32,
+    /// the signed invite that let it in: a switchboard whose map is new admits it again by this
+    #[prost(bytes = "vec", tag = "4")]
+    pub grant: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, repeated, tag = "5")]
+    pub addrs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, tag = "6")]
+    pub version: ::prost::alloc::string::String,
+    #[prost(int64, tag = "7")]
+    pub started_us: i64,
+    /// commit records held
+    #[prost(uint64, tag = "8")]
+    pub records: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HeartbeatReply {
+    /// when to beat again
+    #[prost(int64, tag = "1")]
+    pub interval_us: i64,
+    /// this switchboard's map does not have the node
+    #[prost(bool, tag = "2")]
+    pub unknown: bool,
+}
+/// content:copy_chunk:v1: fetch a chunk from another node under the call's ticket, verify it and keep it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ContentCopyRequest {
+    #[prost(bytes = "vec", tag = "1")]
+    pub chunk_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub source: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "3")]
+    pub source_addrs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(uint32, tag = "4")]
+    pub stored_bytes: u32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ContentCopyReply {
+    #[prost(bool, tag = "1")]
+    pub existed: bool,
+    #[prost(uint32, tag = "2")]
+    pub stored_bytes: u32,
+}
+/// content:prove_chunk:v1: Bao slice of one 1 KiB leaf of a chunk's stored form, as the output or the reply's bulk.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ContentProveRequest {
+    #[prost(bytes = "vec", tag = "1")]
+    pub chunk_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint64, tag = "2")]
+    pub leaf: u64,
+    #[prost(uint64, tag = "3")]
+    pub output: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ContentProveReply {
+    #[prost(uint32, tag = "1")]
+    pub slice_bytes: u32,
+}
+/// Member is a node of the mesh.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Member {
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub operator: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub zone: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub host: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub tier: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "6")]
+    pub offered_bytes: u64,
+    #[prost(string, repeated, tag = "7")]
+    pub addrs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(int64, tag = "8")]
+    pub joined_us: i64,
+    /// 1 active, 2 draining, 3 removed
+    #[prost(uint32, tag = "9")]
+    pub state: u32,
+    #[prost(uint64, tag = "10")]
+    pub epoch: u64,
+    #[prost(uint64, tag = "11")]
+    pub copies: u64,
+    #[prost(uint64, tag = "12")]
+    pub placed_bytes: u64,
+    #[prost(bytes = "vec", tag = "13")]
+    pub grant: ::prost::alloc::vec::Vec<u8>,
+}
+/// Record is one version of a path: a file or a tombstone.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Record {
+    #[prost(message, optional, tag = "1")]
+    pub file: ::core::option::Option<FileInfo>,
+    #[prost(bool, tag = "2")]
+    pub tombstone: bool,
+    #[prost(bytes = "vec", tag = "3")]
+    pub record_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, repeated, tag = "4")]
+    pub nodes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(bytes = "vec", tag = "5")]
+    pub previous: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, repeated, tag = "6")]
+    pub previous_nodes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// record:seal:v1: the record, signed by this switchboard and sealed to the mesh key, into a buffer.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecordSealRequest {
+    #[prost(message, optional, tag = "1")]
+    pub record: ::core::option::Option<Record>,
+    #[prost(uint64, tag = "2")]
+    pub output: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecordSealReply {
+    #[prost(bytes = "vec", tag = "1")]
+    pub record_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint32, tag = "2")]
+    pub sealed_bytes: u32,
+}
+/// record:open:v1: of sealed bytes in a buffer. bad_format for what is forged, foreign or damaged.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecordOpenRequest {
+    #[prost(uint64, tag = "1")]
+    pub input: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecordOpenReply {
+    #[prost(message, optional, tag = "1")]
+    pub record: ::core::option::Option<Record>,
+    #[prost(int64, tag = "2")]
+    pub signed_us: i64,
+}
+/// invite:sign:v1: an invite as the text that a person hands on.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InviteSignRequest {
+    #[prost(message, optional, tag = "1")]
+    pub invite: ::core::option::Option<Invite>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InviteSignReply {
+    #[prost(string, tag = "1")]
+    pub text: ::prost::alloc::string::String,
+}
+/// nodes:list:v1
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NodesListRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct NodesListReply {
+    #[prost(message, repeated, tag = "1")]
+    pub nodes: ::prost::alloc::vec::Vec<NodeInfo>,
+    #[prost(string, tag = "2")]
+    pub level: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "3")]
+    pub domains: u32,
+    #[prost(string, tag = "4")]
+    pub survives: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NodeInfo {
+    #[prost(message, optional, tag = "1")]
+    pub member: ::core::option::Option<Member>,
+    /// alive, suspect, dead, never
+    #[prost(string, tag = "2")]
+    pub liveness: ::prost::alloc::string::String,
+    /// last heartbeat
+    #[prost(int64, tag = "3")]
+    pub seen_us: i64,
+    #[prost(message, optional, tag = "4")]
+    pub usage: ::core::option::Option<ContentUsage>,
+    #[prost(uint32, tag = "5")]
+    pub in_flight: u32,
+    #[prost(uint64, tag = "6")]
+    pub audits_passed: u64,
+    #[prost(uint64, tag = "7")]
+    pub audits_failed: u64,
+    /// reads of it that did not verify
+    #[prost(uint64, tag = "8")]
+    pub complaints: u64,
+    /// p50 of calls
+    #[prost(int64, tag = "9")]
+    pub latency_us: i64,
+    /// for a person: "returning: 512 of 2,048 copies checked", "draining: 12 copies left"
+    #[prost(string, tag = "10")]
+    pub notice: ::prost::alloc::string::String,
+    #[prost(bool, tag = "11")]
+    pub self_: bool,
+    #[prost(string, tag = "12")]
+    pub version: ::prost::alloc::string::String,
+    /// copies not trusted yet
+    #[prost(uint64, tag = "13")]
+    pub unchecked: u64,
+}
+/// nodes:invite:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NodesInviteRequest {
+    #[prost(message, optional, tag = "1")]
+    pub invite: ::core::option::Option<Invite>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NodesInviteReply {
+    #[prost(string, tag = "1")]
+    pub text: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub invite: ::core::option::Option<Invite>,
+}
+/// nodes:set:v1: state of a member: 1 active, 2 draining, 3 removed.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NodesSetRequest {
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub state: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NodesSetReply {
+    #[prost(message, optional, tag = "1")]
+    pub member: ::core::option::Option<Member>,
+}
+/// repairs:list:v1
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RepairsListRequest {
+    #[prost(uint32, tag = "1")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RepairsListReply {
+    #[prost(message, repeated, tag = "1")]
+    pub repairs: ::prost::alloc::vec::Vec<RepairInfo>,
+    #[prost(uint64, tag = "2")]
+    pub total: u64,
+    /// since this kernel started
+    #[prost(uint64, tag = "3")]
+    pub done: u64,
+    /// copied since then
+    #[prost(uint64, tag = "4")]
+    pub bytes: u64,
+    #[prost(uint64, tag = "5")]
+    pub trimmed: u64,
+    /// over the last seconds; 0: none under way
+    #[prost(uint64, tag = "6")]
+    pub bytes_per_second: u64,
+    /// the share that repair may take now
+    #[prost(uint64, tag = "7")]
+    pub bytes_per_second_max: u64,
+    /// 0: not known
+    #[prost(int64, tag = "8")]
+    pub eta_us: i64,
+    /// the map is being looked through
+    #[prost(bool, tag = "9")]
+    pub scanning: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RepairInfo {
+    #[prost(bytes = "vec", tag = "1")]
+    pub chunk_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "3")]
+    pub live: u32,
+    #[prost(int64, tag = "4")]
+    pub added_us: i64,
+    #[prost(int64, tag = "5")]
+    pub not_before_us: i64,
+    #[prost(uint32, tag = "6")]
+    pub tries: u32,
+    #[prost(uint64, tag = "7")]
+    pub lease: u64,
+    #[prost(int64, tag = "8")]
+    pub lease_until_us: i64,
+    #[prost(string, tag = "9")]
+    pub holder: ::prost::alloc::string::String,
+}
+/// node:rebuild:v1, processing: how far the map is made again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RebuildProgress {
+    #[prost(uint64, tag = "1")]
+    pub nodes: u64,
+    #[prost(uint64, tag = "2")]
+    pub chunks: u64,
+    #[prost(uint64, tag = "3")]
+    pub records: u64,
+    #[prost(uint64, tag = "4")]
+    pub refused: u64,
+    #[prost(uint64, tag = "5")]
+    pub versions: u64,
+    #[prost(uint64, tag = "6")]
+    pub unreadable: u64,
+    #[prost(bool, tag = "7")]
+    pub done: bool,
 }
 /// A chunk as the map knows it: its manifest entry and who holds it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -791,21 +1330,30 @@ pub struct UnknownChunksReply {
     #[prost(bytes = "vec", repeated, tag = "1")]
     pub chunk_ids: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
-/// semantic:chunk_nodes:v1: who holds these chunks.
+/// semantic:chunk_copies:v1: who holds these chunks.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ChunkNodesRequest {
+pub struct ChunkCopiesRequest {
     #[prost(bytes = "vec", repeated, tag = "1")]
     pub chunk_ids: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
-pub struct ChunkNodesReply {
+pub struct ChunkCopiesReply {
     #[prost(message, repeated, tag = "1")]
-    pub chunks: ::prost::alloc::vec::Vec<NodeList>,
+    pub chunks: ::prost::alloc::vec::Vec<CopyList>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct CopyList {
+    #[prost(message, repeated, tag = "1")]
+    pub copies: ::prost::alloc::vec::Vec<Copy>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct NodeList {
-    #[prost(string, repeated, tag = "1")]
-    pub nodes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+pub struct Copy {
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(bool, tag = "2")]
+    pub trusted: bool,
+    #[prost(int64, tag = "3")]
+    pub audited_us: i64,
 }
 /// semantic:node_chunks:v1: a page of the chunks that a node holds, in order, without condemned ones.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -866,6 +1414,341 @@ pub struct TotalsReply {
     #[prost(uint64, tag = "6")]
     pub uploads: u64,
 }
+/// The verbs of more than one node.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ChunkState {
+    #[prost(bytes = "vec", tag = "1")]
+    pub chunk_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint64, tag = "2")]
+    pub stored_bytes: u64,
+    #[prost(uint64, tag = "3")]
+    pub generation: u64,
+    #[prost(bool, tag = "4")]
+    pub condemned: bool,
+    #[prost(bool, tag = "5")]
+    pub manifest: bool,
+    #[prost(uint32, tag = "6")]
+    pub wanted: u32,
+    #[prost(message, repeated, tag = "7")]
+    pub copies: ::prost::alloc::vec::Vec<Copy>,
+}
+/// semantic:admit_node:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdmitNodeRequest {
+    #[prost(message, optional, tag = "1")]
+    pub member: ::core::option::Option<Member>,
+    #[prost(string, tag = "2")]
+    pub invite: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdmitNodeReply {
+    #[prost(message, optional, tag = "1")]
+    pub member: ::core::option::Option<Member>,
+}
+/// semantic:list_nodes:v1
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListNodesRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListNodesReply {
+    #[prost(message, repeated, tag = "1")]
+    pub members: ::prost::alloc::vec::Vec<Member>,
+}
+/// semantic:set_node:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetNodeRequest {
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub state: u32,
+    #[prost(string, repeated, tag = "3")]
+    pub addrs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(bool, tag = "4")]
+    pub set_addrs: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetNodeReply {
+    #[prost(message, optional, tag = "1")]
+    pub member: ::core::option::Option<Member>,
+}
+/// semantic:distrust_node:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DistrustNodeRequest {
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DistrustNodeReply {
+    #[prost(uint64, tag = "1")]
+    pub epoch: u64,
+}
+/// semantic:add_copies:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AddCopiesRequest {
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    pub chunk_ids: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AddCopiesReply {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub taken: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+/// semantic:confirm_copies:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConfirmCopiesRequest {
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    pub chunk_ids: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ConfirmCopiesReply {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub unlisted: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+/// semantic:audit_copies:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuditCopiesRequest {
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    pub chunk_ids: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    #[prost(int64, tag = "4")]
+    pub now_us: i64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AuditCopiesReply {}
+/// semantic:retire_copy:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RetireCopyRequest {
+    #[prost(bytes = "vec", tag = "1")]
+    pub chunk_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint64, tag = "2")]
+    pub generation: u64,
+    #[prost(string, tag = "3")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "4")]
+    pub keep: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RetireCopyReply {}
+/// semantic:chunk_states:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ChunkStatesRequest {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub chunk_ids: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ChunkStatesReply {
+    #[prost(message, repeated, tag = "1")]
+    pub states: ::prost::alloc::vec::Vec<ChunkState>,
+}
+/// semantic:scan_chunks:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ScanChunksRequest {
+    #[prost(bytes = "vec", tag = "1")]
+    pub after: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint32, tag = "2")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ScanChunksReply {
+    #[prost(message, repeated, tag = "1")]
+    pub states: ::prost::alloc::vec::Vec<ChunkState>,
+    #[prost(bool, tag = "2")]
+    pub end: bool,
+}
+/// semantic:want_repairs:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RepairWant {
+    #[prost(bytes = "vec", tag = "1")]
+    pub chunk_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "3")]
+    pub live: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WantRepairsRequest {
+    #[prost(message, repeated, tag = "1")]
+    pub wants: ::prost::alloc::vec::Vec<RepairWant>,
+    #[prost(int64, tag = "2")]
+    pub now_us: i64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WantRepairsReply {
+    #[prost(uint32, tag = "1")]
+    pub added: u32,
+}
+/// semantic:claim_repairs:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClaimRepairsRequest {
+    #[prost(string, tag = "1")]
+    pub holder: ::prost::alloc::string::String,
+    #[prost(int64, tag = "2")]
+    pub now_us: i64,
+    #[prost(int64, tag = "3")]
+    pub until_us: i64,
+    #[prost(uint32, tag = "4")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ClaimRepairsReply {
+    #[prost(message, repeated, tag = "1")]
+    pub repairs: ::prost::alloc::vec::Vec<RepairInfo>,
+}
+/// semantic:settle_repair:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SettleRepairRequest {
+    #[prost(bytes = "vec", tag = "1")]
+    pub chunk_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint64, tag = "2")]
+    pub lease: u64,
+    #[prost(string, repeated, tag = "3")]
+    pub added: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(int64, tag = "4")]
+    pub retry_us: i64,
+    #[prost(int64, tag = "5")]
+    pub now_us: i64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SettleRepairReply {}
+/// semantic:list_repairs:v1
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListRepairsRequest {
+    #[prost(uint32, tag = "1")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListRepairsReply {
+    #[prost(message, repeated, tag = "1")]
+    pub repairs: ::prost::alloc::vec::Vec<RepairInfo>,
+    #[prost(uint64, tag = "2")]
+    pub total: u64,
+}
+/// semantic:set_replicas:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetReplicasRequest {
+    #[prost(string, tag = "1")]
+    pub owner: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub path: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "3")]
+    pub replicas: u32,
+    #[prost(message, optional, tag = "4")]
+    pub key: ::core::option::Option<RequestKey>,
+    #[prost(int64, tag = "5")]
+    pub now_us: i64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SetReplicasReply {
+    #[prost(message, optional, tag = "1")]
+    pub file: ::core::option::Option<FileInfo>,
+    #[prost(bool, tag = "2")]
+    pub repeated: bool,
+}
+/// semantic:pending_records:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RecordKey {
+    #[prost(string, tag = "1")]
+    pub owner: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub path: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub version: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PendingRecordsRequest {
+    #[prost(message, optional, tag = "1")]
+    pub after: ::core::option::Option<RecordKey>,
+    #[prost(uint32, tag = "2")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PendingRecordsReply {
+    #[prost(message, repeated, tag = "1")]
+    pub records: ::prost::alloc::vec::Vec<Record>,
+}
+/// semantic:settle_record:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SettleRecordRequest {
+    #[prost(message, optional, tag = "1")]
+    pub key: ::core::option::Option<RecordKey>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub record_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, repeated, tag = "3")]
+    pub nodes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(bool, tag = "4")]
+    pub full: bool,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SettleRecordReply {}
+/// semantic:unsettle_records:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UnsettleRecordsRequest {
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub limit: u32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UnsettleRecordsReply {
+    #[prost(uint32, tag = "1")]
+    pub unsettled: u32,
+}
+/// semantic:sight:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SightRequest {
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub chunk_ids: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SightReply {}
+/// semantic:sighted:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SightedRequest {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub chunk_ids: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SightedReply {
+    #[prost(message, repeated, tag = "1")]
+    pub chunks: ::prost::alloc::vec::Vec<NodeList>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NodeList {
+    #[prost(string, repeated, tag = "1")]
+    pub nodes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// semantic:restore_version:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RestoreVersionRequest {
+    #[prost(string, tag = "1")]
+    pub upload: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub record: ::core::option::Option<Record>,
+    #[prost(int64, tag = "3")]
+    pub now_us: i64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RestoreVersionReply {
+    #[prost(bool, tag = "1")]
+    pub restored: bool,
+}
+/// semantic:end_restore:v1
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EndRestoreRequest {}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EndRestoreReply {}
 /// node:status:v1
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NodeStatusRequest {}
@@ -924,6 +1807,24 @@ pub struct NodeStatusReply {
     pub refused: u64,
     #[prost(uint64, tag = "25")]
     pub quarantined: u64,
+    #[prost(bool, tag = "26")]
+    pub switchboard: bool,
+    #[prost(bool, tag = "27")]
+    pub provider: bool,
+    /// of the mesh, not removed
+    #[prost(uint32, tag = "28")]
+    pub members: u32,
+    #[prost(uint32, tag = "29")]
+    pub members_alive: u32,
+    /// queued
+    #[prost(uint64, tag = "30")]
+    pub repairs: u64,
+    /// versions whose commit record is not on all of its nodes
+    #[prost(uint64, tag = "31")]
+    pub records_pending: u64,
+    /// what a file of the default RF survives now
+    #[prost(string, tag = "32")]
+    pub survives: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WorkerStatus {
