@@ -101,6 +101,10 @@ var importRules = []importRule{
 		why: "engine, mesh and api meet only in host",
 	},
 	{
+		room: "host/trust", may: []string{".", "event/...", base58}, never: append([]string{"time"}, noWorld...),
+		why: "what a mesh believes is a function of bytes and a time that is given",
+	},
+	{
 		room: "host", may: []string{".", "event/...", "build", "host/...", "data/content", "data/semantic", "data/episodic", blake3, base58, xsys},
 		inTests: []string{"data/datatest/...", rapid},
 		why:     "it holds kernel.wasm as bytes and never imports the kernel: the seam stays real",
