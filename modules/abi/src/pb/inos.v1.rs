@@ -1825,6 +1825,9 @@ pub struct NodeStatusReply {
     /// what a file of the default RF survives now
     #[prost(string, tag = "32")]
     pub survives: ::prost::alloc::string::String,
+    /// of a switchboard that makes its map again, and what came of it until it stops
+    #[prost(message, optional, tag = "33")]
+    pub rebuild: ::core::option::Option<RebuildProgress>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WorkerStatus {
