@@ -106,3 +106,12 @@ func (u *memberships) peer(e *eventpb.Envelope) {
 	var p eventpb.MeshPeer
 	_ = event.Open(e, &p)
 }
+
+// served takes node:join and node:heartbeat of another node that the host has authenticated; invite is the content of the verified invite
+// that came with it, or nil. It returns the reply, or an error, or neither: then serving.replied(work, …) brings one of them.
+func (u *memberships) served(work uint64, peer inos.NodeID, invite *eventpb.Invite, inner *eventpb.Envelope) (event.Message, *inos.Error) {
+	return nil, inos.Errorf(inos.CodeUnknownEvent, event.Stage(inner.EventType), "nobody answers %.128q", inner.EventType)
+}
+
+// avoided says that a node gets no new copies for now, because it was found wanting.
+func (u *memberships) avoided(node inos.NodeID) bool { return false }
