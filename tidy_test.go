@@ -27,6 +27,8 @@ const (
 	xterm      = "golang.org/x/term"
 	cobra      = "github.com/spf13/cobra"
 	pflag      = "github.com/spf13/pflag"
+	libp2p     = "github.com/libp2p"
+	multiaddr  = "github.com/multiformats/go-multiaddr"
 	rapid      = "pgregory.net/rapid"
 	testscript = "github.com/rogpeppe/go-internal"
 )
@@ -103,6 +105,10 @@ var importRules = []importRule{
 	{
 		room: "host/trust", may: []string{".", "event/...", base58}, never: append([]string{"time"}, noWorld...),
 		why: "what a mesh believes is a function of bytes and a time that is given",
+	},
+	{
+		room: "host/mesh", may: []string{".", "event/...", libp2p, multiaddr}, inTests: []string{rapid, xsys},
+		why: "engine, mesh and api meet only in host; nobody else knows which library carries the mesh",
 	},
 	{
 		room: "host", may: []string{".", "event/...", "build", "host/...", "data/content", "data/semantic", "data/episodic", blake3, base58, xsys},
@@ -209,6 +215,8 @@ func TestImportRulesRefuse(t *testing.T) {
 		{"kernel", module + "/host"},
 		{"host", module + "/kernel"},
 		{"host/api", module + "/host/engine"},
+		{"host/mesh", module + "/host/api"},
+		{"host", libp2p + "/go-libp2p"},
 		{"data/content", module + "/data/semantic"},
 		{"event", wazero},
 		{"cmd/inos", module + "/data/content"},

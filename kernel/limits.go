@@ -42,6 +42,9 @@ const (
 	levelsMax         = 6        // levels of a manifest: 1,024^6 chunks
 	traceContextMax   = 16       // entries of a trace context
 	roomLeast         = 64 << 20 // bytes that are removed from the trash at least, of what there is, when the disk is full
+	switchboardsMax   = 16       // switchboards that a provider knows
+	membersMax        = 4096     // nodes of the mesh
+	servingMax        = 64       // calls of other nodes being served
 	chunkReserveBytes = 2 << 20  // buffer bytes accounted for a chunk in work: one in, one out
 )
 
@@ -58,6 +61,8 @@ const (
 	stopDeadline      = 30 * inos.Second
 	diskDeadline      = 30 * inos.Second
 	semanticDeadline  = 30 * inos.Second
+	callDeadline      = 20 * inos.Second // of a call to another node
+	ticketLife        = 2 * inos.Minute
 	streamDeadline    = 2 * inos.Minute // the host cuts a stalled client off before
 	restartBackoffMin = 100 * inos.Millisecond
 	restartBackoffMax = 10 * inos.Second

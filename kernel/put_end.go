@@ -71,7 +71,7 @@ func (u *puts) sendCommit(p *put) {
 		File: &eventpb.FileInfo{
 			Owner: string(p.subject), Path: string(p.path), FileId: root.fileID[:], ManifestId: root.entry.ChunkID[:],
 			PlainBytes: p.got, StoredBytes: p.stored, Chunks: p.tree.chunks, ContentType: p.contentType,
-			ReplicasWanted: p.wanted, ReplicasReached: min(p.wanted, u.k.placement.Nodes()), CreatedUs: int64(u.k.now),
+			ReplicasWanted: p.wanted, ReplicasReached: min(p.wanted, uint32(len(u.k.members.all()))), CreatedUs: int64(u.k.now),
 		},
 		Key: &eventpb.RequestKey{Subject: string(p.subject), Id: p.id, EventType: p.eventType},
 	}

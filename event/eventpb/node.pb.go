@@ -26,38 +26,39 @@ func (*NodeStatusRequest) ProtoMessage() {}
 
 type NodeStatusReply struct {
 	unknownFields    []byte
-	NodeId           string          `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"nodeId,omitempty"`
-	Zone             string          `protobuf:"bytes,2,opt,name=zone,proto3" json:"zone,omitempty"`
-	Host             string          `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
-	Version          string          `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
-	StartedUs        int64           `protobuf:"varint,5,opt,name=started_us,json=startedUs,proto3" json:"startedUs,omitempty"`
-	NowUs            int64           `protobuf:"varint,6,opt,name=now_us,json=nowUs,proto3" json:"nowUs,omitempty"`
-	Ready            bool            `protobuf:"varint,7,opt,name=ready,proto3" json:"ready,omitempty"`    // recovery finished, a worker ready, memories answer
-	Notices          []string        `protobuf:"bytes,8,rep,name=notices,proto3" json:"notices,omitempty"` // "degraded: one node, RF 1 of 3", "read-only: ..."
-	Content          *ContentUsage   `protobuf:"bytes,9,opt,name=content,proto3" json:"content,omitempty"`
-	Totals           *TotalsReply    `protobuf:"bytes,10,opt,name=totals,proto3" json:"totals,omitempty"`
-	Workers          []*WorkerStatus `protobuf:"bytes,11,rep,name=workers,proto3" json:"workers,omitempty"`
-	Threads          []*ThreadStatus `protobuf:"bytes,12,rep,name=threads,proto3" json:"threads,omitempty"`
-	Stages           []*StageStatus  `protobuf:"bytes,13,rep,name=stages,proto3" json:"stages,omitempty"`
-	Puts             uint32          `protobuf:"varint,14,opt,name=puts,proto3" json:"puts,omitempty"` // under way
-	Gets             uint32          `protobuf:"varint,15,opt,name=gets,proto3" json:"gets,omitempty"`
-	Queued           uint32          `protobuf:"varint,16,opt,name=queued,proto3" json:"queued,omitempty"`
-	BufferBytes      uint64          `protobuf:"varint,17,opt,name=buffer_bytes,json=bufferBytes,proto3" json:"bufferBytes,omitempty"`
-	BufferBytesMax   uint64          `protobuf:"varint,18,opt,name=buffer_bytes_max,json=bufferBytesMax,proto3" json:"bufferBytesMax,omitempty"`
-	ConcurrencyLimit uint32          `protobuf:"varint,19,opt,name=concurrency_limit,json=concurrencyLimit,proto3" json:"concurrencyLimit,omitempty"`
-	BrotliQuality    uint32          `protobuf:"varint,20,opt,name=brotli_quality,json=brotliQuality,proto3" json:"brotliQuality,omitempty"`
-	Steps            uint64          `protobuf:"varint,21,opt,name=steps,proto3" json:"steps,omitempty"`
-	InFlight         uint64          `protobuf:"varint,22,opt,name=in_flight,json=inFlight,proto3" json:"inFlight,omitempty"`
-	RecordsDropped   uint64          `protobuf:"varint,23,opt,name=records_dropped,json=recordsDropped,proto3" json:"recordsDropped,omitempty"`
-	Refused          uint64          `protobuf:"varint,24,opt,name=refused,proto3" json:"refused,omitempty"`
-	Quarantined      uint64          `protobuf:"varint,25,opt,name=quarantined,proto3" json:"quarantined,omitempty"`
-	Switchboard      bool            `protobuf:"varint,26,opt,name=switchboard,proto3" json:"switchboard,omitempty"`
-	Provider         bool            `protobuf:"varint,27,opt,name=provider,proto3" json:"provider,omitempty"`
-	Members          uint32          `protobuf:"varint,28,opt,name=members,proto3" json:"members,omitempty"` // of the mesh, not removed
-	MembersAlive     uint32          `protobuf:"varint,29,opt,name=members_alive,json=membersAlive,proto3" json:"membersAlive,omitempty"`
-	Repairs          uint64          `protobuf:"varint,30,opt,name=repairs,proto3" json:"repairs,omitempty"`                                    // queued
-	RecordsPending   uint64          `protobuf:"varint,31,opt,name=records_pending,json=recordsPending,proto3" json:"recordsPending,omitempty"` // versions whose commit record is not on all of its nodes
-	Survives         string          `protobuf:"bytes,32,opt,name=survives,proto3" json:"survives,omitempty"`                                   // what a file of the default RF survives now
+	NodeId           string           `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"nodeId,omitempty"`
+	Zone             string           `protobuf:"bytes,2,opt,name=zone,proto3" json:"zone,omitempty"`
+	Host             string           `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
+	Version          string           `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
+	StartedUs        int64            `protobuf:"varint,5,opt,name=started_us,json=startedUs,proto3" json:"startedUs,omitempty"`
+	NowUs            int64            `protobuf:"varint,6,opt,name=now_us,json=nowUs,proto3" json:"nowUs,omitempty"`
+	Ready            bool             `protobuf:"varint,7,opt,name=ready,proto3" json:"ready,omitempty"`    // recovery finished, a worker ready, memories answer
+	Notices          []string         `protobuf:"bytes,8,rep,name=notices,proto3" json:"notices,omitempty"` // "degraded: one node, RF 1 of 3", "read-only: ..."
+	Content          *ContentUsage    `protobuf:"bytes,9,opt,name=content,proto3" json:"content,omitempty"`
+	Totals           *TotalsReply     `protobuf:"bytes,10,opt,name=totals,proto3" json:"totals,omitempty"`
+	Workers          []*WorkerStatus  `protobuf:"bytes,11,rep,name=workers,proto3" json:"workers,omitempty"`
+	Threads          []*ThreadStatus  `protobuf:"bytes,12,rep,name=threads,proto3" json:"threads,omitempty"`
+	Stages           []*StageStatus   `protobuf:"bytes,13,rep,name=stages,proto3" json:"stages,omitempty"`
+	Puts             uint32           `protobuf:"varint,14,opt,name=puts,proto3" json:"puts,omitempty"` // under way
+	Gets             uint32           `protobuf:"varint,15,opt,name=gets,proto3" json:"gets,omitempty"`
+	Queued           uint32           `protobuf:"varint,16,opt,name=queued,proto3" json:"queued,omitempty"`
+	BufferBytes      uint64           `protobuf:"varint,17,opt,name=buffer_bytes,json=bufferBytes,proto3" json:"bufferBytes,omitempty"`
+	BufferBytesMax   uint64           `protobuf:"varint,18,opt,name=buffer_bytes_max,json=bufferBytesMax,proto3" json:"bufferBytesMax,omitempty"`
+	ConcurrencyLimit uint32           `protobuf:"varint,19,opt,name=concurrency_limit,json=concurrencyLimit,proto3" json:"concurrencyLimit,omitempty"`
+	BrotliQuality    uint32           `protobuf:"varint,20,opt,name=brotli_quality,json=brotliQuality,proto3" json:"brotliQuality,omitempty"`
+	Steps            uint64           `protobuf:"varint,21,opt,name=steps,proto3" json:"steps,omitempty"`
+	InFlight         uint64           `protobuf:"varint,22,opt,name=in_flight,json=inFlight,proto3" json:"inFlight,omitempty"`
+	RecordsDropped   uint64           `protobuf:"varint,23,opt,name=records_dropped,json=recordsDropped,proto3" json:"recordsDropped,omitempty"`
+	Refused          uint64           `protobuf:"varint,24,opt,name=refused,proto3" json:"refused,omitempty"`
+	Quarantined      uint64           `protobuf:"varint,25,opt,name=quarantined,proto3" json:"quarantined,omitempty"`
+	Switchboard      bool             `protobuf:"varint,26,opt,name=switchboard,proto3" json:"switchboard,omitempty"`
+	Provider         bool             `protobuf:"varint,27,opt,name=provider,proto3" json:"provider,omitempty"`
+	Members          uint32           `protobuf:"varint,28,opt,name=members,proto3" json:"members,omitempty"` // of the mesh, not removed
+	MembersAlive     uint32           `protobuf:"varint,29,opt,name=members_alive,json=membersAlive,proto3" json:"membersAlive,omitempty"`
+	Repairs          uint64           `protobuf:"varint,30,opt,name=repairs,proto3" json:"repairs,omitempty"`                                    // queued
+	RecordsPending   uint64           `protobuf:"varint,31,opt,name=records_pending,json=recordsPending,proto3" json:"recordsPending,omitempty"` // versions whose commit record is not on all of its nodes
+	Survives         string           `protobuf:"bytes,32,opt,name=survives,proto3" json:"survives,omitempty"`                                   // what a file of the default RF survives now
+	Rebuild          *RebuildProgress `protobuf:"bytes,33,opt,name=rebuild,proto3" json:"rebuild,omitempty"`                                     // of a switchboard that makes its map again, and what came of it until it stops
 }
 
 func (x *NodeStatusReply) Reset() {
@@ -288,6 +289,13 @@ func (x *NodeStatusReply) GetSurvives() string {
 		return x.Survives
 	}
 	return ""
+}
+
+func (x *NodeStatusReply) GetRebuild() *RebuildProgress {
+	if x != nil {
+		return x.Rebuild
+	}
+	return nil
 }
 
 type WorkerStatus struct {
@@ -536,6 +544,7 @@ func (m *NodeStatusReply) CloneVT() *NodeStatusReply {
 	r.Repairs = m.Repairs
 	r.RecordsPending = m.RecordsPending
 	r.Survives = m.Survives
+	r.Rebuild = m.Rebuild.CloneVT()
 	if rhs := m.Notices; rhs != nil {
 		r.Notices = slices.Clone(rhs)
 	}
@@ -799,6 +808,9 @@ func (this *NodeStatusReply) EqualVT(that *NodeStatusReply) bool {
 	if this.Survives != that.Survives {
 		return false
 	}
+	if !this.Rebuild.EqualVT(that.Rebuild) {
+		return false
+	}
 	return string(this.unknownFields) == string(that.unknownFields)
 }
 
@@ -982,6 +994,18 @@ func (m *NodeStatusReply) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.Rebuild != nil {
+		size, err := m.Rebuild.MarshalToSizedBufferVT(dAtA[:i])
+		if err != nil {
+			return 0, err
+		}
+		i -= size
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(size))
+		i--
+		dAtA[i] = 0x2
+		i--
+		dAtA[i] = 0x8a
 	}
 	if len(m.Survives) > 0 {
 		i -= len(m.Survives)
@@ -1583,6 +1607,10 @@ func (m *NodeStatusReply) SizeVT() (n int) {
 	}
 	l = len(m.Survives)
 	if l > 0 {
+		n += 2 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	if m.Rebuild != nil {
+		l = m.Rebuild.SizeVT()
 		n += 2 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 	}
 	n += len(m.unknownFields)
@@ -2224,6 +2252,34 @@ func (m *NodeStatusReply) UnmarshalVT(dAtA []byte) error {
 				return io.ErrUnexpectedEOF
 			}
 			if m.Survives, err = text(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 33:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Rebuild", wireType)
+			}
+			var msglen int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			msglen = int(_v)
+			if err != nil {
+				return err
+			}
+			if msglen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Rebuild == nil {
+				m.Rebuild = &RebuildProgress{}
+			}
+			if err := m.Rebuild.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
 				return err
 			}
 			iNdEx = postIndex

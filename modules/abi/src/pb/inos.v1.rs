@@ -968,10 +968,6 @@ pub struct Record {
     pub record_id: ::prost::alloc::vec::Vec<u8>,
     #[prost(string, repeated, tag = "4")]
     pub nodes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    #[prost(bytes = "vec", tag = "5")]
-    pub previous: ::prost::alloc::vec::Vec<u8>,
-    #[prost(string, repeated, tag = "6")]
-    pub previous_nodes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// record:seal:v1: the record, signed by this switchboard and sealed to the mesh key, into a buffer.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1688,8 +1684,18 @@ pub struct SettleRecordRequest {
     #[prost(bool, tag = "4")]
     pub full: bool,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct SettleRecordReply {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SettleRecordReply {
+    #[prost(message, repeated, tag = "1")]
+    pub needless: ::prost::alloc::vec::Vec<SealedRecord>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SealedRecord {
+    #[prost(bytes = "vec", tag = "1")]
+    pub record_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, repeated, tag = "2")]
+    pub nodes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
 /// semantic:unsettle_records:v1
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct UnsettleRecordsRequest {
@@ -1825,6 +1831,9 @@ pub struct NodeStatusReply {
     /// what a file of the default RF survives now
     #[prost(string, tag = "32")]
     pub survives: ::prost::alloc::string::String,
+    /// of a switchboard that makes its map again, and what came of it until it stops
+    #[prost(message, optional, tag = "33")]
+    pub rebuild: ::core::option::Option<RebuildProgress>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WorkerStatus {

@@ -1,0 +1,2 @@
+// Package mesh carries envelopes and chunk bytes between nodes on libp2p.
+package mesh
