@@ -219,6 +219,7 @@ func (n *Node) boot(ctx context.Context, wasm []byte) (*loop, error) {
 	l := newLoop(n, k)
 	l.pool = engine.NewPool(engine.Config{Command: n.workerCommand, OnExit: l.workerExited})
 	l.results <- n.hostEnvelope(event.NodeBoot, &eventpb.NodeBoot{
+		Switchboard: true, Provider: true,
 		NodeId: string(n.id), Zone: n.config.Zone, Host: n.config.HostLabel, Seed: seed, Workers: uint32(n.config.Workers),
 		ModuleId: n.moduleID[:], BufferBytesMax: bufferBytesMax, Unclean: n.content.Usage().Unclean, Version: Version().Version,
 		BrotliQuality: uint32(n.config.Quality), ModuleDeadlineUs: uint64(n.config.ModuleDeadline),

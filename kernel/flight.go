@@ -20,6 +20,9 @@ type flight struct {
 	deadline inos.Micros // when it counts as stalled
 	trace    string      // empty: upkeep of the node's own
 	bytes    uint64
+	inner    string      // of a mesh:call: what the other node is asked
+	node     inos.NodeID // of a mesh:call: that node
+	bulk     bool        // its reply must come with bytes
 }
 
 type flights struct {
@@ -42,6 +45,9 @@ func (f *flight) code(c *coder) {
 	num(c, &f.deadline)
 	text(c, &f.trace)
 	num(c, &f.bytes)
+	text(c, &f.inner)
+	text(c, &f.node)
+	c.bool(&f.bulk)
 }
 
 func (f *flights) code(c *coder) {
@@ -100,7 +106,9 @@ func stallAfter(effect string) inos.Micros {
 		return moduleDeadline
 	case event.WorkerStop:
 		return stopDeadline
-	case event.ContentWrite, event.ContentRead, event.ContentMissing, event.ContentTrash, event.ContentEmptyTrash, event.ContentInventory, event.ContentScrub, event.ContentUsage:
+	case event.MeshCall, event.ContentCopy:
+		return callDeadline
+	case event.ContentWrite, event.ContentRead, event.ContentMissing, event.ContentTrash, event.ContentEmptyTrash, event.ContentInventory, event.ContentScrub, event.ContentUsage, event.ContentProve:
 		return diskDeadline
 	}
 	return semanticDeadline

@@ -38,12 +38,18 @@ type Kernel struct {
 	recovery    recovery
 	concurrency concurrency
 	quality     quality
+	members     memberships
+	serving     serving
+	records     records
+	changes     changes
+	repairs     repairs
+	challenges  challenges
+	rebuilding  rebuilding
 	watcher     watcher
 
-	placement *Placement // of the mesh's nodes; prepared from node, not part of a snapshot
-	threads   [threadCount]thread
-	counters  [threadCount]counters
-	routes    map[string]threadID
+	threads  [threadCount]thread
+	counters [threadCount]counters
+	routes   map[string]threadID
 
 	out      []*eventpb.Envelope
 	released []uint64
@@ -64,6 +70,19 @@ type node struct {
 	qualityFixed   uint32
 	moduleDeadline inos.Micros
 	draining       bool
+	switchboard    bool
+	provider       bool
+	operator       string
+	tier           string
+	offered        uint64
+	addrs          []string
+	invite         []byte   // of a provider that is no switchboard
+	switchboards   []string // node ids
+	heartbeat      inos.Micros
+	graceCold      inos.Micros
+	graceHot       inos.Micros
+	repairRate     uint64 // bytes per second; 0: adjusted
+	rebuild        bool
 }
 
 // thread is one intelligent thread: a unit of decisions with state of its own. In each step the threads are called in
@@ -109,6 +128,13 @@ const (
 	threadVerify
 	threadLoss
 	threadCollector
+	threadMembers
+	threadServe
+	threadRecords
+	threadChange
+	threadRepair
+	threadChallenge
+	threadRebuild
 	threadConcurrency
 	threadQuality
 	threadWatcher
@@ -129,7 +155,8 @@ type answer struct {
 	slot   uint64
 	env    *eventpb.Envelope // the reply; of a module call, the module's
 	err    *inos.Error       // nil when it completed
-	output bool              // a module call filled its output buffer
+	output bool              // a module call, or a call to another node, filled its output buffer
+	node   inos.NodeID       // that answered; empty: this one
 }
 
 // New returns a kernel that waits for node:boot.
@@ -145,6 +172,13 @@ func New() *Kernel {
 	k.verifies.init(k)
 	k.losses.init(k)
 	k.collector.init(k)
+	k.members.init(k)
+	k.serving.init(k)
+	k.records.init(k)
+	k.changes.init(k)
+	k.repairs.init(k)
+	k.challenges.init(k)
+	k.rebuilding.init(k)
 	k.concurrency.init(k)
 	k.quality.init(k)
 	k.watcher.init(k)
@@ -160,13 +194,13 @@ func New() *Kernel {
 	return k
 }
 
-// wire prepares what follows from the state: placement over the mesh's nodes, and the threads in the order in which a step
-// calls them.
+// wire puts the threads in the order in which a step calls them.
 func (k *Kernel) wire() {
-	k.placement = NewPlacement([]PlacementNode{{ID: inos.NodeID(k.node.id), Zone: k.node.zone, Host: k.node.host, Offered: 1}}, inos.ReplicasDefault)
 	k.threads = [threadCount]thread{
 		threadGovernance: &k.governance, threadSupervisor: &k.supervisor, threadRecovery: &k.recovery, threadPut: &k.puts,
 		threadGet: &k.gets, threadQuery: &k.queries, threadVerify: &k.verifies, threadLoss: &k.losses, threadCollector: &k.collector,
+		threadMembers: &k.members, threadServe: &k.serving, threadRecords: &k.records, threadChange: &k.changes, threadRepair: &k.repairs,
+		threadChallenge: &k.challenges, threadRebuild: &k.rebuilding,
 		threadConcurrency: &k.concurrency, threadQuality: &k.quality, threadWatcher: &k.watcher,
 	}
 }
@@ -213,7 +247,7 @@ func (k *Kernel) take(e *eventpb.Envelope) {
 	k.threads[id].hear(in)
 }
 
-// takeReply hands the end of an effect to its owner. Two replies come unasked: stream:gone and worker:exit.
+// takeReply hands the end of an effect to its owner. Three replies come unasked: stream:gone, mesh:peer and worker:exit.
 func (k *Kernel) takeReply(e *eventpb.Envelope, state event.State) {
 	if tokenOf(e) != hostToken {
 		k.governance.refused++
@@ -223,6 +257,10 @@ func (k *Kernel) takeReply(e *eventpb.Envelope, state event.State) {
 	case event.StreamGone:
 		k.puts.gone(e)
 		k.gets.gone(e)
+		return
+	case event.MeshPeer:
+		k.counters[threadMembers].envelopes++
+		k.members.peer(e)
 		return
 	case event.WorkerExit:
 		k.counters[threadSupervisor].envelopes++
@@ -235,9 +273,12 @@ func (k *Kernel) takeReply(e *eventpb.Envelope, state event.State) {
 		return
 	}
 	k.land(f)
-	a := &answer{op: f.op, work: f.work, slot: f.slot, env: e}
+	a := &answer{op: f.op, work: f.work, slot: f.slot, env: e, node: f.node, output: f.bulk}
 	if state == event.StateFailed {
-		a.err = event.FailureOf(e)
+		a.err, a.output = event.FailureOf(e), false
+	}
+	if f.inner != "" {
+		k.unwrap(f, a)
 	}
 	k.watcher.landed(f, a.err)
 	k.counters[f.owner].envelopes++
@@ -299,9 +340,20 @@ func (k *Kernel) unreserve(held *uint64) {
 	*held -= chunkReserveBytes
 }
 
-// holds says that no put may write the chunk now, or rely on a find of it: it is on its way to the trash, or its bytes are
-// in doubt.
-func (k *Kernel) holds(id inos.ChunkID) bool { return k.collector.holds(id) || k.losses.holds(id) }
+// holds says that no put may write the chunk now, or rely on a find of it: it is on its way to the trash, or its only copy
+// is in doubt.
+func (k *Kernel) holds(id inos.ChunkID) bool {
+	return k.collector.holds(id) || k.lone() && k.losses.holds(k.self(), id)
+}
+
+// self returns this node's id.
+func (k *Kernel) self() inos.NodeID { return inos.NodeID(k.node.id) }
+
+// lone says that this node is the mesh's only member: whatever there is, it holds.
+func (k *Kernel) lone() bool {
+	all := k.members.all()
+	return len(all) == 1 && all[0] == k.self()
+}
 
 // ready says that recovery is done and work can start.
 func (k *Kernel) ready() bool { return k.node.booted && k.recovery.done }

@@ -39,9 +39,13 @@ const (
 	recordsInFlight   = 2        // calls of episodic:record under way
 	lossesMax         = 1 << 15  // chunks whose bytes are in doubt or lost and not dropped yet
 	dropsPerCall      = 256      // chunks of one semantic:drop_copies
+	lossChecksMax     = 8        // copies in doubt that are being read
 	levelsMax         = 6        // levels of a manifest: 1,024^6 chunks
 	traceContextMax   = 16       // entries of a trace context
 	roomLeast         = 64 << 20 // bytes that are removed from the trash at least, of what there is, when the disk is full
+	switchboardsMax   = 16       // switchboards that a provider knows
+	membersMax        = 4096     // nodes of the mesh
+	servingMax        = 64       // calls of other nodes being served
 	chunkReserveBytes = 2 << 20  // buffer bytes accounted for a chunk in work: one in, one out
 )
 
@@ -58,6 +62,8 @@ const (
 	stopDeadline      = 30 * inos.Second
 	diskDeadline      = 30 * inos.Second
 	semanticDeadline  = 30 * inos.Second
+	callDeadline      = 20 * inos.Second // of a call to another node
+	ticketLife        = 2 * inos.Minute
 	streamDeadline    = 2 * inos.Minute // the host cuts a stalled client off before
 	restartBackoffMin = 100 * inos.Millisecond
 	restartBackoffMax = 10 * inos.Second

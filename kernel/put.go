@@ -200,7 +200,7 @@ func (u *puts) accept(p *put, e *eventpb.Envelope) *inos.Error {
 		return inos.Errorf(inos.CodeBadPath, op, "%w", err)
 	}
 	k := u.k
-	nodes := k.placement.Nodes()
+	nodes := uint32(len(k.members.all()))
 	switch {
 	case len(u.waiting) >= waitingMax:
 		return busy(op, "puts", waitingMax)

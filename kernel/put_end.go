@@ -71,7 +71,7 @@ func (u *puts) sendCommit(p *put) {
 		File: &eventpb.FileInfo{
 			Owner: string(p.subject), Path: string(p.path), FileId: root.fileID[:], ManifestId: root.entry.ChunkID[:],
 			PlainBytes: p.got, StoredBytes: p.stored, Chunks: p.tree.chunks, ContentType: p.contentType,
-			ReplicasWanted: p.wanted, ReplicasReached: min(p.wanted, u.k.placement.Nodes()), CreatedUs: int64(u.k.now),
+			ReplicasWanted: p.wanted, ReplicasReached: min(p.wanted, uint32(len(u.k.members.all()))), CreatedUs: int64(u.k.now),
 		},
 		Key: &eventpb.RequestKey{Subject: string(p.subject), Id: p.id, EventType: p.eventType},
 	}
@@ -165,7 +165,7 @@ func (u *puts) settle(p *put, a *answer) {
 		if n.state = nodeDone; a.err != nil {
 			n.state = nodeBuilding
 			u.k.collector.unlive(n.entry.ChunkID)
-			u.k.losses.doubt(n.entry.ChunkID)
+			u.k.losses.doubt(u.k.self(), n.entry.ChunkID)
 		}
 	case opMissing:
 		u.unliveFound(p, p.checking)
@@ -203,7 +203,7 @@ func (u *puts) settle(p *put, a *answer) {
 func (u *puts) wrote(p *put, a *answer, r *row) {
 	if a.err != nil {
 		u.k.collector.unlive(r.entry.ChunkID)
-		u.k.losses.doubt(r.entry.ChunkID)
+		u.k.losses.doubt(u.k.self(), r.entry.ChunkID)
 		return
 	}
 	p.rows = append(p.rows, r)

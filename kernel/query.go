@@ -13,7 +13,7 @@ import (
 const (
 	opQueryList   = iota + 1 // semantic:list_files
 	opQueryStat              // semantic:lookup_file
-	opQueryNodes             // semantic:chunk_nodes
+	opQueryNodes             // semantic:chunk_copies
 	opQueryDelete            // semantic:delete_file
 	opQueryUsage             // content:usage
 	opQueryTotals            // semantic:totals
@@ -284,7 +284,7 @@ func (u *queries) answer(a *answer) {
 	q := u.table[a.work]
 	q.underWay--
 	if a.op == opNodeRead {
-		u.k.losses.read(q.way.want, a.err)
+		u.k.losses.read(u.k.self(), q.way.want, a.err)
 	}
 	if q.answered {
 		if a.op == opNodeRead && a.err != nil {
@@ -420,11 +420,11 @@ func (u *queries) page(q *query) *inos.Error {
 		u.k.complete(&q.origin, &eventpb.FilesStatReply{File: q.file}, "")
 		return nil
 	}
-	m := &eventpb.ChunkNodesRequest{}
+	m := &eventpb.ChunkCopiesRequest{}
 	for i := range q.entries {
 		m.ChunkIds = append(m.ChunkIds, q.entries[i].ChunkID[:])
 	}
-	u.send(q, opQueryNodes, event.ChunkNodes, m)
+	u.send(q, opQueryNodes, event.ChunkCopies, m)
 	return nil
 }
 
@@ -432,17 +432,21 @@ func (u *queries) located(q *query, a *answer) *inos.Error {
 	if a.err != nil {
 		return a.err
 	}
-	var r eventpb.ChunkNodesReply
+	var r eventpb.ChunkCopiesReply
 	if err := event.Open(a.env, &r); err != nil || len(r.Chunks) != len(q.entries) {
-		return inos.Errorf(inos.CodeInternal, "semantic:chunk_nodes", "%d answers to %d questions", len(r.Chunks), len(q.entries))
+		return inos.Errorf(inos.CodeInternal, "semantic:chunk_copies", "%d answers to %d questions", len(r.Chunks), len(q.entries))
 	}
 	reply := &eventpb.FilesStatReply{File: q.file}
 	first := q.way.end - uint64(len(q.entries))
 	for i, e := range q.entries {
-		reply.Chunks = append(reply.Chunks, &eventpb.ChunkInfo{
+		info := &eventpb.ChunkInfo{
 			Index: first + uint64(i), ChunkId: e.ChunkID[:], PlainHash: e.PlainHash[:], PlainBytes: e.PlainBytes, StoredBytes: e.StoredBytes,
-			Codec: uint32(e.Codec), Quality: uint32(e.Quality), Nodes: r.Chunks[i].Nodes,
-		})
+			Codec: uint32(e.Codec), Quality: uint32(e.Quality),
+		}
+		for _, held := range r.Chunks[i].Copies {
+			info.Copies = append(info.Copies, &eventpb.CopyInfo{Node: held.Node, Trusted: held.Trusted, AuditedUs: held.AuditedUs})
+		}
+		reply.Chunks = append(reply.Chunks, info)
 	}
 	u.k.complete(&q.origin, reply, plural(uint64(len(q.entries)), "chunk", "chunks"))
 	return nil

@@ -50,8 +50,8 @@ func (u *recovery) hear(in *input) {
 	}
 	k := u.k
 	var b eventpb.NodeBoot
-	if event.Open(in.env, &b) != nil || len(b.Seed) != 32 || b.Workers == 0 || b.Workers > workersMax || b.NodeId == "" || b.BufferBytesMax < 8*chunkReserveBytes {
-		panic("kernel: the boot is not valid: a node id, a seed of 32 bytes, 1 to 256 workers and at least 16 MiB of buffers are needed")
+	if event.Open(in.env, &b) != nil || len(b.Seed) != 32 || b.Workers == 0 && b.Switchboard || b.Workers > workersMax || b.NodeId == "" || !b.Switchboard && !b.Provider || b.BufferBytesMax < 8*chunkReserveBytes {
+		panic("kernel: the boot is not valid: a node id, a role, a seed of 32 bytes, 1 to 256 workers on a switchboard and at least 16 MiB of buffers are needed")
 	}
 	if q := b.BrotliQuality; q != 0 && (q < qualityMin || q > qualityMax) {
 		panic("kernel: the boot is not valid: Brotli qualities are 2 to 9")
@@ -60,8 +60,11 @@ func (u *recovery) hear(in *input) {
 	k.node = node{
 		booted: true, id: b.NodeId, zone: b.Zone, host: b.Host, version: b.Version, started: k.now, workers: b.Workers, moduleID: b.ModuleId,
 		bufferBytesMax: min(b.BufferBytesMax, bufferBytesLimit), unclean: b.Unclean, qualityFixed: b.BrotliQuality, moduleDeadline: inos.Micros(b.ModuleDeadlineUs),
+		switchboard: b.Switchboard, provider: b.Provider, operator: b.Operator, tier: b.Tier, offered: b.OfferedBytes, addrs: b.Addrs,
+		invite: b.Invite, switchboards: b.Switchboards, heartbeat: inos.Micros(b.HeartbeatUs), graceCold: inos.Micros(b.GraceColdUs),
+		graceHot: inos.Micros(b.GraceHotUs), repairRate: b.RepairBytesPerSecond, rebuild: b.Rebuild,
 	}
-	k.wire()
+	k.members.boot()
 	k.supervisor.boot(b.Workers)
 	k.concurrency.boot(b.Workers)
 	k.quality.boot()
@@ -113,7 +116,7 @@ func (u *recovery) audited(a *answer) {
 		return
 	}
 	for _, id := range lost {
-		u.k.losses.doubt(inos.ChunkID(id))
+		u.k.losses.doubt(u.k.self(), inos.ChunkID(id))
 	}
 	u.auditedGone += uint64(len(lost))
 	if u.auditing = !u.audit.end; !u.auditing && u.auditedGone > 0 {

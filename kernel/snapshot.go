@@ -11,7 +11,7 @@ import (
 // layout belongs to one build of the kernel: a kernel is replaced by draining it, not by handing on a snapshot.
 const (
 	snapshotMagic   = "INOSKERN"
-	snapshotVersion = 1
+	snapshotVersion = 2
 	snapshotHead    = len(snapshotMagic) + 8
 )
 
@@ -58,6 +58,7 @@ func (k *Kernel) Restore(b []byte) error {
 func (k *Kernel) adopt(from *Kernel) {
 	*k = *from
 	k.governance.k, k.supervisor.k, k.recovery.k, k.puts.k, k.gets.k, k.queries.k = k, k, k, k, k, k
+	k.members.k, k.serving.k, k.records.k, k.changes.k, k.repairs.k, k.challenges.k, k.rebuilding.k = k, k, k, k, k, k, k
 	k.verifies.k, k.losses.k, k.collector.k, k.concurrency.k, k.quality.k, k.watcher.k = k, k, k, k, k, k
 	k.wire()
 }
@@ -77,6 +78,19 @@ func (k *Kernel) code(c *coder) {
 	num(c, &n.qualityFixed)
 	num(c, &n.moduleDeadline)
 	c.bool(&n.draining)
+	c.bool(&n.switchboard)
+	c.bool(&n.provider)
+	text(c, &n.operator)
+	text(c, &n.tier)
+	num(c, &n.offered)
+	list(c, &n.addrs, inos.MemberAddrsMax, text[string])
+	c.bytes(&n.invite)
+	list(c, &n.switchboards, switchboardsMax, text[string])
+	num(c, &n.heartbeat)
+	num(c, &n.graceCold)
+	num(c, &n.graceHot)
+	num(c, &n.repairRate)
+	c.bool(&n.rebuild)
 	num(c, &k.now)
 	num(c, &k.steps)
 	k.random.code(c)

@@ -497,7 +497,7 @@ func describeReply(e *eventpb.Envelope, state event.State) string {
 	case stage == "files:stat" && open(&stat):
 		line := fmt.Sprintf(" %s plain=%d chunks=%d", stat.File.Path, stat.File.PlainBytes, stat.File.Chunks)
 		for _, c := range stat.Chunks {
-			line += fmt.Sprintf("\n  chunk %d %x plain=%d stored=%d on %v", c.Index, c.ChunkId[:4], c.PlainBytes, c.StoredBytes, c.Nodes)
+			line += fmt.Sprintf("\n  chunk %d %x plain=%d stored=%d on %v", c.Index, c.ChunkId[:4], c.PlainBytes, c.StoredBytes, nodesOf(c.Copies))
 		}
 		return line
 	case stage == "files:list" && open(&list):
@@ -522,4 +522,12 @@ func describeReply(e *eventpb.Envelope, state event.State) string {
 		return line
 	}
 	return ""
+}
+
+// nodesOf names the nodes of copies.
+func nodesOf(copies []*eventpb.CopyInfo) (names []string) {
+	for _, c := range copies {
+		names = append(names, c.Node)
+	}
+	return names
 }

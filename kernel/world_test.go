@@ -122,6 +122,7 @@ func newWorld(k stepper) *world {
 		versions: map[string]uint64{}, condemned: map[string]bool{}, early: map[string]outcome{}, hangs: map[string]bool{},
 		rotted: map[string]bool{}, told: map[string]bool{}, ever: map[string]stored{}, commits: map[string]bool{}, audits: map[string]bool{},
 		boot: &eventpb.NodeBoot{
+			Switchboard: true, Provider: true,
 			NodeId: "node-1", Zone: "home", Host: "nas", Seed: hashOf("seed"), Workers: 2, ModuleId: hashOf("module"),
 			BufferBytesMax: 64 << 20, Version: "test",
 		},
@@ -836,14 +837,14 @@ func (w *world) performSemantic(e *eventpb.Envelope) (event.Message, *inos.Error
 			}
 		}
 		return r, nil
-	case event.ChunkNodes:
-		var q eventpb.ChunkNodesRequest
+	case event.ChunkCopies:
+		var q eventpb.ChunkCopiesRequest
 		w.open(e, &q)
-		r := &eventpb.ChunkNodesReply{}
+		r := &eventpb.ChunkCopiesReply{}
 		for _, id := range q.ChunkIds {
-			list := &eventpb.NodeList{}
+			list := &eventpb.CopyList{}
 			if row := w.rows[string(id)]; row != nil && row.held {
-				list.Nodes = []string{w.boot.NodeId}
+				list.Copies = []*eventpb.Copy{{Node: w.boot.NodeId, Trusted: true}}
 			}
 			r.Chunks = append(r.Chunks, list)
 		}

@@ -792,8 +792,6 @@ type Record struct {
 	Tombstone     bool      `protobuf:"varint,2,opt,name=tombstone,proto3" json:"tombstone,omitempty"`
 	RecordId      []byte    `protobuf:"bytes,3,opt,name=record_id,json=recordId,proto3" json:"recordId,omitempty"`
 	Nodes         []string  `protobuf:"bytes,4,rep,name=nodes,proto3" json:"nodes,omitempty"`
-	Previous      []byte    `protobuf:"bytes,5,opt,name=previous,proto3" json:"previous,omitempty"`
-	PreviousNodes []string  `protobuf:"bytes,6,rep,name=previous_nodes,json=previousNodes,proto3" json:"previousNodes,omitempty"`
 }
 
 func (x *Record) Reset() {
@@ -826,20 +824,6 @@ func (x *Record) GetRecordId() []byte {
 func (x *Record) GetNodes() []string {
 	if x != nil {
 		return x.Nodes
-	}
-	return nil
-}
-
-func (x *Record) GetPrevious() []byte {
-	if x != nil {
-		return x.Previous
-	}
-	return nil
-}
-
-func (x *Record) GetPreviousNodes() []string {
-	if x != nil {
-		return x.PreviousNodes
 	}
 	return nil
 }
@@ -1858,12 +1842,6 @@ func (m *Record) CloneVT() *Record {
 	if rhs := m.Nodes; rhs != nil {
 		r.Nodes = slices.Clone(rhs)
 	}
-	if rhs := m.Previous; rhs != nil {
-		r.Previous = slices.Clone(rhs)
-	}
-	if rhs := m.PreviousNodes; rhs != nil {
-		r.PreviousNodes = slices.Clone(rhs)
-	}
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = slices.Clone(m.unknownFields)
 	}
@@ -2744,18 +2722,6 @@ func (this *Record) EqualVT(that *Record) bool {
 	}
 	for i, vx := range this.Nodes {
 		vy := that.Nodes[i]
-		if vx != vy {
-			return false
-		}
-	}
-	if string(this.Previous) != string(that.Previous) {
-		return false
-	}
-	if len(this.PreviousNodes) != len(that.PreviousNodes) {
-		return false
-	}
-	for i, vx := range this.PreviousNodes {
-		vy := that.PreviousNodes[i]
 		if vx != vy {
 			return false
 		}
@@ -4316,22 +4282,6 @@ func (m *Record) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
-	if len(m.PreviousNodes) > 0 {
-		for iNdEx := len(m.PreviousNodes) - 1; iNdEx >= 0; iNdEx-- {
-			i -= len(m.PreviousNodes[iNdEx])
-			copy(dAtA[i:], m.PreviousNodes[iNdEx])
-			i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.PreviousNodes[iNdEx])))
-			i--
-			dAtA[i] = 0x32
-		}
-	}
-	if len(m.Previous) > 0 {
-		i -= len(m.Previous)
-		copy(dAtA[i:], m.Previous)
-		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Previous)))
-		i--
-		dAtA[i] = 0x2a
-	}
 	if len(m.Nodes) > 0 {
 		for iNdEx := len(m.Nodes) - 1; iNdEx >= 0; iNdEx-- {
 			i -= len(m.Nodes[iNdEx])
@@ -5777,16 +5727,6 @@ func (m *Record) SizeVT() (n int) {
 	}
 	if len(m.Nodes) > 0 {
 		for _, s := range m.Nodes {
-			l = len(s)
-			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
-		}
-	}
-	l = len(m.Previous)
-	if l > 0 {
-		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
-	}
-	if len(m.PreviousNodes) > 0 {
-		for _, s := range m.PreviousNodes {
 			l = len(s)
 			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 		}
@@ -8358,58 +8298,6 @@ func (m *Record) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			m.Nodes = append(m.Nodes, s)
-			iNdEx = postIndex
-		case 5:
-			if wireType != 2 {
-				return fmt.Errorf("proto: wrong wireType = %d for field Previous", wireType)
-			}
-			var byteLen int
-			var _v uint64
-			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
-			byteLen = int(_v)
-			if err != nil {
-				return err
-			}
-			if byteLen < 0 {
-				return protobuf_go_lite.ErrInvalidLength
-			}
-			postIndex := iNdEx + byteLen
-			if postIndex < 0 {
-				return protobuf_go_lite.ErrInvalidLength
-			}
-			if postIndex > l {
-				return io.ErrUnexpectedEOF
-			}
-			m.Previous = append(m.Previous[:0], dAtA[iNdEx:postIndex]...)
-			if m.Previous == nil {
-				m.Previous = []byte{}
-			}
-			iNdEx = postIndex
-		case 6:
-			if wireType != 2 {
-				return fmt.Errorf("proto: wrong wireType = %d for field PreviousNodes", wireType)
-			}
-			var stringLen uint64
-			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
-			if err != nil {
-				return err
-			}
-			intStringLen := int(stringLen)
-			if intStringLen < 0 {
-				return protobuf_go_lite.ErrInvalidLength
-			}
-			postIndex := iNdEx + intStringLen
-			if postIndex < 0 {
-				return protobuf_go_lite.ErrInvalidLength
-			}
-			if postIndex > l {
-				return io.ErrUnexpectedEOF
-			}
-			s, err := text(dAtA[iNdEx:postIndex])
-			if err != nil {
-				return err
-			}
-			m.PreviousNodes = append(m.PreviousNodes, s)
 			iNdEx = postIndex
 		default:
 			iNdEx = preIndex

@@ -55,6 +55,7 @@ const bootTime = 1_700_000_000 * inos.Second
 func boot(t testing.TB, k *Kernel) {
 	t.Helper()
 	effects, _, err := k.Step(bootTime, hostEnvelope(bootTime, "node:boot:v1:requested", &eventpb.NodeBoot{
+		Switchboard: true, Provider: true,
 		NodeId: "n", Zone: "z", Host: "h", Seed: make([]byte, 32), Workers: 2, ModuleId: make([]byte, 32), BufferBytesMax: 64 << 20,
 	}))
 	if err != nil {

@@ -1,0 +1,18 @@
+package kernel
+
+import "github.com/inos-mesh/inos"
+
+// rebuilding makes an emptied map again from what the mesh holds.
+type rebuilding struct {
+	k *Kernel
+}
+
+func (u *rebuilding) init(k *Kernel) { u.k = k }
+
+func (u *rebuilding) about() about { return about{name: "rebuild", kind: "pipeline"} }
+
+func (u *rebuilding) hear(*input)       {}
+func (u *rebuilding) answer(*answer)    {}
+func (u *rebuilding) act()              {}
+func (u *rebuilding) wake() inos.Micros { return 0 }
+func (u *rebuilding) code(*coder)       {}

@@ -1,0 +1,18 @@
+package kernel
+
+import "github.com/inos-mesh/inos"
+
+// repairs keeps every chunk at its wanted number of domains.
+type repairs struct {
+	k *Kernel
+}
+
+func (u *repairs) init(k *Kernel) { u.k = k }
+
+func (u *repairs) about() about { return about{name: "repair", kind: "pipeline"} }
+
+func (u *repairs) hear(*input)       {}
+func (u *repairs) answer(*answer)    {}
+func (u *repairs) act()              {}
+func (u *repairs) wake() inos.Micros { return 0 }
+func (u *repairs) code(*coder)       {}
