@@ -40,6 +40,7 @@ type Kernel struct {
 	quality     quality
 	members     memberships
 	serving     serving
+	beats       beats
 	records     records
 	changes     changes
 	repairs     repairs
@@ -130,6 +131,7 @@ const (
 	threadCollector
 	threadMembers
 	threadServe
+	threadBeat
 	threadRecords
 	threadChange
 	threadRepair
@@ -174,6 +176,7 @@ func New() *Kernel {
 	k.collector.init(k)
 	k.members.init(k)
 	k.serving.init(k)
+	k.beats.init(k)
 	k.records.init(k)
 	k.changes.init(k)
 	k.repairs.init(k)
@@ -199,7 +202,7 @@ func (k *Kernel) wire() {
 	k.threads = [threadCount]thread{
 		threadGovernance: &k.governance, threadSupervisor: &k.supervisor, threadRecovery: &k.recovery, threadPut: &k.puts,
 		threadGet: &k.gets, threadQuery: &k.queries, threadVerify: &k.verifies, threadLoss: &k.losses, threadCollector: &k.collector,
-		threadMembers: &k.members, threadServe: &k.serving, threadRecords: &k.records, threadChange: &k.changes, threadRepair: &k.repairs,
+		threadMembers: &k.members, threadServe: &k.serving, threadBeat: &k.beats, threadRecords: &k.records, threadChange: &k.changes, threadRepair: &k.repairs,
 		threadChallenge: &k.challenges, threadRebuild: &k.rebuilding,
 		threadConcurrency: &k.concurrency, threadQuality: &k.quality, threadWatcher: &k.watcher,
 	}
@@ -261,6 +264,7 @@ func (k *Kernel) takeReply(e *eventpb.Envelope, state event.State) {
 	case event.MeshPeer:
 		k.counters[threadMembers].envelopes++
 		k.members.peer(e)
+		k.beats.peer(e)
 		return
 	case event.WorkerExit:
 		k.counters[threadSupervisor].envelopes++

@@ -185,7 +185,7 @@ type MeshServeRequest struct {
 	InputBytes    uint32 `protobuf:"varint,5,opt,name=input_bytes,json=inputBytes,proto3" json:"inputBytes,omitempty"`
 	Grant         *Grant `protobuf:"bytes,6,opt,name=grant,proto3" json:"grant,omitempty"`   // of the ticket; absent without one
 	Ticket        []byte `protobuf:"bytes,7,opt,name=ticket,proto3" json:"ticket,omitempty"` // as received, to be handed on
-	Invite        []byte `protobuf:"bytes,8,opt,name=invite,proto3" json:"invite,omitempty"` // content of a verified invite that came with node:join; empty otherwise
+	Invite        []byte `protobuf:"bytes,8,opt,name=invite,proto3" json:"invite,omitempty"` // content of the verified invite that came with node:join or as the grant of a node:heartbeat; empty otherwise
 }
 
 func (x *MeshServeRequest) Reset() {
@@ -458,6 +458,7 @@ type HeartbeatRequest struct {
 	Version       string        `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
 	StartedUs     int64         `protobuf:"varint,7,opt,name=started_us,json=startedUs,proto3" json:"startedUs,omitempty"`
 	Records       uint64        `protobuf:"varint,8,opt,name=records,proto3" json:"records,omitempty"` // commit records held
+	Unclean       bool          `protobuf:"varint,9,opt,name=unclean,proto3" json:"unclean,omitempty"` // the node did not close its content store before it started: what it lost is not known
 }
 
 func (x *HeartbeatRequest) Reset() {
@@ -520,6 +521,13 @@ func (x *HeartbeatRequest) GetRecords() uint64 {
 		return x.Records
 	}
 	return 0
+}
+
+func (x *HeartbeatRequest) GetUnclean() bool {
+	if x != nil {
+		return x.Unclean
+	}
+	return false
 }
 
 type HeartbeatReply struct {
@@ -1688,6 +1696,7 @@ func (m *HeartbeatRequest) CloneVT() *HeartbeatRequest {
 	r.Version = m.Version
 	r.StartedUs = m.StartedUs
 	r.Records = m.Records
+	r.Unclean = m.Unclean
 	if rhs := m.Grant; rhs != nil {
 		r.Grant = slices.Clone(rhs)
 	}
@@ -2507,6 +2516,9 @@ func (this *HeartbeatRequest) EqualVT(that *HeartbeatRequest) bool {
 		return false
 	}
 	if this.Records != that.Records {
+		return false
+	}
+	if this.Unclean != that.Unclean {
 		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
@@ -3836,6 +3848,16 @@ func (m *HeartbeatRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.Unclean {
+		i--
+		if m.Unclean {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x48
 	}
 	if m.Records != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Records))
@@ -5553,6 +5575,9 @@ func (m *HeartbeatRequest) SizeVT() (n int) {
 	}
 	if m.Records != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Records))
+	}
+	if m.Unclean {
+		n += 2
 	}
 	n += len(m.unknownFields)
 	return n
@@ -7507,6 +7532,18 @@ func (m *HeartbeatRequest) UnmarshalVT(dAtA []byte) error {
 			if err != nil {
 				return err
 			}
+		case 9:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Unclean", wireType)
+			}
+			var v int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			v = int(_v)
+			if err != nil {
+				return err
+			}
+			m.Unclean = bool(v != 0)
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])

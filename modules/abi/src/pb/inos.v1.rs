@@ -799,7 +799,7 @@ pub struct MeshServeRequest {
     /// as received, to be handed on
     #[prost(bytes = "vec", tag = "7")]
     pub ticket: ::prost::alloc::vec::Vec<u8>,
-    /// content of a verified invite that came with node:join; empty otherwise
+    /// content of the verified invite that came with node:join or as the grant of a node:heartbeat; empty otherwise
     #[prost(bytes = "vec", tag = "8")]
     pub invite: ::prost::alloc::vec::Vec<u8>,
 }
@@ -882,6 +882,9 @@ pub struct HeartbeatRequest {
     /// commit records held
     #[prost(uint64, tag = "8")]
     pub records: u64,
+    /// the node did not close its content store before it started: what it lost is not known
+    #[prost(bool, tag = "9")]
+    pub unclean: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HeartbeatReply {
