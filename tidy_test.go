@@ -91,6 +91,10 @@ var importRules = []importRule{
 		why: "what both SQLite memories share of the engine; it knows no memory",
 	},
 	{
+		room: "data/verbs", may: []string{".", "event/..."},
+		why: "it translates events to the contract of a memory for hosts and simulations alike, and knows no implementation",
+	},
+	{
 		room: "data/datatest", may: []string{".", "event/...", blake3, rapid},
 		why: "an acceptance suite speaks to the contract, never to one implementation",
 	},

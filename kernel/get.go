@@ -327,9 +327,9 @@ func (u *gets) answer(a *answer) {
 	g.underWay--
 	switch a.op {
 	case opReadChunk:
-		u.k.losses.read(g.part(a.slot).entry.ChunkID, a.err)
+		u.k.losses.read(u.k.self(), g.part(a.slot).entry.ChunkID, a.err)
 	case opNodeRead:
-		u.k.losses.read(g.way.want, a.err)
+		u.k.losses.read(u.k.self(), g.way.want, a.err)
 	}
 	if g.phase == getEnding {
 		u.settle(g, a)

@@ -344,9 +344,20 @@ func (k *Kernel) unreserve(held *uint64) {
 	*held -= chunkReserveBytes
 }
 
-// holds says that no put may write the chunk now, or rely on a find of it: it is on its way to the trash, or its bytes are
-// in doubt.
-func (k *Kernel) holds(id inos.ChunkID) bool { return k.collector.holds(id) || k.losses.holds(id) }
+// holds says that no put may write the chunk now, or rely on a find of it: it is on its way to the trash, or its only copy
+// is in doubt.
+func (k *Kernel) holds(id inos.ChunkID) bool {
+	return k.collector.holds(id) || k.lone() && k.losses.holds(k.self(), id)
+}
+
+// self returns this node's id.
+func (k *Kernel) self() inos.NodeID { return inos.NodeID(k.node.id) }
+
+// lone says that this node is the mesh's only member: whatever there is, it holds.
+func (k *Kernel) lone() bool {
+	all := k.members.all()
+	return len(all) == 1 && all[0] == k.self()
+}
 
 // ready says that recovery is done and work can start.
 func (k *Kernel) ready() bool { return k.node.booted && k.recovery.done }

@@ -39,6 +39,7 @@ const (
 	recordsInFlight   = 2        // calls of episodic:record under way
 	lossesMax         = 1 << 15  // chunks whose bytes are in doubt or lost and not dropped yet
 	dropsPerCall      = 256      // chunks of one semantic:drop_copies
+	lossChecksMax     = 8        // copies in doubt that are being read
 	levelsMax         = 6        // levels of a manifest: 1,024^6 chunks
 	traceContextMax   = 16       // entries of a trace context
 	roomLeast         = 64 << 20 // bytes that are removed from the trash at least, of what there is, when the disk is full

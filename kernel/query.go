@@ -286,7 +286,7 @@ func (u *queries) answer(a *answer) {
 	q := u.table[a.work]
 	q.underWay--
 	if a.op == opNodeRead {
-		u.k.losses.read(q.way.want, a.err)
+		u.k.losses.read(u.k.self(), q.way.want, a.err)
 	}
 	if q.answered {
 		if a.op == opNodeRead && a.err != nil {

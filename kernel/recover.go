@@ -121,7 +121,7 @@ func (u *recovery) audited(a *answer) {
 		return
 	}
 	for _, id := range lost {
-		u.k.losses.doubt(inos.ChunkID(id))
+		u.k.losses.doubt(u.k.self(), inos.ChunkID(id))
 	}
 	u.auditedGone += uint64(len(lost))
 	if u.auditing = !u.audit.end; !u.auditing && u.auditedGone > 0 {
