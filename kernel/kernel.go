@@ -17,15 +17,16 @@ type Effects struct {
 
 // Kernel is the state of every decision of one node. It is not for concurrent use.
 type Kernel struct {
-	node     node
-	now      inos.Micros // time of the step under way; never goes back
-	steps    uint64
-	random   rng
-	lastWork uint64 // numbers of units of work: requests and rounds of upkeep
-	lastBuf  uint64 // numbers of host buffers
-	buffers  uint64 // bytes accounted for chunks in work
-	flights  flights
-	open     map[string]uint64 // key of a request under way -> its work
+	node      node
+	now       inos.Micros // time of the step under way; never goes back
+	steps     uint64
+	random    rng
+	lastWork  uint64 // numbers of units of work: requests and rounds of upkeep
+	lastBuf   uint64 // numbers of host buffers
+	lastOrder uint64 // numbers of what is sent about the chunks of other nodes
+	buffers   uint64 // bytes accounted for chunks in work
+	flights   flights
+	open      map[string]uint64 // key of a request under way -> its work
 
 	governance  governance
 	supervisor  supervisor

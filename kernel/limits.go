@@ -48,6 +48,7 @@ const (
 	servingMax        = 128      // calls of other nodes being served
 	servedIDBytesMax  = 64       // of the id of a call
 	servedIDsMax      = 4096     // chunks that one call names, or a page of them
+	ordersMax         = 16384    // writes for other nodes whose numbers are remembered
 	chunkReserveBytes = 2 << 20  // buffer bytes accounted for a chunk in work: one in, one out
 )
 
@@ -70,7 +71,7 @@ const (
 	heartbeatEvery    = 5 * inos.Second // until a switchboard says otherwise
 	heartbeatMin      = 100 * inos.Millisecond
 	heartbeatMax      = 10 * inos.Minute
-	heartbeatAgain    = inos.Second // after one that nobody answered, doubling
+	heartbeatAgain    = inos.Second     // after one that nobody answered, doubling
 	streamDeadline    = 2 * inos.Minute // the host cuts a stalled client off before
 	restartBackoffMin = 100 * inos.Millisecond
 	restartBackoffMax = 10 * inos.Second

@@ -25,6 +25,7 @@ func (k *Kernel) content(o *origin, a ask, to inos.NodeID, effect string, m even
 		k.send(o, a, effect, m)
 		return
 	}
+	k.ordered(m)
 	inner := &eventpb.Envelope{Id: event.NewID(k.now, k.random.ten()), EventType: effect, Timestamp: int64(k.now), Payload: event.Payload(m)}
 	if o != nil {
 		inner.Metadata = &eventpb.Metadata{TraceContext: o.meta.GetTraceContext()}

@@ -27,6 +27,7 @@ type serving struct {
 	k       *Kernel
 	table   map[uint64]*served
 	buffers uint64 // bytes accounted
+	orders  orders
 }
 
 // served is one call of another node.
@@ -42,6 +43,7 @@ type served struct {
 	output uint64 // buffer of the reply's bulk
 	chunk  []byte // written, read or copied
 	record bool
+	trash  []byte // ids of the chunks that are being trashed, 32 bytes each
 	bytes  uint64 // of the chunk, as the peer says
 	source string // of a copy
 	room
@@ -50,6 +52,7 @@ type served struct {
 func (u *serving) init(k *Kernel) {
 	u.k = k
 	u.table = map[uint64]*served{}
+	u.orders.latest = map[string]uint64{}
 }
 
 func (u *serving) about() about {
@@ -79,11 +82,13 @@ func (u *serving) code(c *coder) {
 			c.fail("a chunk id of %d bytes", n)
 		}
 		c.bool(&x.record)
+		c.bytes(&x.trash)
 		num(c, &x.bytes)
 		text(c, &x.source)
 		x.room.code(c)
 	})
 	num(c, &u.buffers)
+	u.orders.code(c)
 }
 
 // hear takes a call. What is no envelope is told to the host; everything else is answered to the peer.
@@ -134,13 +139,14 @@ func (u *serving) take(x *served, inner *eventpb.Envelope, q *eventpb.MeshServeR
 		return inos.Errorf(inos.CodeUnknownEvent, stage, "node %s holds no chunks", k.node.id)
 	}
 	if !k.recovery.done {
-		err := inos.Errorf(inos.CodeBusy, stage, "node %s is starting", k.node.id)
-		err.RetryAfter = busyRetryAfter
-		return err
+		return again(inos.Errorf(inos.CodeBusy, stage, "node %s is starting", k.node.id))
 	}
 	m, failure := u.local(x, inner, q)
 	if failure != nil {
 		return failure
+	}
+	if x.writes() && u.trashing(x.chunk, x.record) {
+		return again(inos.Errorf(inos.CodeBusy, stage, "the chunk is being trashed"))
 	}
 	if x.bulk = x.chunk != nil || x.output != 0; x.bulk {
 		share := uint64(4)
@@ -154,18 +160,36 @@ func (u *serving) take(x *served, inner *eventpb.Envelope, q *eventpb.MeshServeR
 	}
 	work := k.work()
 	u.table[work] = x
-	if p, ok := m.(*eventpb.ContentCopyRequest); ok {
+	switch p := m.(type) {
+	case *eventpb.ContentCopyRequest:
+		u.orders.wrote(x.chunk, false, p.Order)
 		u.pull(work, x, p.SourceAddrs, q.Ticket)
 		return nil
+	case *eventpb.ContentWriteRequest:
+		u.orders.wrote(x.chunk, x.record, p.Order)
+	case *eventpb.ContentTrashRequest:
+		p = u.standing(p)
+		for _, g := range p.Chunks {
+			x.trash = append(x.trash, g.ChunkId...)
+		}
+		x.record, m = p.Record, p
 	}
 	u.send(work, x, opServe, x.effect, m)
 	return nil
 }
 
+// again says when a refusal may be tried once more.
+func again(err *inos.Error) *inos.Error {
+	err.RetryAfter = busyRetryAfter
+	return err
+}
+
 // local returns what this node's disk is asked: the peer's message, checked, with buffers of this host.
 func (u *serving) local(x *served, inner *eventpb.Envelope, q *eventpb.MeshServeRequest) (event.Message, *inos.Error) {
 	stage := event.Stage(inner.EventType)
-	wrong := func(format string, args ...any) *inos.Error { return inos.Errorf(inos.CodeBadRequest, stage, format, args...) }
+	wrong := func(format string, args ...any) *inos.Error {
+		return inos.Errorf(inos.CodeBadRequest, stage, format, args...)
+	}
 	var (
 		m       event.Message
 		ids     [][]byte
@@ -362,7 +386,7 @@ func (u *serving) answer(a *answer) {
 			return
 		}
 		if a.op == opServe && x.effect == event.ContentRead && !x.record && u.k.node.switchboard {
-			u.k.losses.read(inos.ChunkID(x.chunk), a.err)
+			u.k.losses.read(u.k.self(), inos.ChunkID(x.chunk), a.err)
 		}
 		if x.effect == event.ContentCopy {
 			where := "read from node " + x.source

@@ -563,6 +563,7 @@ type ContentCopyRequest struct {
 	Source        string   `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
 	SourceAddrs   []string `protobuf:"bytes,3,rep,name=source_addrs,json=sourceAddrs,proto3" json:"sourceAddrs,omitempty"`
 	StoredBytes   uint32   `protobuf:"varint,4,opt,name=stored_bytes,json=storedBytes,proto3" json:"storedBytes,omitempty"`
+	Order         uint64   `protobuf:"varint,5,opt,name=order,proto3" json:"order,omitempty"`
 }
 
 func (x *ContentCopyRequest) Reset() {
@@ -595,6 +596,13 @@ func (x *ContentCopyRequest) GetSourceAddrs() []string {
 func (x *ContentCopyRequest) GetStoredBytes() uint32 {
 	if x != nil {
 		return x.StoredBytes
+	}
+	return 0
+}
+
+func (x *ContentCopyRequest) GetOrder() uint64 {
+	if x != nil {
+		return x.Order
 	}
 	return 0
 }
@@ -1737,6 +1745,7 @@ func (m *ContentCopyRequest) CloneVT() *ContentCopyRequest {
 	r := new(ContentCopyRequest)
 	r.Source = m.Source
 	r.StoredBytes = m.StoredBytes
+	r.Order = m.Order
 	if rhs := m.ChunkId; rhs != nil {
 		r.ChunkId = slices.Clone(rhs)
 	}
@@ -2575,6 +2584,9 @@ func (this *ContentCopyRequest) EqualVT(that *ContentCopyRequest) bool {
 		}
 	}
 	if this.StoredBytes != that.StoredBytes {
+		return false
+	}
+	if this.Order != that.Order {
 		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
@@ -3992,6 +4004,11 @@ func (m *ContentCopyRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.Order != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Order))
+		i--
+		dAtA[i] = 0x28
 	}
 	if m.StoredBytes != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.StoredBytes))
@@ -5621,6 +5638,9 @@ func (m *ContentCopyRequest) SizeVT() (n int) {
 	}
 	if m.StoredBytes != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.StoredBytes))
+	}
+	if m.Order != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Order))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -7731,6 +7751,15 @@ func (m *ContentCopyRequest) UnmarshalVT(dAtA []byte) error {
 			}
 			m.StoredBytes = 0
 			m.StoredBytes, iNdEx, err = protobuf_go_lite.DecodeVarintUint32(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 5:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Order", wireType)
+			}
+			m.Order = 0
+			m.Order, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
 			if err != nil {
 				return err
 			}
