@@ -17,15 +17,16 @@ type Effects struct {
 
 // Kernel is the state of every decision of one node. It is not for concurrent use.
 type Kernel struct {
-	node     node
-	now      inos.Micros // time of the step under way; never goes back
-	steps    uint64
-	random   rng
-	lastWork uint64 // numbers of units of work: requests and rounds of upkeep
-	lastBuf  uint64 // numbers of host buffers
-	buffers  uint64 // bytes accounted for chunks in work
-	flights  flights
-	open     map[string]uint64 // key of a request under way -> its work
+	node      node
+	now       inos.Micros // time of the step under way; never goes back
+	steps     uint64
+	random    rng
+	lastWork  uint64 // numbers of units of work: requests and rounds of upkeep
+	lastBuf   uint64 // numbers of host buffers
+	lastOrder uint64 // numbers of what is sent about the chunks of other nodes
+	buffers   uint64 // bytes accounted for chunks in work
+	flights   flights
+	open      map[string]uint64 // key of a request under way -> its work
 
 	governance  governance
 	supervisor  supervisor
@@ -41,6 +42,7 @@ type Kernel struct {
 	quality     quality
 	members     memberships
 	serving     serving
+	beats       beats
 	records     records
 	changes     changes
 	repairs     repairs
@@ -132,6 +134,7 @@ const (
 	threadCollector
 	threadMembers
 	threadServe
+	threadBeat
 	threadRecords
 	threadChange
 	threadRepair
@@ -179,6 +182,7 @@ func New() *Kernel {
 	k.collector.init(k)
 	k.members.init(k)
 	k.serving.init(k)
+	k.beats.init(k)
 	k.records.init(k)
 	k.changes.init(k)
 	k.repairs.init(k)
@@ -203,8 +207,9 @@ func New() *Kernel {
 func (k *Kernel) wire() {
 	k.threads = [threadCount]thread{
 		threadGovernance: &k.governance, threadSupervisor: &k.supervisor, threadRecovery: &k.recovery, threadPut: &k.puts,
-		threadGet: &k.gets, threadQuery: &k.queries, threadVerify: &k.verifies, threadFetch: &k.fetches, threadLoss: &k.losses, threadCollector: &k.collector,
-		threadMembers: &k.members, threadServe: &k.serving, threadRecords: &k.records, threadChange: &k.changes, threadRepair: &k.repairs,
+		threadGet: &k.gets, threadQuery: &k.queries, threadVerify: &k.verifies, threadFetch: &k.fetches, threadLoss: &k.losses,
+		threadCollector: &k.collector, threadMembers: &k.members, threadServe: &k.serving, threadBeat: &k.beats, threadRecords: &k.records,
+		threadChange: &k.changes, threadRepair: &k.repairs,
 		threadChallenge: &k.challenges, threadRebuild: &k.rebuilding,
 		threadConcurrency: &k.concurrency, threadQuality: &k.quality, threadWatcher: &k.watcher,
 	}
@@ -266,6 +271,7 @@ func (k *Kernel) takeReply(e *eventpb.Envelope, state event.State) {
 	case event.MeshPeer:
 		k.counters[threadMembers].envelopes++
 		k.members.peer(e)
+		k.beats.peer(e)
 		return
 	case event.WorkerExit:
 		k.counters[threadSupervisor].envelopes++

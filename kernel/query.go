@@ -271,7 +271,9 @@ func (u *queries) start(q *query) {
 		})
 	case queryStatus:
 		u.send(q, opQueryUsage, event.ContentUsage, &eventpb.ContentUsageRequest{})
-		u.send(q, opQueryTotals, event.Totals, &eventpb.TotalsRequest{})
+		if u.k.node.switchboard {
+			u.send(q, opQueryTotals, event.Totals, &eventpb.TotalsRequest{})
+		}
 	}
 }
 
