@@ -185,7 +185,7 @@ type MeshServeRequest struct {
 	InputBytes    uint32 `protobuf:"varint,5,opt,name=input_bytes,json=inputBytes,proto3" json:"inputBytes,omitempty"`
 	Grant         *Grant `protobuf:"bytes,6,opt,name=grant,proto3" json:"grant,omitempty"`   // of the ticket; absent without one
 	Ticket        []byte `protobuf:"bytes,7,opt,name=ticket,proto3" json:"ticket,omitempty"` // as received, to be handed on
-	Invite        []byte `protobuf:"bytes,8,opt,name=invite,proto3" json:"invite,omitempty"` // content of a verified invite that came with node:join; empty otherwise
+	Invite        []byte `protobuf:"bytes,8,opt,name=invite,proto3" json:"invite,omitempty"` // content of the verified invite that came with node:join or as the grant of a node:heartbeat; empty otherwise
 }
 
 func (x *MeshServeRequest) Reset() {

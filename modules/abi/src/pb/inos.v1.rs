@@ -799,7 +799,7 @@ pub struct MeshServeRequest {
     /// as received, to be handed on
     #[prost(bytes = "vec", tag = "7")]
     pub ticket: ::prost::alloc::vec::Vec<u8>,
-    /// content of a verified invite that came with node:join; empty otherwise
+    /// content of the verified invite that came with node:join or as the grant of a node:heartbeat; empty otherwise
     #[prost(bytes = "vec", tag = "8")]
     pub invite: ::prost::alloc::vec::Vec<u8>,
 }
