@@ -103,8 +103,8 @@ const RequestKeyLife = 24 * Hour
 // so are CodeCanceled and CodeDeadlineExceeded, CodeDiskFull, CodeReadOnly, and CodeShuttingDown after Close. CodeIO leaves the outcome
 // unknown; calling again with the same arguments settles it.
 //
-// A chunk is referred to by the edges of manifest nodes, by live files (their root) and by the pins of uploads. One
-// without a reference is collectable: CondemnChunks, then the caller trashes its bytes, then ForgetChunks. A condemned
+// A chunk is referred to by the edges of manifest nodes, by live files (their root), by the versions before them that
+// stay until a later one's commit record is settled (SettleRecord), and by the pins of uploads. One without a reference is collectable: CondemnChunks, then the caller trashes its bytes, then ForgetChunks. A condemned
 // chunk is on its way out: it cannot gain a reference except by being staged anew by somebody who has written its bytes.
 type Semantic interface {
 	SemanticMesh
@@ -119,7 +119,8 @@ type Semantic interface {
 	//   - Any other row is inserted, or renewed: its generation is raised and it is no longer condemned. The caller has
 	//     written its bytes before, and not trashed them since. The first entry stays; one with another plain hash or
 	//     other lengths is CodeConflict.
-	//   - Nodes are added to those that hold the chunk, trusted, unless the row is Known: its caller wrote nothing. Each is a member.
+	//   - Nodes are added to those that hold the chunk, trusted, unless the row is Known: its caller wrote nothing. Each is a
+	//     member that is not removed, else CodeNodeUnknown.
 	//   - Every child of a manifest node must have a row that is not condemned, or come earlier in the same call; else
 	//     CodeConflict. The edge replaces the upload's pin on the child: what an upload pins, and so what a commit
 	//     or an abort has to release, are the chunks without a parent yet.

@@ -50,7 +50,7 @@ type Member struct {
 	State        MemberState
 	// Epoch is the life of the node's copies that is trusted: those confirmed in an earlier one count for nothing.
 	Epoch uint64
-	// Copies and PlacedBytes count the node's copies, trusted or not: exact, kept by the verbs.
+	// Copies and PlacedBytes count the node's copies, trusted or not, and the stored bytes of the data chunks among them: exact, kept by the verbs.
 	Copies      uint64
 	PlacedBytes uint64
 	// Grant is the signed invite's content that let the node in; opaque here.
@@ -70,12 +70,12 @@ type Copy struct {
 // ChunkState is what repair has to know of a chunk.
 type ChunkState struct {
 	ID          ChunkID
-	StoredBytes uint64
+	StoredBytes uint64 // 0 of a manifest node: the map does not know its length
 	Generation  uint64
 	Condemned   bool
-	Manifest    bool
-	// Wanted is the largest number of replicas that a live file or an upload which reaches the chunk asks for;
-	// ReplicasDefault of an upload; 0: nothing reaches it.
+	Manifest    bool // its bytes are a manifest node's; they may be data too
+	// Wanted is the largest number of replicas that anything which reaches the chunk asks for: a live file, a version that
+	// stays until a later one is settled, or an upload, which asks for ReplicasDefault; 0: nothing reaches it.
 	Wanted uint32
 	Copies []Copy // sorted by node, those of removed members left out
 }
@@ -113,22 +113,27 @@ type Record struct {
 	Tombstone bool
 	// RecordID is the ChunkID of the sealed record that Nodes hold in their record stores; zero while none was written.
 	RecordID ChunkID
-	Nodes    []NodeID
-	// Previous is the record of an earlier version that this one makes needless once it is settled; zero: none.
-	Previous      ChunkID
-	PreviousNodes []NodeID
+	Nodes    []NodeID // sorted
+}
+
+// SealedRecord names a sealed commit record and the nodes that hold it in their record stores, sorted.
+type SealedRecord struct {
+	ID    ChunkID
+	Nodes []NodeID
 }
 
 // SemanticMesh are the verbs of the semantic memory that concern more than one node. They obey what Semantic says of all
 // verbs.
 type SemanticMesh interface {
 	// AdmitNode makes a node a member, as m says but for State (active), Epoch, JoinedAt and the counters. The invite may be
-	// used once (CodeConflict for another node); the same node may come again with it, which changes its Addrs only and returns the
-	// member as it is. An empty invite is for the node that calls. A removed node is not let in again: CodeConflict.
+	// used once (CodeConflict for another node); the same node may come again, which changes its Addrs only, if m has any, and returns
+	// the member as it is. An empty invite is for the node that calls. A removed node is not let in again: CodeConflict. A member of a
+	// map from before there were members has no tier, and takes the labels and the offer of m.
 	AdmitNode(ctx context.Context, m Member, invite string, now Micros) (Member, error)
 	// ListNodes returns all members, removed ones too, sorted by id; a mesh has at most MembersMax.
 	ListNodes(ctx context.Context) ([]Member, error)
-	// SetNode sets a member's state, or its addresses when addrs is not nil; CodeNodeUnknown. Removing a node drops its copies as
+	// SetNode sets a member's state, 0 leaves it, and its addresses when addrs is not nil; CodeNodeUnknown; CodeConflict to bring a
+	// removed one back. Removing a node drops its copies as
 	// DropCopies does, in bounded transactions, before the state is set.
 	SetNode(ctx context.Context, id NodeID, state MemberState, addrs []string) (Member, error)
 	// DistrustNode begins the node's next epoch, in one row: none of its copies is trusted before it is confirmed.
@@ -141,10 +146,10 @@ type SemanticMesh interface {
 	// ConfirmCopies trusts those of the copies that the map lists for the node, in the epoch named (CodeConflict when it is over), and
 	// returns the ids it does not list. At most 4,096 ids.
 	ConfirmCopies(ctx context.Context, node NodeID, epoch uint64, ids []ChunkID) (unlisted []ChunkID, err error)
-	// AuditCopies notes that a node has proved the copies, in the epoch named; other copies are passed over. At most 4,096 ids.
+	// AuditCopies notes that a node has proved the copies, in the epoch named; copies that are not of that epoch are passed over. At most 4,096 ids.
 	AuditCopies(ctx context.Context, node NodeID, epoch uint64, ids []ChunkID, now Micros) error
 	// RetireCopy takes a node off those that hold a chunk, for a surplus to be trashed: only while every node of keep holds a
-	// trusted copy of it and the chunk is at the generation named; else CodeConflict.
+	// trusted copy of it and the chunk is at the generation named; else CodeConflict. keep names one node at least, and not this one.
 	RetireCopy(ctx context.Context, id ChunkID, generation uint64, node NodeID, keep []NodeID) error
 	// ChunkStates returns the state of each id, in the order asked; of an unknown id only the ID. At most 4,096 ids.
 	ChunkStates(ctx context.Context, ids []ChunkID) ([]ChunkState, error)
@@ -164,16 +169,20 @@ type SemanticMesh interface {
 	// ListRepairs returns the first limit (0 or above 1,000: 1,000) of the queue in the order of ClaimRepairs, leased ones too, and the length of the queue.
 	ListRepairs(ctx context.Context, limit int) (repairs []Repair, total uint64, err error)
 
-	// SetReplicas writes the path's next version with the same content and another number of wanted replicas, and remembers it under key as
-	// CommitFile does.
+	// SetReplicas writes the path's next version with the same content and another number of wanted replicas, at least 1, and remembers it
+	// under key as CommitFile does; CodeFileNotFound without a live file.
 	SetReplicas(ctx context.Context, owner Subject, path Path, replicas uint32, key RequestKey, now Micros) (f FileInfo, repeated bool, err error)
-	// PendingRecords returns at most limit (0 or above 256: 256) versions whose record is not settled or was unsettled, by owner and path above after: of
-	// each path the highest version. CommitFile, SetReplicas and DeleteFile make the version they write pending; until it is
-	// settled, the content of the version before stays referred to.
+	// PendingRecords returns at most limit (0 or above 256: 256) versions whose record is not settled in full or was unsettled, by owner
+	// and path above after: of each path the highest version. CommitFile, SetReplicas and DeleteFile make the version they write
+	// pending. The content of each version before stays referred to, and wanted, until a later one is settled: such a version may have
+	// been acknowledged, and its record may be on the mesh although nobody has settled it yet.
 	PendingRecords(ctx context.Context, after RecordKey, limit int) ([]Record, error)
-	// SettleRecord notes who holds the sealed record of a version and lets go of the version before; full says that as many nodes as wanted do, and it leaves the pending
-	// ones. A version that is no longer the path's highest is passed over: CodeConflict.
-	SettleRecord(ctx context.Context, key RecordKey, id ChunkID, nodes []NodeID, full bool) error
+	// SettleRecord notes that nodes, members all (CodeNodeUnknown), hold the sealed record of a version, beside those noted for the
+	// same id before, and lets go of the content of the versions below it. full says that as many nodes as wanted hold it: the
+	// version is pending no more. It returns the sealed records that this makes needless, for the caller to trash: those of the versions
+	// below, an earlier seal of the version itself, and the one named when a later version is settled already. At most 1,024 versions
+	// are let go of at once; while more are left, the path stays pending. CodeConflict when the path never had the version.
+	SettleRecord(ctx context.Context, key RecordKey, id ChunkID, nodes []NodeID, full bool) (needless []SealedRecord, err error)
 	// UnsettleRecords makes at most limit (0 or above 4,096: 4,096) versions pending whose record the node holds, and takes the node off those that hold it: it is dead,
 	// removed or has lost its records.
 	UnsettleRecords(ctx context.Context, node NodeID, limit int) (unsettled int, err error)
@@ -183,7 +192,8 @@ type SemanticMesh interface {
 	// Sighted returns for each id the nodes that were seen to hold it, sorted. At most 4,096 ids.
 	Sighted(ctx context.Context, ids []ChunkID) ([][]NodeID, error)
 	// RestoreVersion writes a version from its commit record, unless the path has that version or a higher one (restored false). For a file,
-	// upload has staged everything below File.ManifestID and is dropped. The record is settled with its RecordID and Nodes.
+	// upload has staged everything below File.ManifestID, whose row must exist and not be condemned (CodeConflict), and is dropped either
+	// way. The record is settled with its RecordID and Nodes, not in full: PendingRecords names it, so that it comes to as many nodes as wanted.
 	RestoreVersion(ctx context.Context, upload UploadID, r Record, now Micros) (restored bool, err error)
 	// EndRestore forgets what was sighted.
 	EndRestore(ctx context.Context) error

@@ -91,6 +91,10 @@ var importRules = []importRule{
 		why: "what both SQLite memories share of the engine; it knows no memory",
 	},
 	{
+		room: "data/verbs", may: []string{".", "event/..."},
+		why: "it translates events to the contract of a memory for hosts and simulations alike, and knows no implementation",
+	},
+	{
 		room: "data/datatest", may: []string{".", "event/...", blake3, rapid},
 		why: "an acceptance suite speaks to the contract, never to one implementation",
 	},
@@ -101,6 +105,10 @@ var importRules = []importRule{
 	{
 		room: "host/api", may: []string{".", "event/...", blake3}, inTests: []string{rapid},
 		why: "engine, mesh and api meet only in host",
+	},
+	{
+		room: "host/trust", may: []string{".", "event/...", base58}, never: append([]string{"time"}, noWorld...),
+		why: "what a mesh believes is a function of bytes and a time that is given",
 	},
 	{
 		room: "host/mesh", may: []string{".", "event/...", libp2p, multiaddr}, inTests: []string{rapid, xsys},

@@ -168,12 +168,12 @@ func (u *collector) act() {
 	case u.sweepWant && !u.sweeping:
 		u.sweepWant, u.sweeping, u.sweepFrom, u.swept, u.sweepAt = false, true, nil, 0, k.now
 		u.inventory()
-	case u.nextRound <= k.now:
+	case u.nextRound <= k.now && k.node.switchboard:
 		u.begin()
 		u.send(opCondemn, event.CondemnChunks, &eventpb.CondemnChunksRequest{Limit: collectBatch})
 	case u.emptyAt <= k.now:
 		u.send(opEmptyTrash, event.ContentEmptyTrash, &eventpb.ContentEmptyTrashRequest{BeforeUs: int64(k.now - trashLife), Limit: emptyTrashPage})
-	case u.pruneAt <= k.now:
+	case u.pruneAt <= k.now && k.node.switchboard:
 		u.send(opPrune, event.PruneReplies, &eventpb.PruneRepliesRequest{BeforeUs: int64(k.now - inos.RequestKeyLife)})
 	}
 }
@@ -186,7 +186,10 @@ func (u *collector) wake() (at inos.Micros) {
 		at = u.usageAt
 	}
 	if !u.underWay {
-		at = earlier(earlier(earlier(at, u.nextRound), u.emptyAt), u.pruneAt)
+		at = earlier(at, u.emptyAt)
+		if u.k.node.switchboard {
+			at = earlier(earlier(at, u.nextRound), u.pruneAt)
+		}
 		if u.sweeping {
 			at = earlier(at, u.sweepAt)
 		}

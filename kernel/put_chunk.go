@@ -205,7 +205,7 @@ func (u *puts) checked(p *put, a *answer) *inos.Error {
 			continue
 		}
 		u.k.collector.unlive(x.entry.ChunkID)
-		u.k.losses.doubt(x.entry.ChunkID)
+		u.k.losses.doubt(u.k.self(), x.entry.ChunkID)
 		u.missed(p, x)
 		if p.phase != putRunning { // a module call was refused; what is in pin was let go with it
 			u.unliveFound(p, checking[i+1:])
@@ -267,7 +267,7 @@ func (u *puts) hasPinned(p *put, a *answer) *inos.Error {
 			return nil
 		}
 		x := p.chunk(index)
-		if a.err != nil || u.k.losses.holds(x.entry.ChunkID) {
+		if a.err != nil || u.k.losses.holds(u.k.self(), x.entry.ChunkID) {
 			u.missed(p, x)
 			continue
 		}
@@ -376,7 +376,7 @@ func (u *puts) written(p *put, a *answer) *inos.Error {
 			x.state = chunkHeld
 			return nil
 		}
-		u.k.losses.doubt(x.entry.ChunkID) // what was held before may have been found bad
+		u.k.losses.doubt(u.k.self(), x.entry.ChunkID) // what was held before may have been found bad
 		return a.err
 	}
 	p.rows = append(p.rows, &row{entry: x.entry})

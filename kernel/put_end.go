@@ -165,7 +165,7 @@ func (u *puts) settle(p *put, a *answer) {
 		if n.state = nodeDone; a.err != nil {
 			n.state = nodeBuilding
 			u.k.collector.unlive(n.entry.ChunkID)
-			u.k.losses.doubt(n.entry.ChunkID)
+			u.k.losses.doubt(u.k.self(), n.entry.ChunkID)
 		}
 	case opMissing:
 		u.unliveFound(p, p.checking)
@@ -203,7 +203,7 @@ func (u *puts) settle(p *put, a *answer) {
 func (u *puts) wrote(p *put, a *answer, r *row) {
 	if a.err != nil {
 		u.k.collector.unlive(r.entry.ChunkID)
-		u.k.losses.doubt(r.entry.ChunkID)
+		u.k.losses.doubt(u.k.self(), r.entry.ChunkID)
 		return
 	}
 	p.rows = append(p.rows, r)

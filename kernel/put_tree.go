@@ -203,7 +203,7 @@ func (u *puts) nodeWritten(p *put, a *answer) *inos.Error {
 			n.state = nodeHeld
 			return nil
 		}
-		u.k.losses.doubt(n.entry.ChunkID)
+		u.k.losses.doubt(u.k.self(), n.entry.ChunkID)
 		return a.err
 	}
 	n.state = nodeDone

@@ -69,7 +69,12 @@ func (u *recovery) hear(in *input) {
 	k.concurrency.boot(b.Workers)
 	k.quality.boot()
 	k.collector.boot()
+	k.beats.boot()
 	u.pause = retryBackoffMin
+	if !b.Switchboard {
+		u.done, u.swept = true, true // it has no memory to put in order: its switchboards compare its disk with theirs
+		return
+	}
 	k.watcher.note(event.NodeBoot, event.StateCompleted, "version "+b.Version+", "+plural(uint64(b.Workers), "worker", "workers"))
 	u.abort()
 }
@@ -116,7 +121,7 @@ func (u *recovery) audited(a *answer) {
 		return
 	}
 	for _, id := range lost {
-		u.k.losses.doubt(inos.ChunkID(id))
+		u.k.losses.doubt(u.k.self(), inos.ChunkID(id))
 	}
 	u.auditedGone += uint64(len(lost))
 	if u.auditing = !u.audit.end; !u.auditing && u.auditedGone > 0 {

@@ -173,7 +173,7 @@ func (u *verifies) answer(a *answer) {
 // isBad counts a chunk that the disk holds no more.
 func (u *verifies) isBad(v *verify, id []byte) {
 	if len(id) == inos.HashBytes {
-		u.k.losses.doubt(inos.ChunkID(id))
+		u.k.losses.doubt(u.k.self(), inos.ChunkID(id))
 	}
 	v.badCount++
 	if len(v.bad) < badChunksMax {
@@ -197,7 +197,7 @@ func (u *verifies) audited(v *verify, a *answer) {
 	}
 	for _, id := range lost {
 		named := slices.ContainsFunc(v.bad, func(b []byte) bool { return bytes.Equal(b, id) })
-		if !named && (v.badCount < badChunksMax || !u.k.losses.holds(inos.ChunkID(id))) {
+		if !named && (v.badCount < badChunksMax || !u.k.losses.holds(u.k.self(), inos.ChunkID(id))) {
 			u.isBad(v, id)
 		}
 	}

@@ -26,7 +26,7 @@ func (s *Store) CommitFile(ctx context.Context, upload inos.UploadID, file inos.
 		}
 		if reply != nil {
 			repeated = true
-			if f, err = decodeFile(op, reply); err != nil {
+			if f, err = decodeFile(op, replyCommit, reply); err != nil {
 				return err
 			}
 			if err := sameFile(op, &f, &file); err != nil {
@@ -78,7 +78,7 @@ func (t *tx) commitFile(op string, upload inos.UploadID, f inos.FileInfo, rows [
 	if err != nil {
 		return f, err
 	}
-	return f, t.remember(key, now, encodeFile(&f))
+	return f, t.remember(key, now, encodeFile(replyCommit, &f))
 }
 
 // nextVersion returns the version after the live one or the tombstone, and removes the tombstone.

@@ -18,10 +18,14 @@ type Memory struct {
 	chunks     map[inos.ChunkID]*twinChunk
 	uploads    map[inos.UploadID]*twinUpload
 	files      map[inos.Subject]map[inos.Path]inos.FileInfo
-	tombstones map[inos.Subject]map[inos.Path]uint64
+	records    map[inos.Subject]map[inos.Path]*twinRecord // of every path that ever had a version
 	replies    map[inos.RequestKey]twinReply
 	tokens     map[string]twinToken // by token id
+	members    map[inos.NodeID]*twinMember
+	repairs    map[inos.ChunkID]inos.Repair
+	sightings  map[inos.ChunkID]map[inos.NodeID]bool
 	generation uint64
+	lease      uint64
 	closed     bool
 }
 
@@ -34,7 +38,8 @@ type twinChunk struct {
 	generation uint64
 	condemned  bool
 	children   map[inos.ChunkID]bool
-	nodes      map[inos.NodeID]bool
+	parents    map[inos.ChunkID]bool
+	copies     map[inos.NodeID]twinCopy
 	owners     map[inos.Subject]bool // who finds it by its plain hash
 }
 
@@ -44,11 +49,9 @@ type twinUpload struct {
 }
 
 type twinReply struct {
-	at      inos.Micros
-	file    *inos.FileInfo // of a commit
-	owner   inos.Subject   // of a delete, as what follows
-	path    inos.Path
-	version uint64
+	kind byte // replyCommit, replyDelete, replySet
+	at   inos.Micros
+	file inos.FileInfo // of a delete Owner, Path and Version only
 }
 
 type twinToken struct {
@@ -59,12 +62,15 @@ type twinToken struct {
 // NewMemory returns an empty semantic memory that keeps nothing on disk.
 func NewMemory() *Memory {
 	return &Memory{
-		chunks:     map[inos.ChunkID]*twinChunk{},
-		uploads:    map[inos.UploadID]*twinUpload{},
-		files:      map[inos.Subject]map[inos.Path]inos.FileInfo{},
-		tombstones: map[inos.Subject]map[inos.Path]uint64{},
-		replies:    map[inos.RequestKey]twinReply{},
-		tokens:     map[string]twinToken{},
+		chunks:    map[inos.ChunkID]*twinChunk{},
+		uploads:   map[inos.UploadID]*twinUpload{},
+		files:     map[inos.Subject]map[inos.Path]inos.FileInfo{},
+		records:   map[inos.Subject]map[inos.Path]*twinRecord{},
+		replies:   map[inos.RequestKey]twinReply{},
+		tokens:    map[string]twinToken{},
+		members:   map[inos.NodeID]*twinMember{},
+		repairs:   map[inos.ChunkID]inos.Repair{},
+		sightings: map[inos.ChunkID]map[inos.NodeID]bool{},
 	}
 }
 
@@ -127,7 +133,8 @@ func (m *Memory) chunk(u *undo, id inos.ChunkID) *twinChunk {
 		return nil
 	}
 	changed := *c
-	changed.children, changed.nodes, changed.owners = maps.Clone(c.children), maps.Clone(c.nodes), maps.Clone(c.owners)
+	changed.children, changed.parents = maps.Clone(c.children), maps.Clone(c.parents)
+	changed.copies, changed.owners = maps.Clone(c.copies), maps.Clone(c.owners)
 	m.chunks[id] = &changed
 	return &changed
 }
@@ -181,9 +188,14 @@ func (m *Memory) stage(u *undo, op string, up *twinUpload, owner inos.Subject, r
 			return err
 		}
 		for _, node := range r.Nodes {
-			if !r.Known {
-				c.nodes[node] = true
+			if r.Known {
+				break
 			}
+			member, err := m.member(op, node)
+			if err != nil {
+				return err
+			}
+			c.confirm(node, member.Epoch)
 		}
 		if r.Manifest {
 			if err := m.adopt(u, op, up, c, r.Children); err != nil {
@@ -204,11 +216,14 @@ func (m *Memory) stageRow(u *undo, op string, owner inos.Subject, r *inos.ChunkR
 		role = roleManifest
 	}
 	c := m.chunk(u, r.Entry.ChunkID)
-	if r.Known && (c == nil || c.condemned || len(c.nodes) == 0 || c.roles&role == 0 || role == roleData && (!c.owners[owner] || c.entry.PlainHash != r.Entry.PlainHash)) {
+	if r.Known && (c == nil || c.condemned || len(c.copies) == 0 || c.roles&role == 0 || role == roleData && (!c.owners[owner] || c.entry.PlainHash != r.Entry.PlainHash)) {
 		return nil, conflict(op, "chunk %s is no longer held: write it again", r.Entry.ChunkID)
 	}
 	if c == nil {
-		c = &twinChunk{entry: r.Entry, children: map[inos.ChunkID]bool{}, nodes: map[inos.NodeID]bool{}, owners: map[inos.Subject]bool{}}
+		c = &twinChunk{
+			entry: r.Entry, children: map[inos.ChunkID]bool{}, parents: map[inos.ChunkID]bool{},
+			copies: map[inos.NodeID]twinCopy{}, owners: map[inos.Subject]bool{},
+		}
 		m.chunks[r.Entry.ChunkID] = c
 	}
 	sameRole := c.roles&role != 0 && (role == roleData || c.roles == roleManifest)
@@ -237,7 +252,7 @@ func (m *Memory) adopt(u *undo, op string, up *twinUpload, c *twinChunk, childre
 			return conflict(op, "chunk %s is referred to but has no row, or is being collected", child)
 		}
 		if !linked && !c.children[child] {
-			c.children[child] = true
+			c.children[child], d.parents[c.entry.ChunkID] = true, true
 			m.refer(d)
 		}
 		if up != nil && up.pins[child] {
@@ -270,12 +285,12 @@ func (m *Memory) CommitFile(ctx context.Context, upload inos.UploadID, f inos.Fi
 		return inos.FileInfo{}, false, err
 	}
 	defer m.mu.Unlock()
-	reply, repeated := m.replies[key]
-	if repeated && reply.file == nil {
-		return inos.FileInfo{}, false, conflict(op, "the request's key was used by another verb before")
+	reply, repeated, err := m.reply(op, key, replyCommit)
+	if err != nil {
+		return inos.FileInfo{}, false, err
 	}
 	if repeated {
-		if err := sameFile(op, reply.file, &f); err != nil {
+		if err := sameFile(op, &reply.file, &f); err != nil {
 			return inos.FileInfo{}, false, err
 		}
 	}
@@ -287,7 +302,7 @@ func (m *Memory) CommitFile(ctx context.Context, upload inos.UploadID, f inos.Fi
 	}
 	if repeated {
 		m.drop(upload)
-		return *reply.file, true, nil
+		return reply.file, true, nil
 	}
 	if err := m.stage(u, op, up, f.Owner, rows, false); err != nil {
 		m.rollback(u)
@@ -299,15 +314,10 @@ func (m *Memory) CommitFile(ctx context.Context, upload inos.UploadID, f inos.Fi
 		return inos.FileInfo{}, false, conflict(op, "the manifest %s has no row, or is being collected", f.ManifestID)
 	}
 	m.refer(root)
-	before, live := m.files[f.Owner][f.Path]
-	if live {
-		m.chunk(u, before.ManifestID).refs--
-	}
 	f.CreatedAt = now
-	f.Version = max(before.Version, m.tombstones[f.Owner][f.Path]) + 1
+	f.Version = m.nextVersion(f.Owner, f.Path, twinRecord{})
 	put(m.files, f.Owner, f.Path, f)
-	delete(m.tombstones[f.Owner], f.Path)
-	m.replies[key] = twinReply{at: now, file: &f}
+	m.replies[key] = twinReply{replyCommit, now, f}
 	m.drop(upload)
 	return f, false, nil
 }
@@ -339,24 +349,32 @@ func (m *Memory) DeleteFile(ctx context.Context, owner inos.Subject, path inos.P
 		return 0, false, err
 	}
 	defer m.mu.Unlock()
-	if reply, repeated := m.replies[key]; repeated {
-		if reply.file != nil {
-			return 0, false, conflict(op, "the request's key was used by another verb before")
-		}
-		if err := sameTarget(op, reply.owner, reply.path, owner, path); err != nil {
+	reply, repeated, err := m.reply(op, key, replyDelete)
+	if err != nil {
+		return 0, false, err
+	}
+	if repeated {
+		if err := sameTarget(op, reply.file.Owner, reply.file.Path, owner, path); err != nil {
 			return 0, false, err
 		}
-		return reply.version, true, nil
+		return reply.file.Version, true, nil
 	}
-	f, live := m.files[owner][path]
-	if !live {
+	if _, live := m.files[owner][path]; !live {
 		return 0, false, notFound(op, owner, path)
 	}
+	version := m.nextVersion(owner, path, twinRecord{tombstone: true, at: now})
 	delete(m.files[owner], path)
-	put(m.tombstones, owner, path, f.Version+1)
-	m.chunks[f.ManifestID].refs--
-	m.replies[key] = twinReply{at: now, owner: owner, path: path, version: f.Version + 1}
-	return f.Version + 1, false, nil
+	m.replies[key] = twinReply{replyDelete, now, inos.FileInfo{Owner: owner, Path: path, Version: version}}
+	return version, false, nil
+}
+
+// reply returns what was remembered under a key; one that another verb used is a conflict.
+func (m *Memory) reply(op string, key inos.RequestKey, kind byte) (twinReply, bool, error) {
+	reply, repeated := m.replies[key]
+	if repeated && reply.kind != kind {
+		return reply, true, conflict(op, "the request's key was used by another verb before")
+	}
+	return reply, repeated, nil
 }
 
 // AbortUpload implements inos.Semantic.
@@ -412,8 +430,10 @@ func (m *Memory) ForgetChunks(ctx context.Context, chunks []inos.ChunkGeneration
 		}
 		for child := range c.children {
 			m.chunks[child].refs--
+			delete(m.chunks[child].parents, g.ID)
 		}
 		delete(m.chunks, g.ID)
+		delete(m.repairs, g.ID)
 		forgotten++
 	}
 	return forgotten, nil
@@ -430,8 +450,7 @@ func (m *Memory) DropCopies(ctx context.Context, node inos.NodeID, ids []inos.Ch
 	}
 	defer m.mu.Unlock()
 	for _, id := range ids {
-		if c := m.chunks[id]; c != nil && c.nodes[node] {
-			delete(c.nodes, node)
+		if c := m.chunks[id]; c != nil && c.drop(node) {
 			dropped++
 		}
 	}

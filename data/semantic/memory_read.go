@@ -26,7 +26,7 @@ func (m *Memory) FindChunks(ctx context.Context, owner inos.Subject, hashes []in
 	}
 	for _, c := range m.chunks {
 		best, asked := wanted[c.entry.PlainHash]
-		if asked && c.refs > 0 && len(c.nodes) > 0 && c.owners[owner] && (best == nil || bytes.Compare(c.entry.ChunkID[:], best.ChunkID[:]) < 0) {
+		if asked && c.refs > 0 && len(c.copies) > 0 && c.owners[owner] && (best == nil || bytes.Compare(c.entry.ChunkID[:], best.ChunkID[:]) < 0) {
 			e := c.entry
 			wanted[e.PlainHash] = &e
 		}
@@ -96,9 +96,9 @@ func (m *Memory) UnknownChunks(ctx context.Context, ids []inos.ChunkID) (unknown
 	return unknown, nil
 }
 
-// ChunkNodes implements inos.Semantic.
-func (m *Memory) ChunkNodes(ctx context.Context, ids []inos.ChunkID) ([][]inos.NodeID, error) {
-	const op = "semantic:chunk_nodes"
+// ChunkCopies implements inos.Semantic.
+func (m *Memory) ChunkCopies(ctx context.Context, ids []inos.ChunkID) ([][]inos.Copy, error) {
+	const op = "semantic:chunk_copies"
 	if err := checkCount(op, "ids", len(ids)); err != nil {
 		return nil, err
 	}
@@ -106,13 +106,11 @@ func (m *Memory) ChunkNodes(ctx context.Context, ids []inos.ChunkID) ([][]inos.N
 		return nil, err
 	}
 	defer m.mu.Unlock()
-	nodes := make([][]inos.NodeID, len(ids))
+	copies := make([][]inos.Copy, len(ids))
 	for i, id := range ids {
-		if c := m.chunks[id]; c != nil {
-			nodes[i] = slices.Sorted(maps.Keys(c.nodes))
-		}
+		copies[i] = m.copies(m.chunks[id])
 	}
-	return nodes, nil
+	return copies, nil
 }
 
 // NodeChunks implements inos.Semantic.
@@ -126,7 +124,7 @@ func (m *Memory) NodeChunks(ctx context.Context, node inos.NodeID, after inos.Ch
 	}
 	defer m.mu.Unlock()
 	for id, c := range m.chunks {
-		if _, held := c.nodes[node]; held && !c.condemned && bytes.Compare(id[:], after[:]) > 0 {
+		if _, held := c.copies[node]; held && !c.condemned && bytes.Compare(id[:], after[:]) > 0 {
 			ids = append(ids, id)
 		}
 	}

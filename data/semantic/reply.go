@@ -11,6 +11,7 @@ import (
 const (
 	replyCommit = 1 // eventpb.FileInfo
 	replyDelete = 2 // eventpb.FileInfo with the owner, the path and the tombstone's version
+	replySet    = 3 // eventpb.FileInfo of SetReplicas
 )
 
 // reply returns what was remembered under a key, or nil.
@@ -46,17 +47,17 @@ func decodeReply(op string, kind byte, b []byte, m interface{ UnmarshalVT([]byte
 	return nil
 }
 
-func encodeFile(f *inos.FileInfo) []byte {
-	return encodeReply(replyCommit, &eventpb.FileInfo{
+func encodeFile(kind byte, f *inos.FileInfo) []byte {
+	return encodeReply(kind, &eventpb.FileInfo{
 		Owner: string(f.Owner), Path: string(f.Path), Version: f.Version, FileId: f.FileID[:], ManifestId: f.ManifestID[:],
 		PlainBytes: f.PlainBytes, StoredBytes: f.StoredBytes, Chunks: f.Chunks, CreatedUs: int64(f.CreatedAt),
 		ContentType: f.ContentType, ReplicasWanted: f.ReplicasWanted, ReplicasReached: f.ReplicasReached,
 	})
 }
 
-func decodeFile(op string, b []byte) (f inos.FileInfo, err error) {
+func decodeFile(op string, kind byte, b []byte) (f inos.FileInfo, err error) {
 	var m eventpb.FileInfo
-	if err := decodeReply(op, replyCommit, b, &m); err != nil {
+	if err := decodeReply(op, kind, b, &m); err != nil {
 		return f, err
 	}
 	if len(m.FileId) != inos.HashBytes || len(m.ManifestId) != inos.HashBytes {

@@ -12,17 +12,28 @@ import (
 
 // Bounds of one verb. A call beyond them is refused with CodeBadRequest unless it says otherwise.
 const (
-	StageRowsMax   = 4096    // chunk rows of one StageChunks or CommitFile
-	IDsMax         = 65536   // ids or hashes of one query
-	ListMax        = 1000    // files of one page; a larger limit is lowered
-	CondemnMax     = 4096    // chunks of one CondemnChunks; a larger limit is lowered
-	NodeChunksMax  = 4096    // ids of one page of NodeChunks
-	SweepRowsMax   = 2048    // rows after which ForgetChunks, AbortUpload, DropCopies and PruneReplies begin another transaction
-	NodesMax       = 64      // copies of one chunk row in a call
-	TextBytesMax   = 1024    // subjects, upload, request and token ids, event and content types
-	FileBytesMax   = 1 << 56 // plain or stored bytes of one file
-	tokenBytesMax  = 64 << 10
-	chunkFileBytes = inos.StoredBytesMax
+	StageRowsMax    = 4096    // chunk rows of one StageChunks or CommitFile
+	IDsMax          = 65536   // ids or hashes of one query
+	ListMax         = 1000    // files of one page; a larger limit is lowered
+	CondemnMax      = 4096    // chunks of one CondemnChunks; a larger limit is lowered
+	NodeChunksMax   = 4096    // ids of one page of NodeChunks
+	SweepRowsMax    = 2048    // rows after which ForgetChunks, AbortUpload, DropCopies and PruneReplies begin another transaction
+	NodesMax        = 64      // nodes of one chunk row, repair or record in a call
+	BatchIDsMax     = 4096    // ids of one verb on copies, repairs or sightings
+	ScanMax         = 4096    // chunks of one page of ScanChunks
+	ClaimMax        = 1024    // repairs of one ClaimRepairs
+	PendingMax      = 256     // versions of one PendingRecords
+	SettleMax       = 1024    // versions that one SettleRecord lets go of
+	UnsettleMax     = 4096    // versions of one UnsettleRecords
+	WalkMax         = 65536   // chunks looked at above one; beyond, ReplicasDefault at least is wanted of it
+	TextBytesMax    = 1024    // subjects, upload, request and token ids, event and content types
+	FileBytesMax    = 1 << 56 // plain or stored bytes of one file
+	GrantBytesMax   = 64 << 10
+	tokenBytesMax   = 64 << 10
+	OfferedBytesMax = 1 << 60
+	numberMax       = 1 << 62 // epochs and versions; a number in SQL has 63 bits
+	firstEpoch      = 1
+	chunkFileBytes  = inos.StoredBytesMax
 )
 
 // Store is the semantic memory on SQLite.
@@ -38,7 +49,6 @@ type Store struct {
 	closing error
 }
 
-var _ inos.Semantic = (*Store)(nil)
 
 var readStatements = []statement{
 	selectTotals, findHolding, selectFile, selectFileByID, listFiles, existsChunk, selectCopies, selectNodeChunks, selectToken, anyUpload,

@@ -458,6 +458,7 @@ type HeartbeatRequest struct {
 	Version       string        `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
 	StartedUs     int64         `protobuf:"varint,7,opt,name=started_us,json=startedUs,proto3" json:"startedUs,omitempty"`
 	Records       uint64        `protobuf:"varint,8,opt,name=records,proto3" json:"records,omitempty"` // commit records held
+	Unclean       bool          `protobuf:"varint,9,opt,name=unclean,proto3" json:"unclean,omitempty"` // the node did not close its content store before it started: what it lost is not known
 }
 
 func (x *HeartbeatRequest) Reset() {
@@ -522,6 +523,13 @@ func (x *HeartbeatRequest) GetRecords() uint64 {
 	return 0
 }
 
+func (x *HeartbeatRequest) GetUnclean() bool {
+	if x != nil {
+		return x.Unclean
+	}
+	return false
+}
+
 type HeartbeatReply struct {
 	unknownFields []byte
 	IntervalUs    int64 `protobuf:"varint,1,opt,name=interval_us,json=intervalUs,proto3" json:"intervalUs,omitempty"` // when to beat again
@@ -555,6 +563,7 @@ type ContentCopyRequest struct {
 	Source        string   `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
 	SourceAddrs   []string `protobuf:"bytes,3,rep,name=source_addrs,json=sourceAddrs,proto3" json:"sourceAddrs,omitempty"`
 	StoredBytes   uint32   `protobuf:"varint,4,opt,name=stored_bytes,json=storedBytes,proto3" json:"storedBytes,omitempty"`
+	Order         uint64   `protobuf:"varint,5,opt,name=order,proto3" json:"order,omitempty"`
 }
 
 func (x *ContentCopyRequest) Reset() {
@@ -587,6 +596,13 @@ func (x *ContentCopyRequest) GetSourceAddrs() []string {
 func (x *ContentCopyRequest) GetStoredBytes() uint32 {
 	if x != nil {
 		return x.StoredBytes
+	}
+	return 0
+}
+
+func (x *ContentCopyRequest) GetOrder() uint64 {
+	if x != nil {
+		return x.Order
 	}
 	return 0
 }
@@ -792,8 +808,6 @@ type Record struct {
 	Tombstone     bool      `protobuf:"varint,2,opt,name=tombstone,proto3" json:"tombstone,omitempty"`
 	RecordId      []byte    `protobuf:"bytes,3,opt,name=record_id,json=recordId,proto3" json:"recordId,omitempty"`
 	Nodes         []string  `protobuf:"bytes,4,rep,name=nodes,proto3" json:"nodes,omitempty"`
-	Previous      []byte    `protobuf:"bytes,5,opt,name=previous,proto3" json:"previous,omitempty"`
-	PreviousNodes []string  `protobuf:"bytes,6,rep,name=previous_nodes,json=previousNodes,proto3" json:"previousNodes,omitempty"`
 }
 
 func (x *Record) Reset() {
@@ -826,20 +840,6 @@ func (x *Record) GetRecordId() []byte {
 func (x *Record) GetNodes() []string {
 	if x != nil {
 		return x.Nodes
-	}
-	return nil
-}
-
-func (x *Record) GetPrevious() []byte {
-	if x != nil {
-		return x.Previous
-	}
-	return nil
-}
-
-func (x *Record) GetPreviousNodes() []string {
-	if x != nil {
-		return x.PreviousNodes
 	}
 	return nil
 }
@@ -1704,6 +1704,7 @@ func (m *HeartbeatRequest) CloneVT() *HeartbeatRequest {
 	r.Version = m.Version
 	r.StartedUs = m.StartedUs
 	r.Records = m.Records
+	r.Unclean = m.Unclean
 	if rhs := m.Grant; rhs != nil {
 		r.Grant = slices.Clone(rhs)
 	}
@@ -1744,6 +1745,7 @@ func (m *ContentCopyRequest) CloneVT() *ContentCopyRequest {
 	r := new(ContentCopyRequest)
 	r.Source = m.Source
 	r.StoredBytes = m.StoredBytes
+	r.Order = m.Order
 	if rhs := m.ChunkId; rhs != nil {
 		r.ChunkId = slices.Clone(rhs)
 	}
@@ -1857,12 +1859,6 @@ func (m *Record) CloneVT() *Record {
 	}
 	if rhs := m.Nodes; rhs != nil {
 		r.Nodes = slices.Clone(rhs)
-	}
-	if rhs := m.Previous; rhs != nil {
-		r.Previous = slices.Clone(rhs)
-	}
-	if rhs := m.PreviousNodes; rhs != nil {
-		r.PreviousNodes = slices.Clone(rhs)
 	}
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = slices.Clone(m.unknownFields)
@@ -2531,6 +2527,9 @@ func (this *HeartbeatRequest) EqualVT(that *HeartbeatRequest) bool {
 	if this.Records != that.Records {
 		return false
 	}
+	if this.Unclean != that.Unclean {
+		return false
+	}
 	return string(this.unknownFields) == string(that.unknownFields)
 }
 
@@ -2585,6 +2584,9 @@ func (this *ContentCopyRequest) EqualVT(that *ContentCopyRequest) bool {
 		}
 	}
 	if this.StoredBytes != that.StoredBytes {
+		return false
+	}
+	if this.Order != that.Order {
 		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
@@ -2744,18 +2746,6 @@ func (this *Record) EqualVT(that *Record) bool {
 	}
 	for i, vx := range this.Nodes {
 		vy := that.Nodes[i]
-		if vx != vy {
-			return false
-		}
-	}
-	if string(this.Previous) != string(that.Previous) {
-		return false
-	}
-	if len(this.PreviousNodes) != len(that.PreviousNodes) {
-		return false
-	}
-	for i, vx := range this.PreviousNodes {
-		vy := that.PreviousNodes[i]
 		if vx != vy {
 			return false
 		}
@@ -3871,6 +3861,16 @@ func (m *HeartbeatRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Unclean {
+		i--
+		if m.Unclean {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x48
+	}
 	if m.Records != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Records))
 		i--
@@ -4004,6 +4004,11 @@ func (m *ContentCopyRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.Order != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Order))
+		i--
+		dAtA[i] = 0x28
 	}
 	if m.StoredBytes != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.StoredBytes))
@@ -4315,22 +4320,6 @@ func (m *Record) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
-	}
-	if len(m.PreviousNodes) > 0 {
-		for iNdEx := len(m.PreviousNodes) - 1; iNdEx >= 0; iNdEx-- {
-			i -= len(m.PreviousNodes[iNdEx])
-			copy(dAtA[i:], m.PreviousNodes[iNdEx])
-			i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.PreviousNodes[iNdEx])))
-			i--
-			dAtA[i] = 0x32
-		}
-	}
-	if len(m.Previous) > 0 {
-		i -= len(m.Previous)
-		copy(dAtA[i:], m.Previous)
-		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Previous)))
-		i--
-		dAtA[i] = 0x2a
 	}
 	if len(m.Nodes) > 0 {
 		for iNdEx := len(m.Nodes) - 1; iNdEx >= 0; iNdEx-- {
@@ -5604,6 +5593,9 @@ func (m *HeartbeatRequest) SizeVT() (n int) {
 	if m.Records != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Records))
 	}
+	if m.Unclean {
+		n += 2
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -5646,6 +5638,9 @@ func (m *ContentCopyRequest) SizeVT() (n int) {
 	}
 	if m.StoredBytes != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.StoredBytes))
+	}
+	if m.Order != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Order))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -5777,16 +5772,6 @@ func (m *Record) SizeVT() (n int) {
 	}
 	if len(m.Nodes) > 0 {
 		for _, s := range m.Nodes {
-			l = len(s)
-			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
-		}
-	}
-	l = len(m.Previous)
-	if l > 0 {
-		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
-	}
-	if len(m.PreviousNodes) > 0 {
-		for _, s := range m.PreviousNodes {
 			l = len(s)
 			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 		}
@@ -7567,6 +7552,18 @@ func (m *HeartbeatRequest) UnmarshalVT(dAtA []byte) error {
 			if err != nil {
 				return err
 			}
+		case 9:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Unclean", wireType)
+			}
+			var v int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			v = int(_v)
+			if err != nil {
+				return err
+			}
+			m.Unclean = bool(v != 0)
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
@@ -7754,6 +7751,15 @@ func (m *ContentCopyRequest) UnmarshalVT(dAtA []byte) error {
 			}
 			m.StoredBytes = 0
 			m.StoredBytes, iNdEx, err = protobuf_go_lite.DecodeVarintUint32(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 5:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Order", wireType)
+			}
+			m.Order = 0
+			m.Order, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
 			if err != nil {
 				return err
 			}
@@ -8358,58 +8364,6 @@ func (m *Record) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			m.Nodes = append(m.Nodes, s)
-			iNdEx = postIndex
-		case 5:
-			if wireType != 2 {
-				return fmt.Errorf("proto: wrong wireType = %d for field Previous", wireType)
-			}
-			var byteLen int
-			var _v uint64
-			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
-			byteLen = int(_v)
-			if err != nil {
-				return err
-			}
-			if byteLen < 0 {
-				return protobuf_go_lite.ErrInvalidLength
-			}
-			postIndex := iNdEx + byteLen
-			if postIndex < 0 {
-				return protobuf_go_lite.ErrInvalidLength
-			}
-			if postIndex > l {
-				return io.ErrUnexpectedEOF
-			}
-			m.Previous = append(m.Previous[:0], dAtA[iNdEx:postIndex]...)
-			if m.Previous == nil {
-				m.Previous = []byte{}
-			}
-			iNdEx = postIndex
-		case 6:
-			if wireType != 2 {
-				return fmt.Errorf("proto: wrong wireType = %d for field PreviousNodes", wireType)
-			}
-			var stringLen uint64
-			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
-			if err != nil {
-				return err
-			}
-			intStringLen := int(stringLen)
-			if intStringLen < 0 {
-				return protobuf_go_lite.ErrInvalidLength
-			}
-			postIndex := iNdEx + intStringLen
-			if postIndex < 0 {
-				return protobuf_go_lite.ErrInvalidLength
-			}
-			if postIndex > l {
-				return io.ErrUnexpectedEOF
-			}
-			s, err := text(dAtA[iNdEx:postIndex])
-			if err != nil {
-				return err
-			}
-			m.PreviousNodes = append(m.PreviousNodes, s)
 			iNdEx = postIndex
 		default:
 			iNdEx = preIndex

@@ -1885,6 +1885,7 @@ func (x *SettleRecordRequest) GetFull() bool {
 
 type SettleRecordReply struct {
 	unknownFields []byte
+	Needless      []*SealedRecord `protobuf:"bytes,1,rep,name=needless,proto3" json:"needless,omitempty"`
 }
 
 func (x *SettleRecordReply) Reset() {
@@ -1892,6 +1893,39 @@ func (x *SettleRecordReply) Reset() {
 }
 
 func (*SettleRecordReply) ProtoMessage() {}
+
+func (x *SettleRecordReply) GetNeedless() []*SealedRecord {
+	if x != nil {
+		return x.Needless
+	}
+	return nil
+}
+
+type SealedRecord struct {
+	unknownFields []byte
+	RecordId      []byte   `protobuf:"bytes,1,opt,name=record_id,json=recordId,proto3" json:"recordId,omitempty"`
+	Nodes         []string `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
+}
+
+func (x *SealedRecord) Reset() {
+	*x = SealedRecord{}
+}
+
+func (*SealedRecord) ProtoMessage() {}
+
+func (x *SealedRecord) GetRecordId() []byte {
+	if x != nil {
+		return x.RecordId
+	}
+	return nil
+}
+
+func (x *SealedRecord) GetNodes() []string {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
 
 // semantic:unsettle_records:v1
 type UnsettleRecordsRequest struct {
@@ -3474,6 +3508,12 @@ func (m *SettleRecordReply) CloneVT() *SettleRecordReply {
 		return (*SettleRecordReply)(nil)
 	}
 	r := new(SettleRecordReply)
+	if rhs := m.Needless; rhs != nil {
+		r.Needless = make([]*SealedRecord, len(rhs))
+		for k, v := range rhs {
+			r.Needless[k] = v.CloneVT()
+		}
+	}
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = slices.Clone(m.unknownFields)
 	}
@@ -3481,6 +3521,27 @@ func (m *SettleRecordReply) CloneVT() *SettleRecordReply {
 }
 
 func (m *SettleRecordReply) CloneMessageVT() protobuf_go_lite.CloneMessage {
+	return m.CloneVT()
+}
+
+func (m *SealedRecord) CloneVT() *SealedRecord {
+	if m == nil {
+		return (*SealedRecord)(nil)
+	}
+	r := new(SealedRecord)
+	if rhs := m.RecordId; rhs != nil {
+		r.RecordId = slices.Clone(rhs)
+	}
+	if rhs := m.Nodes; rhs != nil {
+		r.Nodes = slices.Clone(rhs)
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = slices.Clone(m.unknownFields)
+	}
+	return r
+}
+
+func (m *SealedRecord) CloneMessageVT() protobuf_go_lite.CloneMessage {
 	return m.CloneVT()
 }
 
@@ -5554,11 +5615,56 @@ func (this *SettleRecordReply) EqualVT(that *SettleRecordReply) bool {
 	} else if this == nil || that == nil {
 		return false
 	}
+	if len(this.Needless) != len(that.Needless) {
+		return false
+	}
+	for i, vx := range this.Needless {
+		vy := that.Needless[i]
+		if p, q := vx, vy; p != q {
+			if p == nil {
+				p = &SealedRecord{}
+			}
+			if q == nil {
+				q = &SealedRecord{}
+			}
+			if !p.EqualVT(q) {
+				return false
+			}
+		}
+	}
 	return string(this.unknownFields) == string(that.unknownFields)
 }
 
 func (this *SettleRecordReply) EqualMessageVT(thatMsg any) bool {
 	that, ok := thatMsg.(*SettleRecordReply)
+	if !ok {
+		return false
+	}
+	return this.EqualVT(that)
+}
+func (this *SealedRecord) EqualVT(that *SealedRecord) bool {
+	if this == that {
+		return true
+	} else if this == nil || that == nil {
+		return false
+	}
+	if string(this.RecordId) != string(that.RecordId) {
+		return false
+	}
+	if len(this.Nodes) != len(that.Nodes) {
+		return false
+	}
+	for i, vx := range this.Nodes {
+		vy := that.Nodes[i]
+		if vx != vy {
+			return false
+		}
+	}
+	return string(this.unknownFields) == string(that.unknownFields)
+}
+
+func (this *SealedRecord) EqualMessageVT(thatMsg any) bool {
+	that, ok := thatMsg.(*SealedRecord)
 	if !ok {
 		return false
 	}
@@ -9244,6 +9350,67 @@ func (m *SettleRecordReply) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if len(m.Needless) > 0 {
+		for iNdEx := len(m.Needless) - 1; iNdEx >= 0; iNdEx-- {
+			size, err := m.Needless[iNdEx].MarshalToSizedBufferVT(dAtA[:i])
+			if err != nil {
+				return 0, err
+			}
+			i -= size
+			i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(size))
+			i--
+			dAtA[i] = 0xa
+		}
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *SealedRecord) MarshalVT() (dAtA []byte, err error) {
+	if m == nil {
+		return nil, nil
+	}
+	size := m.SizeVT()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBufferVT(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *SealedRecord) MarshalToVT(dAtA []byte) (int, error) {
+	size := m.SizeVT()
+	return m.MarshalToSizedBufferVT(dAtA[:size])
+}
+
+func (m *SealedRecord) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+	if m == nil {
+		return 0, nil
+	}
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.unknownFields != nil {
+		i -= len(m.unknownFields)
+		copy(dAtA[i:], m.unknownFields)
+	}
+	if len(m.Nodes) > 0 {
+		for iNdEx := len(m.Nodes) - 1; iNdEx >= 0; iNdEx-- {
+			i -= len(m.Nodes[iNdEx])
+			copy(dAtA[i:], m.Nodes[iNdEx])
+			i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Nodes[iNdEx])))
+			i--
+			dAtA[i] = 0x12
+		}
+	}
+	if len(m.RecordId) > 0 {
+		i -= len(m.RecordId)
+		copy(dAtA[i:], m.RecordId)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.RecordId)))
+		i--
+		dAtA[i] = 0xa
+	}
 	return len(dAtA) - i, nil
 }
 
@@ -10991,6 +11158,32 @@ func (m *SettleRecordReply) SizeVT() (n int) {
 	}
 	var l int
 	_ = l
+	if len(m.Needless) > 0 {
+		for _, e := range m.Needless {
+			l = e.SizeVT()
+			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+		}
+	}
+	n += len(m.unknownFields)
+	return n
+}
+
+func (m *SealedRecord) SizeVT() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.RecordId)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	if len(m.Nodes) > 0 {
+		for _, s := range m.Nodes {
+			l = len(s)
+			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+		}
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -16830,6 +17023,126 @@ func (m *SettleRecordReply) UnmarshalVT(dAtA []byte) error {
 			return fmt.Errorf("proto: SettleRecordReply: illegal tag %d (wire type %d)", fieldNum, wire)
 		}
 		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Needless", wireType)
+			}
+			var msglen int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			msglen = int(_v)
+			if err != nil {
+				return err
+			}
+			if msglen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Needless = append(m.Needless, &SealedRecord{})
+			if err := m.Needless[len(m.Needless)-1].UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.unknownFields = append(m.unknownFields, dAtA[iNdEx:iNdEx+skippy]...)
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *SealedRecord) UnmarshalVT(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	var err error
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		wire, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+		if err != nil {
+			return err
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: SealedRecord: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: SealedRecord: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field RecordId", wireType)
+			}
+			var byteLen int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			byteLen = int(_v)
+			if err != nil {
+				return err
+			}
+			if byteLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + byteLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.RecordId = append(m.RecordId[:0], dAtA[iNdEx:postIndex]...)
+			if m.RecordId == nil {
+				m.RecordId = []byte{}
+			}
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Nodes", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			s, err := text(dAtA[iNdEx:postIndex])
+			if err != nil {
+				return err
+			}
+			m.Nodes = append(m.Nodes, s)
+			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])

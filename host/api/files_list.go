@@ -71,7 +71,7 @@ func (x *exchange) stat(t target) error {
 	if err := x.ask(event.FilesStat, q, &reply); err != nil {
 		return err
 	}
-	out := StatReply{File: fileOf(reply.File)}
+	out := StatReply{File: fileOf(reply.File), Receipt: receiptOf(reply.Receipt)}
 	for _, c := range reply.Chunks {
 		out.ChunkList = append(out.ChunkList, chunkOf(c))
 	}
@@ -79,7 +79,7 @@ func (x *exchange) stat(t target) error {
 	return nil
 }
 
-// verify re-reads what is stored: POST /v1/verify?path=; without a path every chunk of the node. The answer is lines
+// verify re-reads what is stored: POST /v1/verify?path=; without a path every chunk of every node. The answer is lines
 // of JSON (VerifyLine): progress, then the result or an error.
 func (x *exchange) verify(target) error {
 	values, err := x.query("path")
@@ -126,6 +126,11 @@ func (x *exchange) verify(target) error {
 	}
 	for i, id := range reply.BadChunkIds {
 		result.BadChunkIDs[i] = hash(id)
+	}
+	for _, n := range reply.Nodes {
+		result.Nodes = append(result.Nodes, NodeVerified{
+			Node: n.Node, VerifyCounts: VerifyCounts{Chunks: n.Chunks, StoredBytes: n.StoredBytes, Bad: n.Bad}, Error: n.Error,
+		})
 	}
 	line(VerifyLine{Result: result})
 	return nil

@@ -46,7 +46,9 @@ func (x *exchange) put(t target) error {
 	if reply.File.GetVersion() == 1 {
 		status = http.StatusCreated
 	}
-	out := PutReply{File: fileOf(reply.File), DeduplicatedBytes: reply.DeduplicatedBytes, TraceID: x.trace.id()}
+	out := PutReply{
+		File: fileOf(reply.File), DeduplicatedBytes: reply.DeduplicatedBytes, Receipt: receiptOf(reply.Receipt), TraceID: x.trace.id(),
+	}
 	x.w.Header().Set("ETag", plainTag(&out.File))
 	x.writeJSON(status, out)
 	return nil

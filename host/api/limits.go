@@ -29,5 +29,12 @@ const (
 	readyLife          = time.Second      // an answer of /readyz is remembered, because anyone may ask
 	readyTimeout       = 5 * time.Second  // for the kernel to answer /readyz
 	busyRetry          = time.Second      // advice to a client turned away at the door
+	meshRetry          = 5 * time.Second  // advice to a client whose request needs nodes that do not answer
+	questionBytesMax   = 64 << 10         // of a JSON body that asks for something
+	nodeIDMax          = 128              // bytes of a node's id
+	labelBytesMax      = 64               // of a zone, host or operator
+	repairsLimitMax    = 1000             // repairs of a page
+	replicasMax        = 255              // of a file
+	nodesMeasuredMax   = 256              // nodes that metrics tell apart; a scrape has to end
 	conditionValuesMax = 64               // entity tags of one condition
 )

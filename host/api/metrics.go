@@ -85,6 +85,9 @@ func (x *exchange) metrics(target) error {
 	var e exposition
 	nodeMetrics(&e, &s)
 	stageMetrics(&e, &s)
+	if s.Switchboard {
+		x.meshMetrics(&e, &s)
+	}
 	x.h.serverMetrics(&e)
 	x.w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
 	x.w.WriteHeader(http.StatusOK)
@@ -96,10 +99,7 @@ func nodeMetrics(e *exposition, s *Status) {
 	info := []string{"node_id", s.NodeID, "zone", s.Zone, "host", s.Host, "version", s.Version}
 	e.family("inos_node_info", "gauge", "The node's name and version; always 1.")
 	e.sample("inos_node_info", 1, info...)
-	ready := 0.0
-	if s.Ready {
-		ready = 1
-	}
+	ready := truth(s.Ready)
 	for _, m := range []struct {
 		name, kind, help string
 		value            float64
@@ -110,6 +110,7 @@ func nodeMetrics(e *exposition, s *Status) {
 		{"inos_content_used_bytes", "gauge", "Bytes of the chunks on disk.", float64(s.Content.UsedBytes)},
 		{"inos_content_trash_bytes", "gauge", "Bytes of the chunks in the trash.", float64(s.Content.TrashBytes)},
 		{"inos_content_free_bytes", "gauge", "Bytes that may still be stored.", float64(s.Content.FreeBytes)},
+		{"inos_content_records", "gauge", "Commit records on disk.", float64(s.Content.Records)},
 		{"inos_files", "gauge", "Live files.", float64(s.Totals.Files)},
 		{"inos_files_plain_bytes", "gauge", "Plain bytes of live files.", float64(s.Totals.PlainBytes)},
 		{"inos_chunks", "gauge", "Chunks in the map.", float64(s.Totals.Chunks)},
@@ -133,11 +134,7 @@ func nodeMetrics(e *exposition, s *Status) {
 	}
 	e.family("inos_worker_up", "gauge", "Whether a worker is ready.")
 	for _, w := range s.Workers {
-		up := 0.0
-		if w.State == "ready" {
-			up = 1
-		}
-		e.sample("inos_worker_up", up, "worker", strconv.FormatUint(uint64(w.Worker), 10), "state", w.State)
+		e.sample("inos_worker_up", truth(w.State == "ready"), "worker", strconv.FormatUint(uint64(w.Worker), 10), "state", w.State)
 	}
 	e.family("inos_worker_restarts_total", "counter", "Restarts of a worker.")
 	for _, w := range s.Workers {
@@ -147,6 +144,14 @@ func nodeMetrics(e *exposition, s *Status) {
 	for _, w := range s.Workers {
 		e.sample("inos_worker_calls_total", float64(w.Calls), "worker", strconv.FormatUint(uint64(w.Worker), 10))
 	}
+}
+
+// truth is a condition as a gauge.
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func stageMetrics(e *exposition, s *Status) {

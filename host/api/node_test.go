@@ -128,7 +128,10 @@ func (d *double) answer(e *eventpb.Envelope, progress func(*eventpb.Envelope)) (
 		}
 		reply := &eventpb.FilesStatReply{File: &s.info}
 		if q.ChunkLimit > 0 {
-			reply.Chunks = []*eventpb.ChunkInfo{{ChunkId: make([]byte, 32), PlainHash: make([]byte, 32), PlainBytes: 5, Codec: 1, Quality: 2, Nodes: []string{"n1"}}}
+			reply.Chunks = []*eventpb.ChunkInfo{{ChunkId: make([]byte, 32), PlainHash: make([]byte, 32), PlainBytes: 5, Codec: 1, Quality: 2, Copies: []*eventpb.CopyInfo{{
+				Node: "n1", Zone: "z", Host: "h", Tier: "cold", Liveness: "alive", Trusted: true, AuditedUs: 7,
+			}}}}
+			reply.Receipt = &eventpb.Receipt{Level: "host", Domains: []string{"z/h"}, Wanted: 3}
 		}
 		return reply, nil
 	case event.FilesList:
@@ -149,11 +152,17 @@ func (d *double) answer(e *eventpb.Envelope, progress func(*eventpb.Envelope)) (
 	case event.FilesVerify:
 		progress(event.Reply(e, event.StateProcessing, 1, event.Payload(&eventpb.FilesVerifyProgress{Chunks: 1, StoredBytes: 10})))
 		return &eventpb.FilesVerifyReply{Chunks: 2, StoredBytes: 20, Bad: 1, BadChunkIds: [][]byte{make([]byte, 32)}}, nil
+	case event.FilesSet:
+		return d.set(e)
+	case event.NodesList, event.NodesSet, event.NodesInvite, event.RepairsList:
+		return d.mesh(e)
 	case event.NodeStatus:
 		return &eventpb.NodeStatusReply{
 			NodeId: "n1", Ready: true, Notices: []string{"degraded: one node"}, Content: &eventpb.ContentUsage{Chunks: 3, UsedBytes: 99},
 			Totals: &eventpb.TotalsReply{Files: 1}, Workers: []*eventpb.WorkerStatus{{State: "ready"}},
-			Stages: []*eventpb.StageStatus{{Stage: `odd"stage\`, Calls: 2, P50Us: 1500}},
+			Switchboard: true, Provider: true, Members: 2, MembersAlive: 1, Repairs: 4, RecordsPending: 5, Survives: "nothing",
+			Rebuild: &eventpb.RebuildProgress{Records: 3, Refused: 1},
+			Stages:  []*eventpb.StageStatus{{Stage: `odd"stage\`, Calls: 2, P50Us: 1500}},
 		}, nil
 	}
 	return nil, inos.Errorf(inos.CodeUnknownEvent, "double", "%s", e.EventType)

@@ -71,6 +71,10 @@ func (x *exchange) fail(err error) {
 		if p.RetryAfterUs == 0 {
 			p.RetryAfterUs = busyRetry.Microseconds()
 		}
+	case inos.CodeQuorumLost, inos.CodePeerUnreachable:
+		if p.RetryAfterUs == 0 {
+			p.RetryAfterUs = meshRetry.Microseconds()
+		}
 	}
 	if p.RetryAfterUs > 0 {
 		header.Set("Retry-After", strconv.FormatInt((p.RetryAfterUs+999_999)/1_000_000, 10))

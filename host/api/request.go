@@ -98,6 +98,11 @@ func fileNamed(e *eventpb.Envelope) (path string, fileID []byte) {
 		if event.Open(e, &q) == nil {
 			return q.Path, nil
 		}
+	case event.FilesSet:
+		var q eventpb.FilesSetRequest
+		if event.Open(e, &q) == nil {
+			return q.Path, nil
+		}
 	case event.FilesVerify:
 		var q eventpb.FilesVerifyRequest
 		if event.Open(e, &q) == nil {

@@ -26,6 +26,10 @@ const (
 	routeVerify
 	routeEvents
 	routeTrace
+	routeNodes
+	routeNode
+	routeInvites
+	routeRepairs
 )
 
 // target is a parsed address.
@@ -34,6 +38,7 @@ type target struct {
 	path    inos.Path
 	fileID  *inos.FileID
 	traceID string
+	node    inos.NodeID
 }
 
 type method struct {
@@ -68,13 +73,19 @@ var routes = map[route]struct {
 	routeStatus:  {"status", false, methods{{"GET", (*exchange).status}}},
 	routeFiles:   {"files", false, methods{{"GET", (*exchange).list}}},
 	routeFile: {"file", false, methods{
-		{"GET", (*exchange).get}, {"HEAD", (*exchange).head}, {"PUT", (*exchange).put}, {"DELETE", (*exchange).remove},
+		{"GET", (*exchange).get}, {"HEAD", (*exchange).head}, {"PUT", (*exchange).put}, {"PATCH", (*exchange).setFile},
+		{"DELETE", (*exchange).remove},
 	}},
 	routeBlob:   {"blob", false, methods{{"GET", (*exchange).get}, {"HEAD", (*exchange).head}}},
 	routeStat:   {"stat", false, methods{{"GET", (*exchange).stat}}},
 	routeVerify: {"verify", false, methods{{"POST", (*exchange).verify}}},
 	routeEvents: {"events", false, methods{{"GET", (*exchange).events}, {"POST", (*exchange).submit}}},
 	routeTrace:  {"trace", false, methods{{"GET", (*exchange).traces}}},
+
+	routeNodes:   {"nodes", false, methods{{"GET", (*exchange).nodes}}},
+	routeNode:    {"node", false, methods{{"PATCH", (*exchange).setNode}}},
+	routeInvites: {"invites", false, methods{{"POST", (*exchange).invite}}},
+	routeRepairs: {"repairs", false, methods{{"GET", (*exchange).repairs}}},
 }
 
 func (r route) name() string     { return routes[r].name }
@@ -84,7 +95,7 @@ func (r route) methods() methods { return routes[r].methods }
 var exact = map[string]route{
 	"/": routeHome, "/healthz": routeHealth, "/readyz": routeReady, "/metrics": routeMetrics,
 	"/v1/version": routeVersion, "/v1/status": routeStatus, "/v1/files": routeFiles, "/v1/stat": routeStat,
-	"/v1/verify": routeVerify, "/v1/events": routeEvents,
+	"/v1/verify": routeVerify, "/v1/events": routeEvents, "/v1/nodes": routeNodes, "/v1/invites": routeInvites, "/v1/repairs": routeRepairs,
 }
 
 // parseTarget reads the address of a request. It works on the escaped path and cleans nothing: an address with an
@@ -113,6 +124,9 @@ func parseTarget(u *url.URL) (target, error) {
 		}
 		return target{route: routeTrace, traceID: rest}, nil
 	}
+	if rest, ok := strings.CutPrefix(escaped, "/v1/nodes/"); ok {
+		return target{route: routeNode, node: inos.NodeID(rest)}, checkNodeID(rest)
+	}
 	return target{}, inos.Errorf(inos.CodeRouteNotFound, "find route", "%.200q", escaped)
 }
 
@@ -136,6 +150,20 @@ func parsePath(escaped string) (inos.Path, error) {
 	}
 	p := inos.Path(b.String())
 	return p, inos.CheckPath(p)
+}
+
+// checkNodeID refuses what is no node's id: letters and digits, of which base58 is made.
+func checkNodeID(s string) error {
+	const op = "parse node id"
+	if s == "" || len(s) > nodeIDMax {
+		return inos.Errorf(inos.CodeBadRequest, op, "%d characters are not 1 to %d", len(s), nodeIDMax)
+	}
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
+			return inos.Errorf(inos.CodeBadRequest, op, "%.80q has other characters than letters and digits", s)
+		}
+	}
+	return nil
 }
 
 // checkPrefix refuses what no path begins with. The prefix of all is "" or "/"; the last element may be a part of one.

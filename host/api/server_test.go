@@ -110,7 +110,8 @@ func TestEveryRouteNeedsAToken(t *testing.T) {
 		routeMetrics: "/metrics", routeVersion: "/v1/version", routeStatus: "/v1/status", routeFiles: "/v1/files",
 		routeFile: "/v1/files/a", routeBlob: "/v1/blobs/" + strings.Repeat("0", 64), routeStat: "/v1/stat/a",
 		routeVerify: "/v1/verify", routeEvents: "/v1/events", routeTrace: "/v1/traces/" + strings.Repeat("1", 32),
-		routeNone: "/v1/nothing",
+		routeNone:  "/v1/nothing",
+		routeNodes: "/v1/nodes", routeNode: "/v1/nodes/n1", routeInvites: "/v1/invites", routeRepairs: "/v1/repairs",
 	}
 	first := ""
 	for r := range routes {
@@ -121,7 +122,7 @@ func TestEveryRouteNeedsAToken(t *testing.T) {
 		if !ok {
 			t.Fatalf("route %s has no address in this table", r.name())
 		}
-		for _, m := range append(r.methods(), method{method: "PATCH"}) {
+		for _, m := range append(r.methods(), method{method: "LINK"}) {
 			for name, header := range map[string]string{
 				"none": "", "wrong": "Bearer nobody", "expired": "Bearer expired-secret", "scheme": "Basic " + operatorSecret,
 				"empty": "Bearer ", "bare": operatorSecret,
@@ -183,7 +184,7 @@ func TestMemoryOfTokensIsDown(t *testing.T) {
 func TestMethods(t *testing.T) {
 	_, s := serve(t, Options{})
 	a := call(t, s, "POST", "/v1/files/a", "")
-	if a.status != 405 || a.header.Get("Allow") != "DELETE, GET, HEAD, PUT" || a.problem(t).Code != "method_not_allowed" {
+	if a.status != 405 || a.header.Get("Allow") != "DELETE, GET, HEAD, PATCH, PUT" || a.problem(t).Code != "method_not_allowed" {
 		t.Errorf("%d, Allow %q, %s", a.status, a.header.Get("Allow"), a.body)
 	}
 	if a := call(t, s, "GET", "/v1/nothing", ""); a.status != 404 || a.problem(t).Code != "route_not_found" {

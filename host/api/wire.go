@@ -30,8 +30,23 @@ type File struct {
 // PutReply answers a put.
 type PutReply struct {
 	File
-	DeduplicatedBytes uint64 `json:"deduplicated_bytes"` // plain bytes that were held already
-	TraceID           string `json:"trace_id"`
+	DeduplicatedBytes uint64   `json:"deduplicated_bytes"` // plain bytes that were held already
+	Receipt           *Receipt `json:"receipt,omitempty"`
+	TraceID           string   `json:"trace_id"`
+}
+
+// Receipt says what a file survives: it stays readable while one of the domains lives.
+type Receipt struct {
+	Level    string   `json:"level"`    // zone, host or process: what the domains are
+	Domains  []string `json:"domains"`  // each has every chunk and the commit record on stable storage
+	Wanted   uint32   `json:"wanted"`   // replicas; what is missing follows as repair
+	Survives string   `json:"survives"` // for a person
+}
+
+// SetReply answers a change of how a file is kept.
+type SetReply struct {
+	File
+	TraceID string `json:"trace_id"`
 }
 
 // DeleteReply answers a delete.
@@ -49,20 +64,32 @@ type ListReply struct {
 
 // Chunk is one chunk of a file.
 type Chunk struct {
-	Index       uint64   `json:"index"`
-	ChunkID     string   `json:"chunk_id"`
-	PlainHash   string   `json:"plain_hash"`
-	PlainBytes  uint64   `json:"plain_bytes"`
-	StoredBytes uint64   `json:"stored_bytes"`
-	Codec       string   `json:"codec"` // "raw" or "brotli"
-	Quality     uint32   `json:"quality,omitempty"`
-	Nodes       []string `json:"nodes"`
+	Index       uint64 `json:"index"`
+	ChunkID     string `json:"chunk_id"`
+	PlainHash   string `json:"plain_hash"`
+	PlainBytes  uint64 `json:"plain_bytes"`
+	StoredBytes uint64 `json:"stored_bytes"`
+	Codec       string `json:"codec"` // "raw" or "brotli"
+	Quality     uint32 `json:"quality,omitempty"`
+	Copies      []Copy `json:"copies"`
+}
+
+// Copy is one node's copy of a chunk.
+type Copy struct {
+	Node      string `json:"node"`
+	Zone      string `json:"zone"`
+	Host      string `json:"host"`
+	Tier      string `json:"tier"`
+	Liveness  string `json:"liveness"` // of the node: alive, suspect, dead
+	Trusted   bool   `json:"trusted"`
+	AuditedUs int64  `json:"audited_us"` // last challenge passed; 0: none
 }
 
 // StatReply is a file and a page of its chunks.
 type StatReply struct {
 	File
-	ChunkList []Chunk `json:"chunk_list,omitempty"`
+	Receipt   *Receipt `json:"receipt,omitempty"` // the domains that hold every chunk now
+	ChunkList []Chunk  `json:"chunk_list,omitempty"`
 }
 
 // VerifyLine is one line of a verification: progress, the result, or the error that ended it.
@@ -82,7 +109,15 @@ type VerifyCounts struct {
 // VerifyResult says what a verification found.
 type VerifyResult struct {
 	VerifyCounts
-	BadChunkIDs []string `json:"bad_chunk_ids"` // the first 1,024
+	BadChunkIDs []string       `json:"bad_chunk_ids"`   // the first 1,024
+	Nodes       []NodeVerified `json:"nodes,omitempty"` // of a verification of every stored chunk
+}
+
+// NodeVerified says what a verification of every stored chunk found on one node.
+type NodeVerified struct {
+	Node string `json:"node"`
+	VerifyCounts
+	Error string `json:"error,omitempty"` // why the node was not verified to its end
 }
 
 // Event is one line of history.
@@ -136,14 +171,23 @@ func chunkOf(c *eventpb.ChunkInfo) Chunk {
 	if c.Codec == inos.CodecBrotli {
 		codec = "brotli"
 	}
-	nodes := c.Nodes
-	if nodes == nil {
-		nodes = []string{}
-	}
-	return Chunk{
+	out := Chunk{
 		Index: c.Index, ChunkID: hash(c.ChunkId), PlainHash: hash(c.PlainHash), PlainBytes: c.PlainBytes, StoredBytes: c.StoredBytes,
-		Codec: codec, Quality: c.Quality, Nodes: nodes,
+		Codec: codec, Quality: c.Quality, Copies: make([]Copy, len(c.Copies)),
 	}
+	for i, have := range c.Copies {
+		out.Copies[i] = Copy{
+			Node: have.Node, Zone: have.Zone, Host: have.Host, Tier: have.Tier, Liveness: have.Liveness, Trusted: have.Trusted, AuditedUs: have.AuditedUs,
+		}
+	}
+	return out
+}
+
+func receiptOf(r *eventpb.Receipt) *Receipt {
+	if r == nil {
+		return nil
+	}
+	return &Receipt{Level: r.Level, Domains: append([]string{}, r.Domains...), Wanted: r.Wanted, Survives: r.Survives}
 }
 
 func eventOf(e *inos.Event) Event {

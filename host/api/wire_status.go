@@ -29,6 +29,25 @@ type Status struct {
 	RecordsDropped   uint64   `json:"records_dropped"`
 	Refused          uint64   `json:"refused"`
 	Quarantined      uint64   `json:"quarantined"`
+	Switchboard      bool     `json:"switchboard"`     // decides for the mesh
+	Provider         bool     `json:"provider"`        // holds chunks
+	Members          uint32   `json:"members"`         // of the mesh, removed ones left out
+	MembersAlive     uint32   `json:"members_alive"`   // of those
+	Repairs          uint64   `json:"repairs"`         // queued
+	RecordsPending   uint64   `json:"records_pending"` // versions whose commit record is not on all of its nodes
+	Survives         string   `json:"survives"`        // for a person: what a file with the default replicas survives now
+	Rebuild          *Rebuild `json:"rebuild,omitempty"`
+}
+
+// Rebuild says how far a map is made again from the mesh, and at its end what came of it.
+type Rebuild struct {
+	Nodes      uint64 `json:"nodes"`      // that came back
+	Chunks     uint64 `json:"chunks"`     // that they hold
+	Records    uint64 `json:"records"`    // commit records found
+	Refused    uint64 `json:"refused"`    // of those: forged, foreign or damaged
+	Versions   uint64 `json:"versions"`   // of paths that are in the map again
+	Unreadable uint64 `json:"unreadable"` // versions whose chunks no node holds
+	Done       bool   `json:"done"`
 }
 
 // Content counts the chunks on a node's disk.
@@ -37,6 +56,7 @@ type Content struct {
 	UsedBytes  uint64 `json:"used_bytes"`
 	TrashBytes uint64 `json:"trash_bytes"`
 	FreeBytes  uint64 `json:"free_bytes"`
+	Records    uint64 `json:"records"` // commit records
 }
 
 // Totals counts what the semantic memory knows.
@@ -82,6 +102,13 @@ type Stage struct {
 	InFlight uint32 `json:"in_flight"`
 }
 
+func contentOf(c *eventpb.ContentUsage) Content {
+	if c == nil {
+		return Content{}
+	}
+	return Content{Chunks: c.Chunks, UsedBytes: c.UsedBytes, TrashBytes: c.TrashBytes, FreeBytes: c.FreeBytes, Records: c.Records}
+}
+
 // StatusOf returns a status reply as JSON shows it.
 func StatusOf(r *eventpb.NodeStatusReply) Status {
 	s := Status{
@@ -90,10 +117,14 @@ func StatusOf(r *eventpb.NodeStatusReply) Status {
 		Puts:    r.Puts, Gets: r.Gets, Queued: r.Queued, BufferBytes: r.BufferBytes, BufferBytesMax: r.BufferBytesMax,
 		ConcurrencyLimit: r.ConcurrencyLimit, BrotliQuality: r.BrotliQuality, Steps: r.Steps, InFlight: r.InFlight,
 		RecordsDropped: r.RecordsDropped, Refused: r.Refused, Quarantined: r.Quarantined,
-		Workers: []Worker{}, Threads: []Thread{}, Stages: []Stage{},
+		Switchboard: r.Switchboard, Provider: r.Provider, Members: r.Members, MembersAlive: r.MembersAlive, Repairs: r.Repairs,
+		RecordsPending: r.RecordsPending, Survives: r.Survives,
+		Content: contentOf(r.Content), Workers: []Worker{}, Threads: []Thread{}, Stages: []Stage{},
 	}
-	if c := r.Content; c != nil {
-		s.Content = Content{Chunks: c.Chunks, UsedBytes: c.UsedBytes, TrashBytes: c.TrashBytes, FreeBytes: c.FreeBytes}
+	if b := r.Rebuild; b != nil {
+		s.Rebuild = &Rebuild{
+			Nodes: b.Nodes, Chunks: b.Chunks, Records: b.Records, Refused: b.Refused, Versions: b.Versions, Unreadable: b.Unreadable, Done: b.Done,
+		}
 	}
 	if t := r.Totals; t != nil {
 		s.Totals = Totals{

@@ -2,43 +2,209 @@ package mesh
 
 import (
 	"context"
+	"errors"
+	"io"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/libp2p/go-libp2p/core/host"
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/inos-mesh/inos"
 )
 
+const opOpen = "open mesh"
+
 // Mesh is a node's side of the mesh. Its methods may be called from many goroutines at once.
-type Mesh struct{}
+type Mesh struct {
+	config      Config
+	limits      Limits
+	host        host.Host
+	relay       io.Closer // nil without RelayService
+	rooms       [protocolKinds]room
+	certificate atomic.Pointer[[]byte]
+	ctx         context.Context // ends with Close
+	cancel      context.CancelFunc
+	changes     chan struct{} // something is in changed
 
-// Open listens and begins to serve. Errors: CodeBadRequest for a configuration that cannot be, CodeAddressInUse, CodeIO.
+	work sync.WaitGroup // goroutines, and calls either way
+
+	mu       sync.Mutex // guards the fields below
+	closing  bool
+	remotes  map[peer.ID]*remote
+	keepers  map[peer.ID]*keeper
+	changed  []peer.ID // peers whose state OnPeer has to be told
+	reserved map[peer.ID][]string
+}
+
+// Open listens and begins to serve. ctx bounds the opening only. Errors: CodeBadRequest for a configuration that cannot be,
+// CodeAddressInUse, CodeIO.
 func Open(ctx context.Context, c Config) (*Mesh, error) {
-	return nil, inos.Errorf(inos.CodeInternal, "open mesh", "not built yet")
+	m := &Mesh{
+		config: c, limits: c.Limits.orDefaults(), changes: make(chan struct{}, 1),
+		remotes: map[peer.ID]*remote{}, keepers: map[peer.ID]*keeper{}, reserved: map[peer.ID][]string{},
+	}
+	if err := checkKey(c.Key); err != nil {
+		return nil, err
+	}
+	if c.Serve == nil || c.Now == nil {
+		return nil, inos.Errorf(inos.CodeBadRequest, opOpen, "Serve and Now are required")
+	}
+	if err := m.SetCertificate(c.Certificate); err != nil {
+		return nil, err
+	}
+	relays, err := parseNodes(c.Relays)
+	if err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, inos.Errorf(inos.CodeCanceled, opOpen, "%w", err)
+	}
+	for k := range protocolKinds {
+		m.rooms[k] = newRoom(m.limits.Serving, m.limits.ServingBytes)
+	}
+	if m.host, err = newHost(&c, &m.limits); err != nil {
+		return nil, inos.Errorf(inos.CodeIO, opOpen, "%s", reason(err))
+	}
+	m.ctx, m.cancel = context.WithCancel(context.Background())
+	m.host.Network().Notify(&network.NotifyBundle{
+		ConnectedF:    func(_ network.Network, c network.Conn) { m.linked(c) },
+		DisconnectedF: func(_ network.Network, c network.Conn) { m.unlinked(c) },
+	})
+	for k := range protocolKinds {
+		m.host.SetStreamHandler(k.id(), func(s network.Stream) { m.accept(s, k) })
+	}
+	if c.RelayService {
+		if m.relay, err = serveRelay(m.host, &m.limits); err != nil {
+			_ = m.Close()
+			return nil, inos.Errorf(inos.CodeIO, opOpen, "relay service: %s", reason(err))
+		}
+	}
+	// Only now may others come: everything that they can ask for is there.
+	if err := listen(m.host, c.Listen); err != nil {
+		_ = m.Close()
+		return nil, err
+	}
+	m.goSafely(m.sweep)
+	if c.OnPeer != nil {
+		m.goSafely(m.tell)
+	}
+	for _, r := range relays {
+		m.goSafely(func() { m.reserve(r) })
+	}
+	return m, nil
 }
 
-// Call sends q to a peer and returns its reply. Without a connection it dials addrs (multiaddresses, with or without /p2p/ID) and those known from before.
-// The reply's bulk is read into bulk, whose capacity bounds it: nil takes none. Memory of q is the caller's again when Call returns.
-//
-// Errors: CodePeerUnreachable, with the peer and the reason, when no reply came: whether the peer has done what was asked is then not known.
-// CodeBadRequest for a q above the bounds; CodeBadFormat for a reply that follows no format; CodeCanceled and
-// CodeDeadlineExceeded with ctx; CodeShuttingDown after Close.
-func (m *Mesh) Call(ctx context.Context, peer inos.NodeID, addrs []string, q Message, bulk []byte) (Message, error) {
-	return Message{}, inos.Errorf(inos.CodeInternal, "call peer", "not built yet")
+// enter begins a piece of work that Close waits for, unless the mesh is closing.
+func (m *Mesh) enter() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closing {
+		return false
+	}
+	m.work.Add(1)
+	return true
 }
 
-// Keep makes the mesh stay connected to the nodes of these multiaddresses, which end in /p2p/ID, dialling again for ever, with backoff and jitter.
-// They replace those of the Keep before; CodeBadRequest changes nothing.
-func (m *Mesh) Keep(addrs []string) error { return nil }
+func (m *Mesh) leave() { m.work.Done() }
 
-// SetCertificate replaces the certificate that this node shows, and shows it to every peer that is connected.
-func (m *Mesh) SetCertificate(certificate []byte) error { return nil }
+// goSafely runs f in a goroutine that Close waits for, unless the mesh is closing.
+func (m *Mesh) goSafely(f func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.closing {
+		m.goLocked(f)
+	}
+}
+
+func (m *Mesh) goLocked(f func()) { m.work.Go(f) }
+
+func (m *Mesh) logf(format string, args ...any) {
+	if m.config.Logf != nil {
+		m.config.Logf(format, args...)
+	}
+}
 
 // ID returns the node id of this node.
-func (m *Mesh) ID() inos.NodeID { return "" }
+func (m *Mesh) ID() inos.NodeID { return inos.NodeID(m.host.ID().String()) }
 
-// Addrs returns the multiaddresses at which others may dial this node, each ending in /p2p/ID, those through relays included.
-func (m *Mesh) Addrs() []string { return nil }
+// Addrs returns the multiaddresses at which others may dial this node, each ending in /p2p/ID: those it listens at, then those through
+// relays; at most inos.MemberAddrsMax.
+func (m *Mesh) Addrs() []string {
+	suffix := "/p2p/" + m.host.ID().String()
+	var addrs []string
+	at, _ := m.host.Network().InterfaceListenAddresses()
+	for _, a := range append(at, m.host.Addrs()...) { // the host knows those that peers have seen, too, but it learns late
+		if s := a.String() + suffix; !isRelayAddr(a) && !slices.Contains(addrs, s) {
+			addrs = append(addrs, s)
+		}
+	}
+	m.mu.Lock()
+	var through []string
+	for _, reserved := range m.reserved {
+		through = append(through, reserved...)
+	}
+	m.mu.Unlock()
+	slices.Sort(through)
+	if keep := max(0, inos.MemberAddrsMax-len(through)); len(addrs) > keep {
+		addrs = addrs[:keep]
+	}
+	addrs = append(addrs, through...)
+	return addrs[:min(len(addrs), inos.MemberAddrsMax)]
+}
 
-// Peers returns the peers that are connected, sorted by id.
-func (m *Mesh) Peers() []Peer { return nil }
+func (m *Mesh) certificateShown() []byte {
+	if c := m.certificate.Load(); c != nil {
+		return *c
+	}
+	return nil
+}
 
-// Close ends all connections and waits until no call is being served and no goroutine is left. Calls under way fail.
-func (m *Mesh) Close() error { return nil }
+// SetCertificate replaces the certificate that this node shows, and shows it to the peers that are connected. CodeBadRequest for one
+// above CertificateBytesMax.
+func (m *Mesh) SetCertificate(certificate []byte) error {
+	if len(certificate) > CertificateBytesMax {
+		return inos.Errorf(inos.CodeBadRequest, opOpen, "a certificate of %d bytes, at most %d", len(certificate), CertificateBytesMax)
+	}
+	certificate = slices.Clone(certificate)
+	m.certificate.Store(&certificate)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range m.remotes {
+		for _, l := range r.links {
+			if l.greeted && !m.closing {
+				m.goLocked(func() { m.hello(l) })
+			}
+		}
+	}
+	return nil
+}
+
+// Close ends all connections and waits until no call is being served and none of its goroutines is left. Calls under way fail. It may be
+// called again.
+func (m *Mesh) Close() error {
+	m.mu.Lock()
+	closing := m.closing
+	m.closing = true
+	for _, r := range m.remotes {
+		for _, l := range r.links {
+			l.overdue.Stop()
+			if l.expiry != nil {
+				l.expiry.Stop()
+			}
+		}
+	}
+	m.mu.Unlock()
+	m.cancel()
+	var err error
+	if !closing {
+		if m.relay != nil {
+			err = m.relay.Close()
+		}
+		err = errors.Join(err, m.host.Close())
+	}
+	m.work.Wait()
+	return err
+}

@@ -587,6 +587,8 @@ pub struct WorkerCallReply {
     pub output_bytes: u32,
 }
 /// content:write_chunk:v1: on stable storage when completed. Refused unless the bytes hash to the id.
+/// order, here and below: of what one switchboard sends to another node about a chunk, the later the greater; a trash order that comes behind a later
+/// write is void. 0 on the node's own disk.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ContentWriteRequest {
     #[prost(bytes = "vec", tag = "1")]
@@ -595,6 +597,8 @@ pub struct ContentWriteRequest {
     pub input: u64,
     #[prost(bool, tag = "3")]
     pub record: bool,
+    #[prost(uint64, tag = "4")]
+    pub order: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ContentWriteReply {
@@ -638,6 +642,8 @@ pub struct ContentTrashRequest {
     pub chunks: ::prost::alloc::vec::Vec<ChunkGeneration>,
     #[prost(bool, tag = "2")]
     pub record: bool,
+    #[prost(uint64, tag = "3")]
+    pub order: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ContentTrashReply {
@@ -882,6 +888,9 @@ pub struct HeartbeatRequest {
     /// commit records held
     #[prost(uint64, tag = "8")]
     pub records: u64,
+    /// the node did not close its content store before it started: what it lost is not known
+    #[prost(bool, tag = "9")]
+    pub unclean: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HeartbeatReply {
@@ -903,6 +912,8 @@ pub struct ContentCopyRequest {
     pub source_addrs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(uint32, tag = "4")]
     pub stored_bytes: u32,
+    #[prost(uint64, tag = "5")]
+    pub order: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ContentCopyReply {
@@ -968,10 +979,6 @@ pub struct Record {
     pub record_id: ::prost::alloc::vec::Vec<u8>,
     #[prost(string, repeated, tag = "4")]
     pub nodes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    #[prost(bytes = "vec", tag = "5")]
-    pub previous: ::prost::alloc::vec::Vec<u8>,
-    #[prost(string, repeated, tag = "6")]
-    pub previous_nodes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// record:seal:v1: the record, signed by this switchboard and sealed to the mesh key, into a buffer.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1688,8 +1695,18 @@ pub struct SettleRecordRequest {
     #[prost(bool, tag = "4")]
     pub full: bool,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct SettleRecordReply {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SettleRecordReply {
+    #[prost(message, repeated, tag = "1")]
+    pub needless: ::prost::alloc::vec::Vec<SealedRecord>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SealedRecord {
+    #[prost(bytes = "vec", tag = "1")]
+    pub record_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, repeated, tag = "2")]
+    pub nodes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
 /// semantic:unsettle_records:v1
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct UnsettleRecordsRequest {
@@ -1999,4 +2016,39 @@ pub struct ModuleManifest {
     /// longest a call may take
     #[prost(uint64, tag = "5")]
     pub deadline_us: u64,
+}
+/// Signed is a statement with what it takes to believe it, given the mesh's root key.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Signed {
+    /// a message of the kind that the reader expects
+    #[prost(bytes = "vec", tag = "1")]
+    pub content: ::prost::alloc::vec::Vec<u8>,
+    #[prost(int64, tag = "2")]
+    pub signed_us: i64,
+    /// Ed25519 of the kind's prefix, signed_us (8 bytes, little-endian) and content
+    #[prost(bytes = "vec", tag = "3")]
+    pub signature: ::prost::alloc::vec::Vec<u8>,
+    /// of the signer, a Signed of its own; empty when the root key signed
+    #[prost(bytes = "vec", tag = "4")]
+    pub certificate: ::prost::alloc::vec::Vec<u8>,
+}
+/// Certificate says, signed by the root key, that a node is a switchboard of the mesh.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Certificate {
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(int64, tag = "2")]
+    pub not_before_us: i64,
+    /// not valid from here on
+    #[prost(int64, tag = "3")]
+    pub expires_us: i64,
+    /// X25519 public key to which commit records are sealed, 32 bytes
+    #[prost(bytes = "vec", tag = "4")]
+    pub seal_key: ::prost::alloc::vec::Vec<u8>,
+}
+/// SignedRecord is the content of a sealed commit record.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SignedRecord {
+    #[prost(message, optional, tag = "1")]
+    pub record: ::core::option::Option<Record>,
 }

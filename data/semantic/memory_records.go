@@ -1,0 +1,211 @@
+package semantic
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/inos-mesh/inos"
+)
+
+// twinRecord is the highest version of a path, and those below it that stay.
+type twinRecord struct {
+	version   uint64
+	tombstone bool
+	at        inos.Micros // of a tombstone
+	pending   bool
+	id        inos.ChunkID // zero: nobody has settled it
+	nodes     map[inos.NodeID]bool
+	earlier   []twinVersion // by version
+}
+
+// twinVersion is a version that stays until a later one is settled.
+type twinVersion struct {
+	version uint64
+	rooted  bool // root is referred to
+	root    inos.ChunkID
+	wanted  uint32
+	id      inos.ChunkID
+	nodes   map[inos.NodeID]bool
+}
+
+// nextVersion begins the next version of a path as next says, pending, and returns its number. The version before stays
+// below it, with the reference of its root; the caller writes the file or removes it.
+func (m *Memory) nextVersion(owner inos.Subject, path inos.Path, next twinRecord) uint64 {
+	next.pending, next.version = true, 1
+	if r := m.records[owner][path]; r != nil {
+		next.version, next.earlier = r.version+1, append(r.earlier, m.below(owner, path, r))
+	}
+	put(m.records, owner, path, &next)
+	return next.version
+}
+
+func (m *Memory) below(owner inos.Subject, path inos.Path, r *twinRecord) twinVersion {
+	v := twinVersion{version: r.version, id: r.id, nodes: r.nodes}
+	if f, live := m.files[owner][path]; live {
+		v.rooted, v.root, v.wanted = true, f.ManifestID, f.ReplicasWanted
+	}
+	return v
+}
+
+// SetReplicas implements inos.SemanticMesh.
+func (m *Memory) SetReplicas(ctx context.Context, owner inos.Subject, path inos.Path, replicas uint32, key inos.RequestKey, now inos.Micros) (f inos.FileInfo, repeated bool, err error) {
+	const op = "semantic:set_replicas"
+	if err := checkReplicas(op, replicas, key); err != nil {
+		return f, false, err
+	}
+	if err := m.enter(ctx, op); err != nil {
+		return f, false, err
+	}
+	defer m.mu.Unlock()
+	reply, repeated, err := m.reply(op, key, replySet)
+	if err != nil {
+		return f, false, err
+	}
+	if repeated {
+		if err := sameReplicas(op, &reply.file, owner, path, replicas); err != nil {
+			return f, false, err
+		}
+		return reply.file, true, nil
+	}
+	f, live := m.files[owner][path]
+	if !live {
+		return f, false, notFound(op, owner, path)
+	}
+	m.refer(m.chunks[f.ManifestID])
+	f.Version, f.CreatedAt, f.ReplicasWanted = m.nextVersion(owner, path, twinRecord{}), now, replicas
+	put(m.files, owner, path, f)
+	m.replies[key] = twinReply{replySet, now, f}
+	return f, false, nil
+}
+
+// PendingRecords implements inos.SemanticMesh.
+func (m *Memory) PendingRecords(ctx context.Context, after inos.RecordKey, limit int) (pending []inos.Record, err error) {
+	if err := m.enter(ctx, "semantic:pending_records"); err != nil {
+		return nil, err
+	}
+	defer m.mu.Unlock()
+	for _, owner := range slices.Sorted(maps.Keys(m.records)) {
+		for _, path := range slices.Sorted(maps.Keys(m.records[owner])) {
+			r := m.records[owner][path]
+			if !r.pending || owner < after.Owner || owner == after.Owner && path <= after.Path {
+				continue
+			}
+			if len(pending) == page(limit, PendingMax) {
+				return pending, nil
+			}
+			f := m.files[owner][path]
+			if r.tombstone {
+				f = inos.FileInfo{Owner: owner, Path: path, Version: r.version, CreatedAt: r.at}
+			}
+			pending = append(pending, inos.Record{File: f, Tombstone: r.tombstone, RecordID: r.id, Nodes: slices.Sorted(maps.Keys(r.nodes))})
+		}
+	}
+	return pending, nil
+}
+
+// SettleRecord implements inos.SemanticMesh.
+func (m *Memory) SettleRecord(ctx context.Context, key inos.RecordKey, id inos.ChunkID, nodes []inos.NodeID, full bool) (needless []inos.SealedRecord, err error) {
+	const op = "semantic:settle_record"
+	if err := checkSettle(op, key, id, nodes); err != nil {
+		return nil, err
+	}
+	if err := m.enter(ctx, op); err != nil {
+		return nil, err
+	}
+	defer m.mu.Unlock()
+	for _, node := range nodes {
+		if _, err := m.member(op, node); err != nil {
+			return nil, err
+		}
+	}
+	r := m.records[key.Owner][key.Path]
+	if r == nil || key.Version == 0 || key.Version > r.version {
+		return nil, neverWritten(op, key)
+	}
+	if key.Version == r.version {
+		needless, left := m.letGo(r, r.version)
+		if r.id != id {
+			needless, r.pending = sealed(needless, r.id, r.nodes), true
+		}
+		r.id, r.nodes = id, hold(r.id == id, r.nodes, nodes)
+		if full && !left {
+			r.pending = false
+		}
+		return needless, nil
+	}
+	at := slices.IndexFunc(r.earlier, func(v twinVersion) bool { return v.version == key.Version })
+	if at < 0 {
+		return sealed(nil, id, hold(false, nil, nodes)), nil
+	}
+	v := r.earlier[at]
+	needless, _ = m.letGo(r, v.version)
+	if v.id != id {
+		needless = sealed(needless, v.id, v.nodes)
+	}
+	v.id, v.nodes = id, hold(v.id == id, v.nodes, nodes)
+	at = slices.IndexFunc(r.earlier, func(v twinVersion) bool { return v.version == key.Version })
+	r.earlier[at] = v
+	return needless, nil
+}
+
+// letGo ends the stay of the lowest versions below one and returns their records.
+func (m *Memory) letGo(r *twinRecord, below uint64) (needless []inos.SealedRecord, left bool) {
+	n := 0
+	for ; n < len(r.earlier) && r.earlier[n].version < below; n++ {
+		if n == SettleMax {
+			left = true
+			break
+		}
+		if v := r.earlier[n]; v.rooted {
+			m.chunks[v.root].refs--
+		}
+		needless = sealed(needless, r.earlier[n].id, r.earlier[n].nodes)
+	}
+	r.earlier = slices.Clone(r.earlier[n:])
+	return needless, left
+}
+
+// sealed appends a record, if there is one.
+func sealed(to []inos.SealedRecord, id inos.ChunkID, nodes map[inos.NodeID]bool) []inos.SealedRecord {
+	if id == (inos.ChunkID{}) {
+		return to
+	}
+	return append(to, inos.SealedRecord{ID: id, Nodes: slices.Sorted(maps.Keys(nodes))})
+}
+
+// hold adds nodes to those that hold a record, or begins anew.
+func hold(same bool, held map[inos.NodeID]bool, nodes []inos.NodeID) map[inos.NodeID]bool {
+	all := map[inos.NodeID]bool{}
+	if same {
+		maps.Copy(all, held)
+	}
+	for _, node := range nodes {
+		all[node] = true
+	}
+	return all
+}
+
+// UnsettleRecords implements inos.SemanticMesh.
+func (m *Memory) UnsettleRecords(ctx context.Context, node inos.NodeID, limit int) (unsettled int, err error) {
+	const op = "semantic:unsettle_records"
+	if err := checkText(op, "node id", string(node), 1); err != nil {
+		return 0, err
+	}
+	if err := m.enter(ctx, op); err != nil {
+		return 0, err
+	}
+	defer m.mu.Unlock()
+	for _, owner := range slices.Sorted(maps.Keys(m.records)) {
+		for _, path := range slices.Sorted(maps.Keys(m.records[owner])) {
+			r := m.records[owner][path]
+			if !r.nodes[node] || unsettled == page(limit, UnsettleMax) {
+				continue
+			}
+			delete(r.nodes, node)
+			r.pending = true
+			unsettled++
+		}
+	}
+	return unsettled, nil
+}

@@ -1,0 +1,112 @@
+package semantic
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/inos-mesh/inos"
+)
+
+// Sight implements inos.SemanticMesh.
+func (m *Memory) Sight(ctx context.Context, node inos.NodeID, ids []inos.ChunkID) error {
+	const op = "semantic:sight"
+	if err := checkSight(op, node, ids); err != nil {
+		return err
+	}
+	if err := m.enter(ctx, op); err != nil {
+		return err
+	}
+	defer m.mu.Unlock()
+	for _, id := range ids {
+		if m.sightings[id] == nil {
+			m.sightings[id] = map[inos.NodeID]bool{}
+		}
+		m.sightings[id][node] = true
+	}
+	return nil
+}
+
+// Sighted implements inos.SemanticMesh.
+func (m *Memory) Sighted(ctx context.Context, ids []inos.ChunkID) ([][]inos.NodeID, error) {
+	const op = "semantic:sighted"
+	if err := checkIDs(op, len(ids)); err != nil {
+		return nil, err
+	}
+	if err := m.enter(ctx, op); err != nil {
+		return nil, err
+	}
+	defer m.mu.Unlock()
+	nodes := make([][]inos.NodeID, len(ids))
+	for i, id := range ids {
+		nodes[i] = slices.Sorted(maps.Keys(m.sightings[id]))
+	}
+	return nodes, nil
+}
+
+// EndRestore implements inos.SemanticMesh.
+func (m *Memory) EndRestore(ctx context.Context) error {
+	if err := m.enter(ctx, "semantic:end_restore"); err != nil {
+		return err
+	}
+	defer m.mu.Unlock()
+	clear(m.sightings)
+	return nil
+}
+
+// RestoreVersion implements inos.SemanticMesh.
+func (m *Memory) RestoreVersion(ctx context.Context, upload inos.UploadID, r inos.Record, _ inos.Micros) (restored bool, err error) {
+	const op = "semantic:restore_version"
+	if err := checkRestore(op, upload, &r); err != nil {
+		return false, err
+	}
+	if err := m.enter(ctx, op); err != nil {
+		return false, err
+	}
+	defer m.mu.Unlock()
+	f := r.File
+	if up := m.uploads[upload]; up != nil && up.owner != f.Owner {
+		return false, conflict(op, "the upload belongs to another owner")
+	}
+	for _, node := range r.Nodes {
+		if _, err := m.member(op, node); err != nil {
+			return false, err
+		}
+	}
+	before := m.records[f.Owner][f.Path]
+	if before != nil && before.version >= f.Version {
+		m.drop(upload)
+		return false, nil
+	}
+	if !r.Tombstone {
+		root := m.chunks[f.ManifestID]
+		if root == nil || root.condemned {
+			return false, conflict(op, "the manifest %s has no row, or is being collected", f.ManifestID)
+		}
+		m.refer(root)
+	}
+	next := &twinRecord{version: f.Version, tombstone: r.Tombstone, pending: true, id: r.RecordID, nodes: hold(false, nil, r.Nodes)}
+	if before != nil {
+		next.earlier = append(before.earlier, m.below(f.Owner, f.Path, before))
+		m.unroot(next.earlier)
+	}
+	put(m.records, f.Owner, f.Path, next)
+	if r.Tombstone {
+		next.at = f.CreatedAt
+		delete(m.files[f.Owner], f.Path)
+	} else {
+		put(m.files, f.Owner, f.Path, f)
+	}
+	m.drop(upload)
+	return true, nil
+}
+
+// unroot lets go of the content of versions and keeps their records, which the next SettleRecord names.
+func (m *Memory) unroot(versions []twinVersion) {
+	for i := range versions[:min(len(versions), SettleMax)] {
+		if v := &versions[i]; v.rooted {
+			m.chunks[v.root].refs--
+			v.rooted = false
+		}
+	}
+}

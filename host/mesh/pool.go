@@ -1,0 +1,126 @@
+package mesh
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
+)
+
+// pool holds the streams of one protocol to one peer that wait for a call.
+type pool struct {
+	mesh   *Mesh
+	remote *remote
+	kind   protocolKind
+	turns  *budget // calls under way
+
+	mu   sync.Mutex // guards idle
+	idle []*stream  // the one used last is last, and used first
+}
+
+func newPool(m *Mesh, r *remote, k protocolKind) *pool {
+	return &pool{mesh: m, remote: r, kind: k, turns: newBudget(m.limits.Calling)}
+}
+
+// take waits for a turn and returns a stream, open or new.
+func (p *pool) take(ctx context.Context) (*stream, error) {
+	if err := p.turns.take(ctx, 1); err != nil {
+		return nil, err
+	}
+	for {
+		s := p.pop()
+		if s == nil {
+			break
+		}
+		if !s.Conn().IsClosed() && !p.mesh.outdone(s.Conn()) {
+			return s, nil
+		}
+		_ = s.Reset()
+	}
+	s, err := p.mesh.openStream(ctx, p.remote.id, p.kind)
+	if err != nil {
+		p.turns.give(1)
+	}
+	return s, err
+}
+
+func (p *pool) pop() *stream {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.idle) == 0 {
+		return nil
+	}
+	s := p.idle[len(p.idle)-1]
+	p.idle[len(p.idle)-1] = nil
+	p.idle = p.idle[:len(p.idle)-1]
+	return s
+}
+
+// release ends a turn. The stream is kept when the call has ended as it should and nothing of it can still come.
+func (p *pool) release(s *stream, sound bool) {
+	if sound {
+		p.keep(s)
+	} else {
+		_ = s.Reset()
+	}
+	p.turns.give(1)
+}
+
+// keep puts a stream where the next call finds it, or closes it when there are enough.
+func (p *pool) keep(s *stream) {
+	s.idleSince = time.Now()
+	p.mu.Lock()
+	kept := len(p.idle) < p.mesh.limits.StreamsIdle && s.reader.Buffered() == 0
+	if kept {
+		p.idle = append(p.idle, s)
+	}
+	p.mu.Unlock()
+	if !kept {
+		_ = s.Reset()
+	}
+}
+
+// sweep closes the streams that have been idle since before a time.
+func (p *pool) sweep(before time.Time) {
+	p.mu.Lock()
+	old := 0
+	for old < len(p.idle) && p.idle[old].idleSince.Before(before) {
+		old++
+	}
+	closing := slices.Clone(p.idle[:old])
+	p.idle = slices.Delete(p.idle, 0, old)
+	p.mu.Unlock()
+	for _, s := range closing {
+		_ = s.Reset()
+	}
+}
+
+// openStream opens a stream on the best connection there is to a peer, and greets.
+func (m *Mesh) openStream(ctx context.Context, id peer.ID, k protocolKind) (*stream, error) {
+	ctx, cancel := context.WithTimeout(ctx, m.limits.Hello)
+	defer cancel()
+	ctx = network.WithAllowLimitedConn(network.WithNoDial(ctx, "a call"), "a call")
+	raw, err := m.host.NewStream(ctx, id, k.id())
+	if err != nil {
+		return nil, err
+	}
+	s := newStream(raw)
+	_ = s.SetWriteDeadline(time.Now().Add(m.limits.Hello))
+	if err := s.greet(m.certificateShown()); err != nil {
+		_ = s.Reset()
+		return nil, err
+	}
+	_ = s.SetWriteDeadline(time.Time{})
+	return s, nil
+}
+
+// outdone says whether a connection goes through a relay while there is a direct one.
+func (m *Mesh) outdone(c network.Conn) bool {
+	if !relayed(c) {
+		return false
+	}
+	return slices.ContainsFunc(m.host.Network().ConnsToPeer(c.RemotePeer()), func(other network.Conn) bool { return !relayed(other) })
+}
