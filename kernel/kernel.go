@@ -34,6 +34,7 @@ type Kernel struct {
 	gets        gets
 	queries     queries
 	verifies    verifies
+	fetches     fetches
 	losses      losses
 	collector   collector
 	recovery    recovery
@@ -128,6 +129,7 @@ const (
 	threadGet
 	threadQuery
 	threadVerify
+	threadFetch
 	threadLoss
 	threadCollector
 	threadMembers
@@ -160,6 +162,8 @@ type answer struct {
 	err    *inos.Error       // nil when it completed
 	output bool              // a module call, or a call to another node, filled its output buffer
 	node   inos.NodeID       // that answered; empty: this one
+	buffer uint64            // of a fetch: that the bytes are in
+	bad    []inos.NodeID     // of a fetch: that had no good copy
 }
 
 // New returns a kernel that waits for node:boot.
@@ -173,6 +177,7 @@ func New() *Kernel {
 	k.gets.init(k)
 	k.queries.init(k)
 	k.verifies.init(k)
+	k.fetches.init(k)
 	k.losses.init(k)
 	k.collector.init(k)
 	k.members.init(k)
@@ -202,8 +207,9 @@ func New() *Kernel {
 func (k *Kernel) wire() {
 	k.threads = [threadCount]thread{
 		threadGovernance: &k.governance, threadSupervisor: &k.supervisor, threadRecovery: &k.recovery, threadPut: &k.puts,
-		threadGet: &k.gets, threadQuery: &k.queries, threadVerify: &k.verifies, threadLoss: &k.losses, threadCollector: &k.collector,
-		threadMembers: &k.members, threadServe: &k.serving, threadBeat: &k.beats, threadRecords: &k.records, threadChange: &k.changes, threadRepair: &k.repairs,
+		threadGet: &k.gets, threadQuery: &k.queries, threadVerify: &k.verifies, threadFetch: &k.fetches, threadLoss: &k.losses,
+		threadCollector: &k.collector, threadMembers: &k.members, threadServe: &k.serving, threadBeat: &k.beats, threadRecords: &k.records,
+		threadChange: &k.changes, threadRepair: &k.repairs,
 		threadChallenge: &k.challenges, threadRebuild: &k.rebuilding,
 		threadConcurrency: &k.concurrency, threadQuality: &k.quality, threadWatcher: &k.watcher,
 	}

@@ -39,6 +39,9 @@ const (
 	recordsInFlight   = 2        // calls of episodic:record under way
 	lossesMax         = 1 << 15  // chunks whose bytes are in doubt or lost and not dropped yet
 	dropsPerCall      = 256      // chunks of one semantic:drop_copies
+	locatesPerCall    = 256      // chunks whose copies one fetch's lookup asks for
+	triesMax          = 32       // nodes that one fetch asks
+	copiesAhead       = 256      // chunks of one get whose copies are known before they are read
 	lossChecksMax     = 8        // copies in doubt that are being read
 	levelsMax         = 6        // levels of a manifest: 1,024^6 chunks
 	traceContextMax   = 16       // entries of a trace context
@@ -66,6 +69,7 @@ const (
 	diskDeadline      = 30 * inos.Second
 	semanticDeadline  = 30 * inos.Second
 	callDeadline      = 20 * inos.Second // of a call to another node
+	hedgeAgain        = inos.Second      // when there was no room for a second buffer
 	ticketLife        = 2 * inos.Minute
 	ticketSkew        = 5 * inos.Minute // by which the clock that a ticket was signed by may be behind
 	heartbeatEvery    = 5 * inos.Second // until a switchboard says otherwise
