@@ -155,7 +155,7 @@ func (u *collector) act() {
 	if !k.ready() || k.node.draining {
 		return
 	}
-	if !u.usageAsked && u.usageAt <= k.now {
+	if !u.usageAsked && u.usageAt <= k.now && k.node.switchboard { // a provider measures for its heartbeats
 		u.usageAsked = true
 		k.send(nil, ask{owner: threadCollector, op: opUsage}, event.ContentUsage, &eventpb.ContentUsageRequest{})
 	}
@@ -182,7 +182,7 @@ func (u *collector) wake() (at inos.Micros) {
 	if !u.k.ready() || u.k.node.draining {
 		return 0
 	}
-	if !u.usageAsked {
+	if !u.usageAsked && u.k.node.switchboard {
 		at = u.usageAt
 	}
 	if !u.underWay {
