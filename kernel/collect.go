@@ -155,7 +155,7 @@ func (u *collector) act() {
 	if !k.ready() || k.node.draining {
 		return
 	}
-	if !u.usageAsked && u.usageAt <= k.now {
+	if !u.usageAsked && u.usageAt <= k.now && k.node.switchboard { // a provider measures for its heartbeats
 		u.usageAsked = true
 		k.send(nil, ask{owner: threadCollector, op: opUsage}, event.ContentUsage, &eventpb.ContentUsageRequest{})
 	}
@@ -168,12 +168,12 @@ func (u *collector) act() {
 	case u.sweepWant && !u.sweeping:
 		u.sweepWant, u.sweeping, u.sweepFrom, u.swept, u.sweepAt = false, true, nil, 0, k.now
 		u.inventory()
-	case u.nextRound <= k.now:
+	case u.nextRound <= k.now && k.node.switchboard:
 		u.begin()
 		u.send(opCondemn, event.CondemnChunks, &eventpb.CondemnChunksRequest{Limit: collectBatch})
 	case u.emptyAt <= k.now:
 		u.send(opEmptyTrash, event.ContentEmptyTrash, &eventpb.ContentEmptyTrashRequest{BeforeUs: int64(k.now - trashLife), Limit: emptyTrashPage})
-	case u.pruneAt <= k.now:
+	case u.pruneAt <= k.now && k.node.switchboard:
 		u.send(opPrune, event.PruneReplies, &eventpb.PruneRepliesRequest{BeforeUs: int64(k.now - inos.RequestKeyLife)})
 	}
 }
@@ -182,11 +182,14 @@ func (u *collector) wake() (at inos.Micros) {
 	if !u.k.ready() || u.k.node.draining {
 		return 0
 	}
-	if !u.usageAsked {
+	if !u.usageAsked && u.k.node.switchboard {
 		at = u.usageAt
 	}
 	if !u.underWay {
-		at = earlier(earlier(earlier(at, u.nextRound), u.emptyAt), u.pruneAt)
+		at = earlier(at, u.emptyAt)
+		if u.k.node.switchboard {
+			at = earlier(earlier(at, u.nextRound), u.pruneAt)
+		}
 		if u.sweeping {
 			at = earlier(at, u.sweepAt)
 		}

@@ -95,7 +95,7 @@ Results go to stdout, everything else to stderr.
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, "%v", err) })
 	for _, c := range []*cobra.Command{
 		a.cmdUp(), a.cmdPut(), a.cmdGet(), a.cmdList(), a.cmdStat(), a.cmdRemove(), a.cmdStatus(), a.cmdEvents(), a.cmdTrace(),
-		a.cmdVerify(), a.cmdReplay(), a.cmdVersion(), a.cmdWorker(),
+		a.cmdVerify(), a.cmdSet(), a.cmdNodes(), a.cmdRepairs(), a.cmdDrain(), a.cmdInvite(), a.cmdReplay(), a.cmdVersion(), a.cmdWorker(),
 	} {
 		c.DisableFlagsInUseLine = true
 		root.AddCommand(c)

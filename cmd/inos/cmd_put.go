@@ -54,12 +54,14 @@ func (a *app) cmdPut() *cobra.Command {
 name appended. A folder is stored with everything below it, several files at once; symbolic links and
 special files are skipped, and said. SOURCE - is standard input and needs a PATH.
 
-When put returns, the file is on stable storage, and its file id, which is what b3sum prints, was compared
-with the bytes that were sent. A put that fails leaves nothing visible. A path that exists gets a new version.`,
+When put returns, the file is on stable storage on the failure domains that its receipt names, and its file id, which is
+what b3sum prints, was compared with the bytes that were sent. The file stays readable while one of those domains lives;
+further replicas follow by themselves. A put that fails leaves nothing visible. A path that exists gets a new version.`,
 		Example: `  inos put holiday.mp4                       # as /holiday.mp4
   inos put holiday.mp4 /videos/              # as /videos/holiday.mp4
   inos put photos /archive/2024              # a folder
   tar c src | inos put - /backup/src.tar     # standard input
+  inos put will.pdf --replicas 5 --sync 3    # returns when three domains have it
   inos put report.pdf --json | jq -r .file_id`,
 		Args: arguments(1, 2, "a SOURCE and at most one PATH"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -167,8 +169,15 @@ func (a *app) printReceipt(r *api.PutReply) error {
 	if r.DeduplicatedBytes > 0 {
 		stored += fmt.Sprintf(", %s were held already", sizeText(r.DeduplicatedBytes))
 	}
-	return a.printf("%s\n  file id   %s\n  plain     %s bytes in %s, version %d\n  stored    %s\n  replicas  %s\n  trace     %s\n",
-		printable(r.Path), r.FileID, groupText(r.PlainBytes), plural(r.Chunks, "chunk"), r.Version, stored, replicasText(&r.File), r.TraceID)
+	err := a.printf("%s\n  file id   %s\n  plain     %s bytes in %s, version %d\n  stored    %s\n  replicas  %s\n",
+		printable(r.Path), r.FileID, groupText(r.PlainBytes), plural(r.Chunks, "chunk"), r.Version, stored, replicasText(&r.File))
+	if err == nil {
+		err = a.printDomains("receipt", r.Receipt)
+	}
+	if err != nil {
+		return err
+	}
+	return a.printf("  trace     %s\n", r.TraceID)
 }
 
 func replicasText(f *api.File) string {

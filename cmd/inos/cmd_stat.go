@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -20,8 +21,8 @@ func (a *app) cmdStat() *cobra.Command {
 		Use:   "stat PATH|FILEID",
 		Short: "Show a file's ids, sizes, replicas and chunks",
 		Long: `Stat shows what the mesh knows of a file: its file id (what b3sum prints for the plain bytes), its manifest,
-plain and stored size, replicas, and its chunks: the id of each (what b3sum prints for the chunk's stored bytes),
-sizes, recipe and the nodes that hold it.`,
+plain and stored size, replicas and what it survives now, and its chunks: the id of each (what b3sum prints for the
+chunk's stored bytes), sizes, recipe, and in a matrix which nodes hold it.`,
 		Example: `  inos stat /videos/holiday.mp4
   inos stat /videos/holiday.mp4 --chunks
   inos stat /videos/holiday.mp4 --chunks --json | jq -r '.chunk_list[].chunk_id'`,
@@ -68,18 +69,23 @@ func (a *app) printStat(s *api.StatReply) error {
 	err := a.printf("%s\n  file id   %s\n  manifest  %s\n  version   %d, put %s\n  type      %s\n  plain     %s bytes in %s\n  stored    %s bytes (%s of plain)\n  replicas  %s\n",
 		printable(s.Path), s.FileID, s.ManifestID, s.Version, timeText(s.CreatedUs), printable(s.ContentType),
 		groupText(s.PlainBytes), plural(s.Chunks, "chunk"), groupText(s.StoredBytes), percentText(s.StoredBytes, s.PlainBytes), replicasText(&s.File))
+	if err == nil {
+		err = a.printDomains("on", s.Receipt)
+	}
 	if err != nil || len(s.ChunkList) == 0 {
 		return err
 	}
-	if err := a.printf("\n%8s  %-64s  %9s  %9s  %-9s  %s\n", "chunk", "chunk id", "plain", "stored", "recipe", "nodes"); err != nil {
+	m := newMatrix(s.ChunkList)
+	if err := a.printf("\n%s\n%8s  %-64s  %9s  %9s  %-9s  %s\n", m.legend(a.names()), "chunk", "chunk id", "plain", "stored", "recipe", m.head()); err != nil {
 		return err
 	}
-	for _, c := range s.ChunkList {
+	for i := range s.ChunkList {
+		c := &s.ChunkList[i]
 		recipe := c.Codec
 		if c.Codec == "brotli" {
 			recipe = fmt.Sprintf("brotli %d", c.Quality)
 		}
-		if err := a.printf("%8d  %-64s  %9d  %9d  %-9s  %s\n", c.Index, c.ChunkID, c.PlainBytes, c.StoredBytes, recipe, printable(strings.Join(c.Nodes, " "))); err != nil {
+		if err := a.printf("%8d  %-64s  %9d  %9d  %-9s  %s\n", c.Index, c.ChunkID, c.PlainBytes, c.StoredBytes, recipe, m.row(c)); err != nil {
 			return err
 		}
 	}
@@ -87,4 +93,29 @@ func (a *app) printStat(s *api.StatReply) error {
 		a.note("%s more; --chunks shows all", plural(more, "chunk"))
 	}
 	return nil
+}
+
+// printDomains names the failure domains of a receipt and says what they are good for.
+func (a *app) printDomains(label string, r *api.Receipt) error {
+	if r == nil || len(r.Domains) == 0 {
+		return nil
+	}
+	names := a.names()
+	domains := make([]string, len(r.Domains))
+	for i, d := range r.Domains {
+		domains[i] = names.domain(d)
+	}
+	slices.Sort(domains)
+	if err := a.printf("  %-8s  %s: %s\n", label, levelCount(r.Level, len(domains)), strings.Join(domains, ", ")); err != nil || r.Survives == "" {
+		return err
+	}
+	return a.printf("  survives  %s\n", printable(r.Survives))
+}
+
+// levelCount returns "1 host" or "2 zones".
+func levelCount(level string, n int) string {
+	if n == 1 {
+		return "1 " + printable(level)
+	}
+	return fmt.Sprintf("%d %s", n, levelText(level))
 }

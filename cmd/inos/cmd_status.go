@@ -42,9 +42,6 @@ under way now) and each of the kernel's threads.`,
 	return c
 }
 
-// nodeIDShown is how much of a node's id a person reads; --json has all of it.
-const nodeIDShown = 12
-
 func (a *app) printStatus(s *api.Status, all bool) error {
 	ready := "ready"
 	if !s.Ready {
@@ -57,13 +54,18 @@ func (a *app) printStatus(s *api.Status, all bool) error {
 			text.WriteString(line + "\n")
 		}
 	}
-	id := printable(s.NodeID)
-	if len(id) > nodeIDShown {
-		id = clip(id, nodeIDShown) + "…"
-	}
-	row("node", "%s (%s), zone %s, host %s, version %s", id, ready, printable(s.Zone), printable(s.Host), printable(s.Version))
+	row("node", "%s (%s), %s, zone %s, host %s, version %s", a.names().of(s.NodeID), ready, rolesText(s), printable(s.Zone), printable(s.Host), printable(s.Version))
 	for _, n := range s.Notices {
 		row("notice", "%s", printable(n))
+	}
+	if s.Members > 1 || s.Switchboard && !s.Provider {
+		row("mesh", "%d of %s alive, %s queued, %s pending", s.MembersAlive, plural(uint64(s.Members), "node"), plural(s.Repairs, "repair"), plural(s.RecordsPending, "commit record"))
+	}
+	if s.Survives != "" {
+		row("survives", "%s", printable(s.Survives))
+	}
+	if b := s.Rebuild; b != nil {
+		row("rebuild", "%s", rebuildText(b))
 	}
 	row("up", "%s", (time.Duration(s.NowUs-s.StartedUs) * time.Microsecond).Round(time.Second))
 	row("files", "%s, %s plain", groupText(s.Totals.Files), sizeText(s.Totals.PlainBytes))
@@ -84,6 +86,34 @@ func (a *app) printStatus(s *api.Status, all bool) error {
 		printStages(&text, s)
 	}
 	return a.printf("%s", text.String())
+}
+
+// rolesText names what a node does in its mesh.
+func rolesText(s *api.Status) string {
+	switch {
+	case s.Switchboard && s.Provider:
+		return "switchboard and provider"
+	case s.Switchboard:
+		return "switchboard"
+	case s.Provider:
+		return "provider"
+	}
+	return "no role"
+}
+
+// rebuildText tells how far a rebuild is, or what came of it.
+func rebuildText(b *api.Rebuild) string {
+	s := fmt.Sprintf("%s with %s, %s, %s restored", plural(b.Nodes, "node"), plural(b.Chunks, "chunk"), plural(b.Records, "commit record"), plural(b.Versions, "version"))
+	if b.Refused > 0 {
+		s += fmt.Sprintf(", %s refused as forged, foreign or damaged", plural(b.Refused, "record"))
+	}
+	if b.Unreadable > 0 {
+		s += fmt.Sprintf(", %s unreadable: no node holds all of the chunks", plural(b.Unreadable, "version"))
+	}
+	if b.Done {
+		return "done: " + s
+	}
+	return "under way: " + s
 }
 
 // printStages writes the tables of the pipeline's stages and of the kernel's threads.

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"strings"
+	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -10,15 +12,19 @@ import (
 )
 
 func (a *app) cmdVerify() *cobra.Command {
-	return &cobra.Command{
+	var all bool
+	c := &cobra.Command{
 		Use:   "verify [PATH|FILEID]",
 		Short: "Re-read what is stored and check every hash",
 		Long: `Verify with a file reads its chunks, checks each against its id, inflates it and compares the plain bytes with
-their hashes. Without one it re-hashes every chunk on the node's disk. A bad chunk is set aside and named, and the
-exit status is 6.`,
-		Example: "  inos verify /videos/holiday.mp4\n  inos verify",
+their hashes. Without one, or with --all, every node re-hashes every chunk on its disk. A bad chunk is set aside and
+named, the exit status is 6, and the mesh replaces it from another copy.`,
+		Example: "  inos verify /videos/holiday.mp4\n  inos verify --all",
 		Args:    arguments(0, 1, "one PATH or FILEID"),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
+			if all && len(args) > 0 {
+				return usage(c, "--all is of every chunk of every node, %s of one file", args[0])
+			}
 			client, err := a.client()
 			if err != nil {
 				return err
@@ -46,6 +52,8 @@ exit status is 6.`,
 			return a.printVerified(&r)
 		},
 	}
+	c.Flags().BoolVar(&all, "all", false, "every chunk of every node, which is also the default without a PATH")
+	return c
 }
 
 // pathOf returns the path of an argument that is a path or a FileID.
@@ -69,10 +77,24 @@ func (a *app) printVerified(r *api.VerifyResult) error {
 				return err
 			}
 		}
+		if err := a.printNodesVerified(r.Nodes); err != nil {
+			return err
+		}
 		if !a.quiet {
 			if err := a.printf("verified %s, %s stored: %d bad\n", plural(r.Chunks, "chunk"), sizeText(r.StoredBytes), r.Bad); err != nil {
 				return err
 			}
+		}
+	}
+	var missed []string
+	for _, n := range r.Nodes {
+		if n.Error != "" {
+			missed = append(missed, a.names().of(n.Node))
+		}
+	}
+	if r.Bad == 0 && len(missed) > 0 {
+		return &inos.Error{
+			Code: inos.CodePeerUnreachable, Op: "files:verify", Message: "not verified: " + strings.Join(missed, ", "), Hint: "Start what does not answer and verify again.",
 		}
 	}
 	if r.Bad == 0 {
@@ -80,6 +102,23 @@ func (a *app) printVerified(r *api.VerifyResult) error {
 	}
 	return found{&inos.Error{
 		Code: inos.CodeChunkCorrupt, Op: "files:verify", Message: fmt.Sprintf("%s of %d bad", plural(r.Bad, "chunk"), r.Chunks),
-		Hint: "They were set aside. Put the files that need them again, or let the mesh heal them from other copies.",
+		Hint: "They were set aside. The mesh replaces them from other copies ('inos repairs'); where there are none, put the files again.",
 	}}
+}
+
+// printNodesVerified tells of each node what was found on it.
+func (a *app) printNodesVerified(nodes []api.NodeVerified) error {
+	if len(nodes) < 2 || a.quiet {
+		return nil
+	}
+	names := a.names()
+	var text strings.Builder
+	t := tabwriter.NewWriter(&text, 0, 4, 2, ' ', 0)
+	tableRow(t, "node", "chunks", "stored", "bad", "")
+	for i := range nodes {
+		n := &nodes[i]
+		tableRow(t, names.of(n.Node), groupText(n.Chunks), sizeText(n.StoredBytes), groupText(n.Bad), printable(n.Error))
+	}
+	_ = t.Flush() // into memory
+	return a.printf("%s", text.String())
 }

@@ -87,6 +87,16 @@ func (m *meter) know(total int64, extra string) {
 	m.draw(false)
 }
 
+// sum returns the total that was told last; 0 for a meter that draws nothing.
+func (m *meter) sum() int64 {
+	if m == nil {
+		return 0
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.total
+}
+
 // print writes a line above the progress.
 func (m *meter) print(w io.Writer, line string) {
 	if m == nil {

@@ -80,10 +80,13 @@ func printable(s string) string {
 	return s
 }
 
-// plural returns "1 file" or "2 files".
-func plural(n uint64, noun string) string {
+// plural returns "1 file" or "2 files"; a noun with another plural than with an s is given with it: "1 copy" or "2 copies".
+func plural(n uint64, noun string, nouns ...string) string {
 	if n == 1 {
 		return "1 " + noun
+	}
+	if len(nouns) > 0 {
+		return groupText(n) + " " + nouns[0]
 	}
 	return groupText(n) + " " + noun + "s"
 }

@@ -72,7 +72,7 @@ func TestEightyColumns(t *testing.T) {
 			t.Errorf("%d columns: %s", len([]rune(line)), line)
 		}
 	}
-	for _, want := range []string{"node      a1a1a1a1a1a1… (not ready)", "1 put, 2 gets", "1 restart,", "1 failure"} {
+	for _, want := range []string{"node      …a1a1a1a1 (not ready)", "1 put, 2 gets", "1 restart,", "1 failure"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out.String())
 		}
