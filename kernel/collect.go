@@ -156,7 +156,7 @@ func (u *collector) act() {
 	if !k.ready() || k.node.draining {
 		return
 	}
-	if !u.usageAsked && u.usageAt <= k.now && k.node.provider {
+	if !u.usageAsked && u.usageAt <= k.now && k.node.switchboard && k.node.provider { // a provider alone measures for its heartbeats
 		u.usageAsked = true
 		k.send(nil, ask{owner: threadCollector, op: opUsage}, event.ContentUsage, &eventpb.ContentUsageRequest{})
 	}
@@ -180,7 +180,7 @@ func (u *collector) wake() (at inos.Micros) {
 	if !u.k.ready() || u.k.node.draining {
 		return 0
 	}
-	if !u.usageAsked && u.k.node.provider {
+	if !u.usageAsked && u.k.node.switchboard && u.k.node.provider {
 		at = u.usageAt
 	}
 	if !u.underWay {
