@@ -12,7 +12,9 @@ import (
 // Effects and module calls of a get. The slot is the chunk's index.
 const (
 	opLookup    = iota + 1 // semantic:lookup_file
-	opReadChunk            // content:read_chunk
+	opCopies               // semantic:chunk_copies
+	opPresent              // content:missing_chunks on a node, of a verification
+	opReadChunk            // a fetch
 	opInflate              // storage:inflate_chunk
 	opSend                 // stream:write of a chunk
 	opFrame                // stream:write of 6b 00 or 03
@@ -60,6 +62,7 @@ type get struct {
 	underWay uint32
 	file     *eventpb.FileInfo
 	way      walk
+	ahead    ahead
 	parts    []*part
 	sending  bool
 	framed   uint8  // 1: 6b 00 was sent; 2: 03 too
@@ -69,6 +72,7 @@ type get struct {
 	chunks   uint64
 	bad      [][]byte
 	badCount uint64
+	copies   copiesVerified // of a verification
 	reported inos.Micros
 }
 
@@ -122,6 +126,7 @@ func (g *get) code(c *coder) {
 	num(c, &g.underWay)
 	fileInfo(c, &g.file)
 	g.way.code(c)
+	g.ahead.code(c)
 	pointers(c, &g.parts, chunksPerGetMax, func(c *coder, p *part) {
 		num(c, &p.index)
 		num(c, &p.state)
@@ -140,6 +145,7 @@ func (g *get) code(c *coder) {
 	num(c, &g.chunks)
 	list(c, &g.bad, badChunksMax, func(c *coder, b *[]byte) { c.bytes(b) })
 	num(c, &g.badCount)
+	g.copies.code(c)
 	num(c, &g.reported)
 }
 
@@ -265,7 +271,7 @@ func (u *gets) read() {
 	if u.k.losses.full() {
 		return
 	}
-	window := u.window()
+	window, lone := u.window(), u.k.lone()
 	for again := true; again; {
 		again = false
 		for i, work := range slices.Clone(u.active) {
@@ -284,14 +290,22 @@ func (u *gets) read() {
 				}
 				continue
 			}
+			var copies []*eventpb.Copy
+			if !lone {
+				known := false
+				if copies, known = u.where(g, index); !known {
+					g.way.at--
+					continue
+				}
+			}
 			if !u.k.reserve(&u.buffers, 3) {
 				g.way.at--
 				u.active = append(u.active[i:len(u.active):len(u.active)], u.active[:i]...)
 				return
 			}
-			p := &part{index: index, entry: entry, input: u.k.buffer()}
-			g.parts = append(g.parts, p)
-			u.send(g, opReadChunk, index, event.ContentRead, entry.StoredBytes, &eventpb.ContentReadRequest{ChunkId: entry.ChunkID[:], Output: p.input})
+			g.parts = append(g.parts, &part{index: index, entry: entry})
+			g.underWay++
+			u.k.fetch(&g.origin, ask{owner: threadGet, op: opReadChunk, work: g.work, slot: index}, entry.ChunkID, entry.StoredBytes, copies)
 			again = true
 		}
 	}
@@ -325,12 +339,6 @@ func (g *get) part(index uint64) *part {
 func (u *gets) answer(a *answer) {
 	g := u.table[a.work]
 	g.underWay--
-	switch a.op {
-	case opReadChunk:
-		u.k.losses.read(u.k.self(), g.part(a.slot).entry.ChunkID, a.err)
-	case opNodeRead:
-		u.k.losses.read(u.k.self(), g.way.want, a.err)
-	}
 	if g.phase == getEnding {
 		u.settle(g, a)
 		return
@@ -341,6 +349,10 @@ func (u *gets) answer(a *answer) {
 	case opLookup:
 		err = u.found(g, a)
 		place = ""
+	case opCopies:
+		err = u.located(g, a)
+	case opPresent:
+		err = u.present(g, a)
 	case opNodeRead:
 		err = u.k.nodeRead(g, a)
 		place += ", manifest"
@@ -405,9 +417,12 @@ func (u *gets) found(g *get, a *answer) *inos.Error {
 // hasRead inflates a chunk, or sends its stored form.
 func (u *gets) hasRead(g *get, a *answer) *inos.Error {
 	p := g.part(a.slot)
+	p.input = a.buffer
+	if g.verify {
+		u.badCopies(g, p.entry.ChunkID, a.bad)
+	}
 	if a.err != nil {
-		p.input = 0
-		return u.tolerate(g, p, a.err)
+		return u.tolerate(g, p, a.err, len(a.bad))
 	}
 	if g.encoded && !g.discard {
 		p.state = partReady
@@ -420,7 +435,7 @@ func (u *gets) hasRead(g *get, a *answer) *inos.Error {
 	if err != nil {
 		g.underWay--
 		p.output = 0
-		return u.tolerate(g, p, err)
+		return u.tolerate(g, p, err, 0)
 	}
 	return nil
 }
@@ -435,21 +450,9 @@ func (u *gets) inflated(g *get, a *answer) *inos.Error {
 		a.err = inos.Errorf(inos.CodeModuleFailed, "storage:inflate_chunk", "the module returned no bytes")
 	}
 	if a.err != nil {
-		return u.tolerate(g, p, a.err)
+		return u.tolerate(g, p, a.err, 0)
 	}
 	p.state = partReady
-	return nil
-}
-
-// tolerate lets a verification go on behind a bad chunk; anything else fails.
-func (u *gets) tolerate(g *get, p *part, err *inos.Error) *inos.Error {
-	if !g.verify || err.Code == inos.CodeWorkerLost || err.Code == inos.CodeIO {
-		return err
-	}
-	p.state = partBad
-	if g.badCount++; len(g.bad) < badChunksMax {
-		g.bad = append(g.bad, slices.Clone(p.entry.ChunkID[:]))
-	}
 	return nil
 }
 
@@ -468,7 +471,7 @@ func (u *gets) advance(g *get) {
 			}
 			return
 		}
-		if g.way.at < g.way.end {
+		if g.way.at < g.way.end || g.copies.underWay > 0 {
 			return
 		}
 		if framing && g.framed == 1 {
@@ -535,10 +538,7 @@ func (u *gets) complete(g *get) {
 	g.phase = getEnding
 	detail := plural(g.last, "byte", "bytes") + " in " + plural(g.chunks, "chunk", "chunks")
 	if g.verify {
-		if g.badCount > 0 {
-			detail += ", " + plural(g.badCount, "chunk is bad", "chunks are bad")
-		}
-		u.k.complete(&g.origin, &eventpb.FilesVerifyReply{Chunks: g.chunks, StoredBytes: g.stored, BadChunkIds: g.bad, Bad: g.badCount}, detail)
+		u.verified(g, detail)
 	} else {
 		u.k.complete(&g.origin, &eventpb.FilesGetReply{PlainBytes: g.last, StoredBytes: g.stored, Chunks: g.chunks}, detail)
 	}
@@ -552,6 +552,7 @@ func (u *gets) fail(g *get, err *inos.Error) {
 	}
 	u.k.fail(&g.origin, err)
 	g.phase = getEnding
+	u.k.fetches.void(threadGet, g.work)
 	for _, j := range u.k.supervisor.cancel(threadGet, g.work) {
 		g.underWay--
 		if j.op == opInflate {
@@ -565,17 +566,13 @@ func (u *gets) fail(g *get, err *inos.Error) {
 func (u *gets) settle(g *get, a *answer) {
 	switch a.op {
 	case opReadChunk:
-		if a.err != nil {
-			g.part(a.slot).input = 0
-		}
+		g.part(a.slot).input = a.buffer
 	case opInflate:
 		if !a.output {
 			g.part(a.slot).output = 0
 		}
 	case opNodeRead:
-		if a.err != nil {
-			g.way.buffer = 0
-		}
+		g.way.buffer = a.buffer
 	}
 	u.clean(g)
 }

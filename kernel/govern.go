@@ -98,6 +98,10 @@ func (g *governance) admit(in *input, typ event.Type) bool {
 	if token == hostToken {
 		return g.admitHost(in, typ)
 	}
+	if g.k.node.booted && !g.k.node.switchboard {
+		g.refuse(e, nil, inos.Errorf(inos.CodeNotSwitchboard, in.stage, "node %s holds chunks and answers no client", g.k.node.id))
+		return false
+	}
 	s, err := g.identify(e, token)
 	if err == nil {
 		err = g.permit(in, typ, s)
@@ -121,11 +125,11 @@ func (g *governance) admitHost(in *input, typ event.Type) bool {
 	_, heard := k.routes[in.env.EventType]
 	booting := in.env.EventType == event.NodeBoot
 	switch {
-	case !heard || typ.Version != 1 || typ.Service != "node" && typ.Service != "identity" || booting == k.node.booted:
+	case !heard || typ.Version != 1 || typ.Service != "node" && typ.Service != "identity" && in.env.EventType != event.MeshServe || booting == k.node.booted:
 		if in.env.EventType != event.NodeTick {
 			g.refused++
 		}
-		if in.env.EventType == event.NodeStatus || in.env.EventType == event.NodeDrain {
+		if in.env.EventType == event.NodeStatus || in.env.EventType == event.NodeDrain || in.env.EventType == event.MeshServe {
 			k.emit(event.Failed(in.env, k.now, inos.Errorf(inos.CodeBusy, in.stage, "the kernel has not been booted")))
 		}
 		return false

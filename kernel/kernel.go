@@ -17,15 +17,16 @@ type Effects struct {
 
 // Kernel is the state of every decision of one node. It is not for concurrent use.
 type Kernel struct {
-	node     node
-	now      inos.Micros // time of the step under way; never goes back
-	steps    uint64
-	random   rng
-	lastWork uint64 // numbers of units of work: requests and rounds of upkeep
-	lastBuf  uint64 // numbers of host buffers
-	buffers  uint64 // bytes accounted for chunks in work
-	flights  flights
-	open     map[string]uint64 // key of a request under way -> its work
+	node      node
+	now       inos.Micros // time of the step under way; never goes back
+	steps     uint64
+	random    rng
+	lastWork  uint64 // numbers of units of work: requests and rounds of upkeep
+	lastBuf   uint64 // numbers of host buffers
+	lastOrder uint64 // numbers of what is sent about the chunks of other nodes
+	buffers   uint64 // bytes accounted for chunks in work
+	flights   flights
+	open      map[string]uint64 // key of a request under way -> its work
 
 	governance  governance
 	supervisor  supervisor
@@ -33,6 +34,7 @@ type Kernel struct {
 	gets        gets
 	queries     queries
 	verifies    verifies
+	fetches     fetches
 	losses      losses
 	collector   collector
 	recovery    recovery
@@ -40,6 +42,7 @@ type Kernel struct {
 	quality     quality
 	members     memberships
 	serving     serving
+	beats       beats
 	records     records
 	changes     changes
 	repairs     repairs
@@ -126,10 +129,12 @@ const (
 	threadGet
 	threadQuery
 	threadVerify
+	threadFetch
 	threadLoss
 	threadCollector
 	threadMembers
 	threadServe
+	threadBeat
 	threadRecords
 	threadChange
 	threadRepair
@@ -157,6 +162,8 @@ type answer struct {
 	err    *inos.Error       // nil when it completed
 	output bool              // a module call, or a call to another node, filled its output buffer
 	node   inos.NodeID       // that answered; empty: this one
+	buffer uint64            // of a fetch: that the bytes are in
+	bad    []inos.NodeID     // of a fetch: that had no good copy
 }
 
 // New returns a kernel that waits for node:boot.
@@ -170,10 +177,12 @@ func New() *Kernel {
 	k.gets.init(k)
 	k.queries.init(k)
 	k.verifies.init(k)
+	k.fetches.init(k)
 	k.losses.init(k)
 	k.collector.init(k)
 	k.members.init(k)
 	k.serving.init(k)
+	k.beats.init(k)
 	k.records.init(k)
 	k.changes.init(k)
 	k.repairs.init(k)
@@ -198,8 +207,9 @@ func New() *Kernel {
 func (k *Kernel) wire() {
 	k.threads = [threadCount]thread{
 		threadGovernance: &k.governance, threadSupervisor: &k.supervisor, threadRecovery: &k.recovery, threadPut: &k.puts,
-		threadGet: &k.gets, threadQuery: &k.queries, threadVerify: &k.verifies, threadLoss: &k.losses, threadCollector: &k.collector,
-		threadMembers: &k.members, threadServe: &k.serving, threadRecords: &k.records, threadChange: &k.changes, threadRepair: &k.repairs,
+		threadGet: &k.gets, threadQuery: &k.queries, threadVerify: &k.verifies, threadFetch: &k.fetches, threadLoss: &k.losses,
+		threadCollector: &k.collector, threadMembers: &k.members, threadServe: &k.serving, threadBeat: &k.beats, threadRecords: &k.records,
+		threadChange: &k.changes, threadRepair: &k.repairs,
 		threadChallenge: &k.challenges, threadRebuild: &k.rebuilding,
 		threadConcurrency: &k.concurrency, threadQuality: &k.quality, threadWatcher: &k.watcher,
 	}
@@ -261,6 +271,7 @@ func (k *Kernel) takeReply(e *eventpb.Envelope, state event.State) {
 	case event.MeshPeer:
 		k.counters[threadMembers].envelopes++
 		k.members.peer(e)
+		k.beats.peer(e)
 		return
 	case event.WorkerExit:
 		k.counters[threadSupervisor].envelopes++

@@ -39,13 +39,21 @@ const (
 	recordsInFlight   = 2        // calls of episodic:record under way
 	lossesMax         = 1 << 15  // chunks whose bytes are in doubt or lost and not dropped yet
 	dropsPerCall      = 256      // chunks of one semantic:drop_copies
+	locatesPerCall    = 256      // chunks whose copies one fetch's lookup asks for
+	triesMax          = 32       // nodes that one fetch asks
+	copiesAhead       = 256      // chunks of one get whose copies are known before they are read
+	shortagesMax      = 1 << 15  // chunks that lost a copy and whose repair is not asked for yet
+	trashOrdersMax    = 16       // nodes that are trashing chunks of one round
 	lossChecksMax     = 8        // copies in doubt that are being read
 	levelsMax         = 6        // levels of a manifest: 1,024^6 chunks
 	traceContextMax   = 16       // entries of a trace context
 	roomLeast         = 64 << 20 // bytes that are removed from the trash at least, of what there is, when the disk is full
 	switchboardsMax   = 16       // switchboards that a provider knows
 	membersMax        = 4096     // nodes of the mesh
-	servingMax        = 64       // calls of other nodes being served
+	servingMax        = 128      // calls of other nodes being served
+	servedIDBytesMax  = 64       // of the id of a call
+	servedIDsMax      = 4096     // chunks that one call names, or a page of them
+	ordersMax         = 16384    // writes for other nodes whose numbers are remembered
 	chunkReserveBytes = 2 << 20  // buffer bytes accounted for a chunk in work: one in, one out
 )
 
@@ -63,7 +71,15 @@ const (
 	diskDeadline      = 30 * inos.Second
 	semanticDeadline  = 30 * inos.Second
 	callDeadline      = 20 * inos.Second // of a call to another node
+	hedgeAgain        = inos.Second      // when there was no room for a second buffer
+	trashTimeout      = 10 * inos.Second // of orders to trash, and of what a sweep asks
+	sweepEvery        = inos.Day         // in which every node of a mesh is swept
 	ticketLife        = 2 * inos.Minute
+	ticketSkew        = 5 * inos.Minute // by which the clock that a ticket was signed by may be behind
+	heartbeatEvery    = 5 * inos.Second // until a switchboard says otherwise
+	heartbeatMin      = 100 * inos.Millisecond
+	heartbeatMax      = 10 * inos.Minute
+	heartbeatAgain    = inos.Second     // after one that nobody answered, doubling
 	streamDeadline    = 2 * inos.Minute // the host cuts a stalled client off before
 	restartBackoffMin = 100 * inos.Millisecond
 	restartBackoffMax = 10 * inos.Second

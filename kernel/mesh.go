@@ -12,6 +12,8 @@ type bulk struct {
 	output  uint64 // host buffer that the reply's bytes become; 0: none
 	hash    []byte // what these bytes must hash to; nil: anything
 	grant   *eventpb.Grant
+	ticket  []byte      // that this node was handed, in place of a grant
+	addrs   []string    // where the node may be found; nil: as the members know
 	timeout inos.Micros // 0: by the effect
 }
 
@@ -23,6 +25,7 @@ func (k *Kernel) content(o *origin, a ask, to inos.NodeID, effect string, m even
 		k.send(o, a, effect, m)
 		return
 	}
+	k.ordered(m)
 	inner := &eventpb.Envelope{Id: event.NewID(k.now, k.random.ten()), EventType: effect, Timestamp: int64(k.now), Payload: event.Payload(m)}
 	if o != nil {
 		inner.Metadata = &eventpb.Metadata{TraceContext: o.meta.GetTraceContext()}
@@ -33,9 +36,12 @@ func (k *Kernel) content(o *origin, a ask, to inos.NodeID, effect string, m even
 	if a.stage == "" {
 		a.stage = event.Stage(effect)
 	}
+	if b.addrs == nil {
+		b.addrs = k.members.addrs(to)
+	}
 	f := k.send(o, a, event.MeshCall, &eventpb.MeshCallRequest{
-		Node: string(to), Envelope: event.Encode(nil, inner), Input: b.input, Output: b.output, OutputHash: b.hash, Grant: b.grant,
-		Addrs: k.members.addrs(to), TimeoutUs: int64(b.timeout),
+		Node: string(to), Envelope: event.Encode(nil, inner), Input: b.input, Output: b.output, OutputHash: b.hash, Grant: b.grant, Ticket: b.ticket,
+		Addrs: b.addrs, TimeoutUs: int64(b.timeout),
 	})
 	f.inner, f.node, f.bulk, f.deadline = effect, to, b.output != 0, k.now+b.timeout
 	k.members.asked(to)
@@ -74,13 +80,25 @@ func (k *Kernel) unwrap(f *flight, a *answer) {
 	}
 }
 
+// unfilled forgets the output buffer of an effect that failed. One that the host has filled all the same, with what came beside an
+// answer that says no, is given back.
+func (a *answer) unfilled(k *Kernel, buffer *uint64) {
+	switch {
+	case a.err == nil:
+	case a.output:
+		k.release(buffer)
+	default:
+		*buffer = 0
+	}
+}
+
 // readGrant lets this node read a chunk from another, writeGrant write one to it, for as long as a call may take.
 func (k *Kernel) readGrant(id []byte, from inos.NodeID) *eventpb.Grant {
-	return k.grant("read", id, inos.NodeID(k.node.id), from)
+	return k.grant(verbRead, id, inos.NodeID(k.node.id), from)
 }
 
 func (k *Kernel) writeGrant(id []byte, to inos.NodeID) *eventpb.Grant {
-	return k.grant("write", id, inos.NodeID(k.node.id), to)
+	return k.grant(verbWrite, id, inos.NodeID(k.node.id), to)
 }
 
 // grant names what a ticket allows. Node clocks differ: it is good for a while beyond the call.

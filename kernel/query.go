@@ -271,7 +271,9 @@ func (u *queries) start(q *query) {
 		})
 	case queryStatus:
 		u.send(q, opQueryUsage, event.ContentUsage, &eventpb.ContentUsageRequest{})
-		u.send(q, opQueryTotals, event.Totals, &eventpb.TotalsRequest{})
+		if u.k.node.switchboard {
+			u.send(q, opQueryTotals, event.Totals, &eventpb.TotalsRequest{})
+		}
 	}
 }
 
@@ -283,12 +285,9 @@ func (u *queries) send(q *query, op uint8, effect string, m event.Message) {
 func (u *queries) answer(a *answer) {
 	q := u.table[a.work]
 	q.underWay--
-	if a.op == opNodeRead {
-		u.k.losses.read(u.k.self(), q.way.want, a.err)
-	}
 	if q.answered {
-		if a.op == opNodeRead && a.err != nil {
-			q.way.buffer = 0
+		if a.op == opNodeRead {
+			q.way.buffer = a.buffer
 		}
 		u.clean(q)
 		return
@@ -324,6 +323,7 @@ func (u *queries) answer(a *answer) {
 func (u *queries) fail(q *query, err *inos.Error) {
 	u.k.fail(&q.origin, err)
 	q.underWay -= uint32(len(u.k.supervisor.cancel(threadQuery, q.work)))
+	u.k.fetches.void(threadQuery, q.work)
 	u.clean(q)
 }
 

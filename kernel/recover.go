@@ -69,7 +69,12 @@ func (u *recovery) hear(in *input) {
 	k.concurrency.boot(b.Workers)
 	k.quality.boot()
 	k.collector.boot()
+	k.beats.boot()
 	u.pause = retryBackoffMin
+	if !b.Switchboard {
+		u.done, u.swept = true, true // it has no memory to put in order: its switchboards compare its disk with theirs
+		return
+	}
 	k.watcher.note(event.NodeBoot, event.StateCompleted, "version "+b.Version+", "+plural(uint64(b.Workers), "worker", "workers"))
 	u.abort()
 }

@@ -87,4 +87,5 @@ func (u *collector) roomMade(a *answer) {
 	u.roomNeed = 0
 	u.usageStale, u.usageAt = true, u.k.now
 	u.k.puts.roomy()
+	u.k.serving.roomy()
 }

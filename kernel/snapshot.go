@@ -58,8 +58,8 @@ func (k *Kernel) Restore(b []byte) error {
 func (k *Kernel) adopt(from *Kernel) {
 	*k = *from
 	k.governance.k, k.supervisor.k, k.recovery.k, k.puts.k, k.gets.k, k.queries.k = k, k, k, k, k, k
-	k.members.k, k.serving.k, k.records.k, k.changes.k, k.repairs.k, k.challenges.k, k.rebuilding.k = k, k, k, k, k, k, k
-	k.verifies.k, k.losses.k, k.collector.k, k.concurrency.k, k.quality.k, k.watcher.k = k, k, k, k, k, k
+	k.beats.k, k.members.k, k.serving.k, k.records.k, k.changes.k, k.repairs.k, k.challenges.k, k.rebuilding.k = k, k, k, k, k, k, k, k
+	k.verifies.k, k.fetches.k, k.losses.k, k.collector.k, k.concurrency.k, k.quality.k, k.watcher.k = k, k, k, k, k, k, k
 	k.wire()
 }
 
@@ -96,6 +96,7 @@ func (k *Kernel) code(c *coder) {
 	k.random.code(c)
 	num(c, &k.lastWork)
 	num(c, &k.lastBuf)
+	num(c, &k.lastOrder)
 	num(c, &k.buffers)
 	k.flights.code(c)
 	table(c, &k.open, 1<<16, text[string], num[uint64])

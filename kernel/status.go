@@ -44,7 +44,8 @@ func (k *Kernel) status(q *query) *eventpb.NodeStatusReply {
 	r := &eventpb.NodeStatusReply{
 		NodeId: k.node.id, Zone: k.node.zone, Host: k.node.host, Version: k.node.version,
 		StartedUs: int64(k.node.started), NowUs: int64(k.now),
-		Ready:   k.ready() && k.supervisor.readyWorkers() > 0 && len(q.notices) == 0 && !k.node.draining,
+		Ready:       k.ready() && (k.supervisor.readyWorkers() > 0 || !k.node.switchboard) && len(q.notices) == 0 && !k.node.draining,
+		Switchboard: k.node.switchboard, Provider: k.node.provider,
 		Content: q.usage, Totals: q.totals,
 		Puts: uint32(len(k.puts.active)), Gets: uint32(len(k.gets.active)),
 		Queued:      uint32(len(k.puts.waiting) + len(k.gets.waiting) + len(k.queries.waiting) + len(k.verifies.waiting)),
@@ -72,6 +73,15 @@ func (k *Kernel) status(q *query) *eventpb.NodeStatusReply {
 
 // notices says what a person should know.
 func (k *Kernel) notices() (out []string) {
+	if !k.node.switchboard {
+		for _, name := range k.beats.lost() {
+			out = append(out, "the switchboard "+name+" does not answer: this node serves what it is asked and is told of nothing new")
+		}
+		if k.node.draining {
+			out = append(out, "draining: nothing new is taken")
+		}
+		return out
+	}
 	out = append(out, "degraded: one node, replication factor 1 of 3: files survive a crash of the node, not the loss of its disk")
 	if !k.recovery.done {
 		out = append(out, "recovering: requests wait until it is done")
@@ -91,7 +101,7 @@ func (k *Kernel) notices() (out []string) {
 // idle says that no request and no upkeep is under way.
 func (k *Kernel) idle() bool {
 	return len(k.puts.table) == 0 && len(k.gets.table) == 0 && len(k.verifies.table) == 0 && !k.queries.busy() &&
-		k.collector.idle() && k.losses.idle() && (k.recovery.done || k.recovery.underWay == 0) && !k.recovery.auditOut && len(k.supervisor.jobs) == 0
+		k.serving.idle() && k.beats.idle() && k.collector.idle() && k.losses.idle() && (k.recovery.done || k.recovery.underWay == 0) && !k.recovery.auditOut && len(k.supervisor.jobs) == 0
 }
 
 // busy says that a client's query is under way.

@@ -22,7 +22,8 @@ type walk struct {
 	end    uint64 // behind the last chunk wanted
 	path   []step // from the root to the open leaf
 	opened bool   // the root was
-	buffer uint64 // of the node being read
+	wanted bool   // a node is being read or opened
+	buffer uint64 // it is in
 	want   inos.ChunkID
 }
 
@@ -48,6 +49,7 @@ func (w *walk) code(c *coder) {
 		num(c, &s.first)
 	})
 	c.bool(&w.opened)
+	c.bool(&w.wanted)
 	num(c, &w.buffer)
 	c.fixed(w.want[:])
 }
@@ -101,6 +103,19 @@ func (w *walk) next() (index uint64, e inos.Entry, ok bool, err *inos.Error) {
 	return 0, e, false, inos.Errorf(inos.CodeBadFormat, "read manifest", "chunk %d of %d is not in it", w.at, w.chunks)
 }
 
+// peek returns the entry of a data chunk further on in the open leaf.
+func (w *walk) peek(index uint64) (e inos.Entry, ok bool) {
+	if len(w.path) == 0 || index >= w.end {
+		return e, false
+	}
+	s := &w.path[len(w.path)-1]
+	if s.level != 0 || index < s.first || index-s.first >= uint64(len(s.entries)/inos.EntryBytes) {
+		return e, false
+	}
+	e, err := inos.ParseEntry(s.entries[(index-s.first)*inos.EntryBytes:])
+	return e, err == nil
+}
+
 // open takes the entries of the node that was wanted.
 func (w *walk) open(r *eventpb.OpenNodeReply) *inos.Error {
 	bad := func(format string, args ...any) *inos.Error {
@@ -131,23 +146,24 @@ type walker interface {
 	count(int32) // of effects under way
 }
 
-// readNode asks for the node that a walk wants next.
+// readNode asks for the node that a walk wants next, from any node of the mesh that has it.
 func (k *Kernel) readNode(r walker) {
 	w := r.walk()
-	if w.buffer != 0 {
+	if w.wanted {
 		return // it is under way
 	}
-	w.buffer = k.buffer()
+	w.wanted = true
 	r.count(1)
 	o, a := r.asks(opNodeRead)
-	k.send(o, a, event.ContentRead, &eventpb.ContentReadRequest{ChunkId: w.want[:], Output: w.buffer})
+	k.fetch(o, a, w.want, 0, nil)
 }
 
 // nodeRead hands the node's stored form to a module.
 func (k *Kernel) nodeRead(r walker, a *answer) *inos.Error {
 	w := r.walk()
+	w.buffer = a.buffer
 	if a.err != nil {
-		w.buffer = 0
+		w.wanted = false
 		return a.err
 	}
 	r.count(1)
@@ -163,6 +179,7 @@ func (k *Kernel) nodeRead(r walker, a *answer) *inos.Error {
 func (k *Kernel) nodeOpened(r walker, a *answer) *inos.Error {
 	w := r.walk()
 	k.release(&w.buffer)
+	w.wanted = false
 	if a.err != nil {
 		return a.err
 	}

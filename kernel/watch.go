@@ -226,6 +226,9 @@ func (u *watcher) note(eventType string, state event.State, detail string) {
 }
 
 func (u *watcher) record(r *eventpb.EventRecord) {
+	if u.k.node.booted && !u.k.node.switchboard {
+		return // there is no memory to record it in
+	}
 	if len(u.events) >= recordsMax {
 		u.dropped++
 		return

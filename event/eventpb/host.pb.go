@@ -698,11 +698,14 @@ func (x *WorkerCallReply) GetOutputBytes() uint32 {
 }
 
 // content:write_chunk:v1: on stable storage when completed. Refused unless the bytes hash to the id.
+// order, here and below: of what one switchboard sends to another node about a chunk, the later the greater; a trash order that comes behind a later
+// write is void. 0 on the node's own disk.
 type ContentWriteRequest struct {
 	unknownFields []byte
 	ChunkId       []byte `protobuf:"bytes,1,opt,name=chunk_id,json=chunkId,proto3" json:"chunkId,omitempty"`
 	Input         uint64 `protobuf:"varint,2,opt,name=input,proto3" json:"input,omitempty"`
 	Record        bool   `protobuf:"varint,3,opt,name=record,proto3" json:"record,omitempty"`
+	Order         uint64 `protobuf:"varint,4,opt,name=order,proto3" json:"order,omitempty"`
 }
 
 func (x *ContentWriteRequest) Reset() {
@@ -730,6 +733,13 @@ func (x *ContentWriteRequest) GetRecord() bool {
 		return x.Record
 	}
 	return false
+}
+
+func (x *ContentWriteRequest) GetOrder() uint64 {
+	if x != nil {
+		return x.Order
+	}
+	return 0
 }
 
 type ContentWriteReply struct {
@@ -861,6 +871,7 @@ type ContentTrashRequest struct {
 	unknownFields []byte
 	Chunks        []*ChunkGeneration `protobuf:"bytes,1,rep,name=chunks,proto3" json:"chunks,omitempty"`
 	Record        bool               `protobuf:"varint,2,opt,name=record,proto3" json:"record,omitempty"`
+	Order         uint64             `protobuf:"varint,3,opt,name=order,proto3" json:"order,omitempty"`
 }
 
 func (x *ContentTrashRequest) Reset() {
@@ -881,6 +892,13 @@ func (x *ContentTrashRequest) GetRecord() bool {
 		return x.Record
 	}
 	return false
+}
+
+func (x *ContentTrashRequest) GetOrder() uint64 {
+	if x != nil {
+		return x.Order
+	}
+	return 0
 }
 
 type ContentTrashReply struct {
@@ -1538,6 +1556,7 @@ func (m *ContentWriteRequest) CloneVT() *ContentWriteRequest {
 	r := new(ContentWriteRequest)
 	r.Input = m.Input
 	r.Record = m.Record
+	r.Order = m.Order
 	if rhs := m.ChunkId; rhs != nil {
 		r.ChunkId = slices.Clone(rhs)
 	}
@@ -1653,6 +1672,7 @@ func (m *ContentTrashRequest) CloneVT() *ContentTrashRequest {
 	}
 	r := new(ContentTrashRequest)
 	r.Record = m.Record
+	r.Order = m.Order
 	if rhs := m.Chunks; rhs != nil {
 		r.Chunks = make([]*ChunkGeneration, len(rhs))
 		for k, v := range rhs {
@@ -2362,6 +2382,9 @@ func (this *ContentWriteRequest) EqualVT(that *ContentWriteRequest) bool {
 	if this.Record != that.Record {
 		return false
 	}
+	if this.Order != that.Order {
+		return false
+	}
 	return string(this.unknownFields) == string(that.unknownFields)
 }
 
@@ -2515,6 +2538,9 @@ func (this *ContentTrashRequest) EqualVT(that *ContentTrashRequest) bool {
 		}
 	}
 	if this.Record != that.Record {
+		return false
+	}
+	if this.Order != that.Order {
 		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
@@ -3804,6 +3830,11 @@ func (m *ContentWriteRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Order != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Order))
+		i--
+		dAtA[i] = 0x20
+	}
 	if m.Record {
 		i--
 		if m.Record {
@@ -4093,6 +4124,11 @@ func (m *ContentTrashRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.Order != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Order))
+		i--
+		dAtA[i] = 0x18
 	}
 	if m.Record {
 		i--
@@ -5016,6 +5052,9 @@ func (m *ContentWriteRequest) SizeVT() (n int) {
 	if m.Record {
 		n += 2
 	}
+	if m.Order != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Order))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -5118,6 +5157,9 @@ func (m *ContentTrashRequest) SizeVT() (n int) {
 	}
 	if m.Record {
 		n += 2
+	}
+	if m.Order != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Order))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -7131,6 +7173,15 @@ func (m *ContentWriteRequest) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			m.Record = bool(v != 0)
+		case 4:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Order", wireType)
+			}
+			m.Order = 0
+			m.Order, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
@@ -7558,6 +7609,15 @@ func (m *ContentTrashRequest) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			m.Record = bool(v != 0)
+		case 3:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Order", wireType)
+			}
+			m.Order = 0
+			m.Order, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])

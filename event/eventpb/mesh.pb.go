@@ -185,7 +185,7 @@ type MeshServeRequest struct {
 	InputBytes    uint32 `protobuf:"varint,5,opt,name=input_bytes,json=inputBytes,proto3" json:"inputBytes,omitempty"`
 	Grant         *Grant `protobuf:"bytes,6,opt,name=grant,proto3" json:"grant,omitempty"`   // of the ticket; absent without one
 	Ticket        []byte `protobuf:"bytes,7,opt,name=ticket,proto3" json:"ticket,omitempty"` // as received, to be handed on
-	Invite        []byte `protobuf:"bytes,8,opt,name=invite,proto3" json:"invite,omitempty"` // content of a verified invite that came with node:join; empty otherwise
+	Invite        []byte `protobuf:"bytes,8,opt,name=invite,proto3" json:"invite,omitempty"` // content of the verified invite that came with node:join or as the grant of a node:heartbeat; empty otherwise
 }
 
 func (x *MeshServeRequest) Reset() {
@@ -458,6 +458,7 @@ type HeartbeatRequest struct {
 	Version       string        `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
 	StartedUs     int64         `protobuf:"varint,7,opt,name=started_us,json=startedUs,proto3" json:"startedUs,omitempty"`
 	Records       uint64        `protobuf:"varint,8,opt,name=records,proto3" json:"records,omitempty"` // commit records held
+	Unclean       bool          `protobuf:"varint,9,opt,name=unclean,proto3" json:"unclean,omitempty"` // the node did not close its content store before it started: what it lost is not known
 }
 
 func (x *HeartbeatRequest) Reset() {
@@ -522,6 +523,13 @@ func (x *HeartbeatRequest) GetRecords() uint64 {
 	return 0
 }
 
+func (x *HeartbeatRequest) GetUnclean() bool {
+	if x != nil {
+		return x.Unclean
+	}
+	return false
+}
+
 type HeartbeatReply struct {
 	unknownFields []byte
 	IntervalUs    int64 `protobuf:"varint,1,opt,name=interval_us,json=intervalUs,proto3" json:"intervalUs,omitempty"` // when to beat again
@@ -555,6 +563,7 @@ type ContentCopyRequest struct {
 	Source        string   `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
 	SourceAddrs   []string `protobuf:"bytes,3,rep,name=source_addrs,json=sourceAddrs,proto3" json:"sourceAddrs,omitempty"`
 	StoredBytes   uint32   `protobuf:"varint,4,opt,name=stored_bytes,json=storedBytes,proto3" json:"storedBytes,omitempty"`
+	Order         uint64   `protobuf:"varint,5,opt,name=order,proto3" json:"order,omitempty"`
 }
 
 func (x *ContentCopyRequest) Reset() {
@@ -587,6 +596,13 @@ func (x *ContentCopyRequest) GetSourceAddrs() []string {
 func (x *ContentCopyRequest) GetStoredBytes() uint32 {
 	if x != nil {
 		return x.StoredBytes
+	}
+	return 0
+}
+
+func (x *ContentCopyRequest) GetOrder() uint64 {
+	if x != nil {
+		return x.Order
 	}
 	return 0
 }
@@ -1688,6 +1704,7 @@ func (m *HeartbeatRequest) CloneVT() *HeartbeatRequest {
 	r.Version = m.Version
 	r.StartedUs = m.StartedUs
 	r.Records = m.Records
+	r.Unclean = m.Unclean
 	if rhs := m.Grant; rhs != nil {
 		r.Grant = slices.Clone(rhs)
 	}
@@ -1728,6 +1745,7 @@ func (m *ContentCopyRequest) CloneVT() *ContentCopyRequest {
 	r := new(ContentCopyRequest)
 	r.Source = m.Source
 	r.StoredBytes = m.StoredBytes
+	r.Order = m.Order
 	if rhs := m.ChunkId; rhs != nil {
 		r.ChunkId = slices.Clone(rhs)
 	}
@@ -2509,6 +2527,9 @@ func (this *HeartbeatRequest) EqualVT(that *HeartbeatRequest) bool {
 	if this.Records != that.Records {
 		return false
 	}
+	if this.Unclean != that.Unclean {
+		return false
+	}
 	return string(this.unknownFields) == string(that.unknownFields)
 }
 
@@ -2563,6 +2584,9 @@ func (this *ContentCopyRequest) EqualVT(that *ContentCopyRequest) bool {
 		}
 	}
 	if this.StoredBytes != that.StoredBytes {
+		return false
+	}
+	if this.Order != that.Order {
 		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
@@ -3837,6 +3861,16 @@ func (m *HeartbeatRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Unclean {
+		i--
+		if m.Unclean {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x48
+	}
 	if m.Records != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Records))
 		i--
@@ -3970,6 +4004,11 @@ func (m *ContentCopyRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.Order != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Order))
+		i--
+		dAtA[i] = 0x28
 	}
 	if m.StoredBytes != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.StoredBytes))
@@ -5554,6 +5593,9 @@ func (m *HeartbeatRequest) SizeVT() (n int) {
 	if m.Records != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Records))
 	}
+	if m.Unclean {
+		n += 2
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -5596,6 +5638,9 @@ func (m *ContentCopyRequest) SizeVT() (n int) {
 	}
 	if m.StoredBytes != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.StoredBytes))
+	}
+	if m.Order != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Order))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -7507,6 +7552,18 @@ func (m *HeartbeatRequest) UnmarshalVT(dAtA []byte) error {
 			if err != nil {
 				return err
 			}
+		case 9:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Unclean", wireType)
+			}
+			var v int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			v = int(_v)
+			if err != nil {
+				return err
+			}
+			m.Unclean = bool(v != 0)
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
@@ -7694,6 +7751,15 @@ func (m *ContentCopyRequest) UnmarshalVT(dAtA []byte) error {
 			}
 			m.StoredBytes = 0
 			m.StoredBytes, iNdEx, err = protobuf_go_lite.DecodeVarintUint32(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 5:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Order", wireType)
+			}
+			m.Order = 0
+			m.Order, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
 			if err != nil {
 				return err
 			}

@@ -587,6 +587,8 @@ pub struct WorkerCallReply {
     pub output_bytes: u32,
 }
 /// content:write_chunk:v1: on stable storage when completed. Refused unless the bytes hash to the id.
+/// order, here and below: of what one switchboard sends to another node about a chunk, the later the greater; a trash order that comes behind a later
+/// write is void. 0 on the node's own disk.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ContentWriteRequest {
     #[prost(bytes = "vec", tag = "1")]
@@ -595,6 +597,8 @@ pub struct ContentWriteRequest {
     pub input: u64,
     #[prost(bool, tag = "3")]
     pub record: bool,
+    #[prost(uint64, tag = "4")]
+    pub order: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ContentWriteReply {
@@ -638,6 +642,8 @@ pub struct ContentTrashRequest {
     pub chunks: ::prost::alloc::vec::Vec<ChunkGeneration>,
     #[prost(bool, tag = "2")]
     pub record: bool,
+    #[prost(uint64, tag = "3")]
+    pub order: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ContentTrashReply {
@@ -799,7 +805,7 @@ pub struct MeshServeRequest {
     /// as received, to be handed on
     #[prost(bytes = "vec", tag = "7")]
     pub ticket: ::prost::alloc::vec::Vec<u8>,
-    /// content of a verified invite that came with node:join; empty otherwise
+    /// content of the verified invite that came with node:join or as the grant of a node:heartbeat; empty otherwise
     #[prost(bytes = "vec", tag = "8")]
     pub invite: ::prost::alloc::vec::Vec<u8>,
 }
@@ -882,6 +888,9 @@ pub struct HeartbeatRequest {
     /// commit records held
     #[prost(uint64, tag = "8")]
     pub records: u64,
+    /// the node did not close its content store before it started: what it lost is not known
+    #[prost(bool, tag = "9")]
+    pub unclean: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HeartbeatReply {
@@ -903,6 +912,8 @@ pub struct ContentCopyRequest {
     pub source_addrs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(uint32, tag = "4")]
     pub stored_bytes: u32,
+    #[prost(uint64, tag = "5")]
+    pub order: u64,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ContentCopyReply {

@@ -1,0 +1,123 @@
+package kernel
+
+import (
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event"
+	"github.com/inos-mesh/inos/event/eventpb"
+)
+
+// A call that its sender has given up may still be on its way. What a switchboard sends about the chunks of other nodes is
+// numbered, so that a node can tell a trash order that comes behind a later write, and pass it over.
+
+// order returns the number of what is sent now: it never goes back, over restarts neither, as long as the clock does not.
+func (k *Kernel) order() uint64 {
+	k.lastOrder = max(k.lastOrder+1, uint64(k.now))
+	return k.lastOrder
+}
+
+// ordered numbers what is sent to another node.
+func (k *Kernel) ordered(m event.Message) {
+	switch q := m.(type) {
+	case *eventpb.ContentWriteRequest:
+		q.Order = k.order()
+	case *eventpb.ContentCopyRequest:
+		q.Order = k.order()
+	case *eventpb.ContentTrashRequest:
+		q.Order = k.order()
+	}
+}
+
+// orders remembers of the chunks written last for other nodes the highest number of a write.
+type orders struct {
+	latest map[string]uint64 // by orderKey
+	queue  []orderedKey      // in the order in which they were served; of a key that is there again the last one counts
+	floor  uint64            // of the writes that are forgotten
+}
+
+type orderedKey struct {
+	key   string
+	order uint64
+}
+
+// orderKey names a chunk or a commit record.
+func orderKey(id []byte, record bool) string {
+	if record {
+		return "record" + string(id)
+	}
+	return string(id)
+}
+
+func (o *orders) code(c *coder) {
+	list(c, &o.queue, ordersMax, func(c *coder, e *orderedKey) {
+		text(c, &e.key)
+		num(c, &e.order)
+	})
+	num(c, &o.floor)
+	if c.reading {
+		o.latest = map[string]uint64{}
+		for _, e := range o.queue {
+			o.latest[e.key] = e.order
+		}
+	}
+}
+
+// wrote notes a write.
+func (o *orders) wrote(id []byte, record bool, order uint64) {
+	key := orderKey(id, record)
+	if old, ok := o.latest[key]; ok && old >= order {
+		return
+	}
+	if len(o.queue) >= ordersMax {
+		first := o.queue[0]
+		o.queue = o.queue[1:]
+		if o.latest[first.key] == first.order {
+			delete(o.latest, first.key)
+			o.floor = max(o.floor, first.order)
+		}
+	}
+	o.latest[key] = order
+	o.queue = append(o.queue, orderedKey{key, order})
+}
+
+// void says that a trash order was sent before the chunk was written last.
+func (o *orders) void(id []byte, record bool, order uint64) bool {
+	if latest, ok := o.latest[orderKey(id, record)]; ok {
+		return order < latest
+	}
+	return order <= o.floor
+}
+
+// standing returns the part of a trash order that is not void: without what was written since, or is being written.
+func (u *serving) standing(q *eventpb.ContentTrashRequest) *eventpb.ContentTrashRequest {
+	writing := map[string]bool{}
+	for _, work := range sortedKeys(u.table) {
+		if x := u.table[work]; x.writes() {
+			writing[orderKey(x.chunk, x.record)] = true
+		}
+	}
+	out := &eventpb.ContentTrashRequest{Record: q.Record, Order: q.Order}
+	for _, g := range q.Chunks {
+		if !u.orders.void(g.ChunkId, q.Record, q.Order) && !writing[orderKey(g.ChunkId, q.Record)] {
+			out.Chunks = append(out.Chunks, g)
+		}
+	}
+	return out
+}
+
+// writes says that a call writes its chunk.
+func (x *served) writes() bool {
+	return x.effect == event.ContentWrite || x.effect == event.ContentCopy
+}
+
+// trashing says that a trash order which names the chunk is in work.
+func (u *serving) trashing(id []byte, record bool) bool {
+	for _, work := range sortedKeys(u.table) {
+		x := u.table[work]
+		for i := 0; x.record == record && i+inos.HashBytes <= len(x.trash); i += inos.HashBytes {
+			if string(x.trash[i:i+inos.HashBytes]) == string(id) {
+				return true
+			}
+		}
+	}
+	return false
+}
