@@ -179,29 +179,6 @@ func (l *loop) performUnknownChunks(ctx context.Context, e *eventpb.Envelope) (e
 	return &eventpb.UnknownChunksReply{ChunkIds: chunkIDBytes(unknown)}, nil
 }
 
-func (l *loop) performChunkNodes(ctx context.Context, e *eventpb.Envelope) (event.Message, error) {
-	var q eventpb.ChunkNodesRequest
-	if err := event.Open(e, &q); err != nil {
-		return nil, err
-	}
-	ids, err := chunkIDs(q.ChunkIds)
-	if err != nil {
-		return nil, err
-	}
-	nodes, err := l.node.semantic.ChunkNodes(ctx, ids)
-	if err != nil {
-		return nil, err
-	}
-	reply := &eventpb.ChunkNodesReply{Chunks: make([]*eventpb.NodeList, len(nodes))}
-	for i, list := range nodes {
-		reply.Chunks[i] = &eventpb.NodeList{Nodes: make([]string, len(list))}
-		for j, node := range list {
-			reply.Chunks[i].Nodes[j] = string(node)
-		}
-	}
-	return reply, nil
-}
-
 func (l *loop) performNodeChunks(ctx context.Context, e *eventpb.Envelope) (event.Message, error) {
 	var q eventpb.NodeChunksRequest
 	if err := event.Open(e, &q); err != nil {

@@ -42,6 +42,8 @@ const (
 	locatesPerCall    = 256      // chunks whose copies one fetch's lookup asks for
 	triesMax          = 32       // nodes that one fetch asks
 	copiesAhead       = 256      // chunks of one get whose copies are known before they are read
+	shortagesMax      = 1 << 15  // chunks that lost a copy and whose repair is not asked for yet
+	trashOrdersMax    = 16       // nodes that are trashing chunks of one round
 	lossChecksMax     = 8        // copies in doubt that are being read
 	levelsMax         = 6        // levels of a manifest: 1,024^6 chunks
 	traceContextMax   = 16       // entries of a trace context
@@ -70,6 +72,8 @@ const (
 	semanticDeadline  = 30 * inos.Second
 	callDeadline      = 20 * inos.Second // of a call to another node
 	hedgeAgain        = inos.Second      // when there was no room for a second buffer
+	trashTimeout      = 10 * inos.Second // of orders to trash, and of what a sweep asks
+	sweepEvery        = inos.Day         // in which every node of a mesh is swept
 	ticketLife        = 2 * inos.Minute
 	ticketSkew        = 5 * inos.Minute // by which the clock that a ticket was signed by may be behind
 	heartbeatEvery    = 5 * inos.Second // until a switchboard says otherwise

@@ -10,8 +10,10 @@ import (
 
 // Effects of the losses.
 const (
-	opCheck = iota + 1 // content:read_chunk, to see whether the copy is really gone
-	opDrop             // semantic:drop_copies
+	opCheck  = iota + 1 // content:read_chunk, to see whether the copy is really gone
+	opDrop              // semantic:drop_copies
+	opStates            // semantic:chunk_states of what was dropped
+	opWant              // semantic:want_repairs
 )
 
 // losses tells the semantic memory which copies a node holds no more, so that the same bytes put again are written again and
@@ -35,6 +37,7 @@ type losses struct {
 	failures uint32
 	tries    map[string]uint32 // checks without an answer
 	dropped  uint64            // copies, since the boot
+	short    shortage
 }
 
 // lossCheck is a copy that is being read, or is to be read again.
@@ -65,7 +68,7 @@ func (u *losses) init(k *Kernel) {
 }
 
 func (u *losses) about() about {
-	return about{name: "loss", kind: "pipeline", inFlightMax: lossChecksMax + 1}
+	return about{name: "loss", kind: "pipeline", inFlightMax: lossChecksMax + 2}
 }
 
 func (u *losses) hear(*input) {}
@@ -94,6 +97,7 @@ func (u *losses) code(c *coder) {
 	num(c, &u.failures)
 	table(c, &u.tries, lossesMax, text[string], num[uint32])
 	num(c, &u.dropped)
+	u.short.code(c)
 }
 
 func (u *losses) member(c *coder, key string) {
@@ -171,10 +175,11 @@ func (u *losses) act() {
 	if len(u.dropping) == 0 && u.again == 0 {
 		u.drop()
 	}
+	u.short.act(u.k)
 }
 
 func (u *losses) wake() (at inos.Micros) {
-	at = u.again
+	at = earlier(u.again, u.short.again)
 	for _, x := range u.later {
 		at = earlier(at, x.again)
 	}
@@ -241,8 +246,12 @@ func (u *losses) drop() {
 }
 
 func (u *losses) answer(a *answer) {
-	if a.op == opCheck {
+	switch a.op {
+	case opCheck:
 		u.checked(a)
+		return
+	case opStates, opWant:
+		u.short.answer(u.k, a)
 		return
 	}
 	if a.err != nil {
@@ -262,7 +271,7 @@ func (u *losses) answer(a *answer) {
 			u.k.watcher.note(event.DropCopies, event.StateCompleted, plural(uint64(r.Dropped), "chunk", "chunks")+" lost by this node: put again, they are written again")
 		} else {
 			u.k.watcher.note(event.DropCopies, event.StateCompleted, plural(uint64(r.Dropped), "copy", "copies")+" lost by node "+string(node)+": they are made again from others")
-			u.repair(keys)
+			u.short.add(keys)
 		}
 	}
 	u.forget(keys...)
@@ -276,6 +285,7 @@ func (u *losses) checked(a *answer) {
 	x := u.checking[i]
 	u.checking = slices.Delete(u.checking, i, i+1)
 	node, id := copyOf(x.key)
+	a.unfilled(u.k, &x.buffer)
 	switch {
 	case a.err == nil:
 		u.k.release(&x.buffer)
@@ -287,7 +297,6 @@ func (u *losses) checked(a *answer) {
 	case u.tries[x.key] >= retriesMax:
 		u.forget(x.key) // a reader or an audit will doubt it again
 	default:
-		x.buffer = 0
 		x.again = u.k.now + min(retryBackoffMin<<u.tries[x.key], retryBackoffMax)
 		u.tries[x.key]++
 		u.later = append(u.later, x)
@@ -308,10 +317,7 @@ func (u *losses) forget(keys ...string) {
 	}
 }
 
-// repair has the chunks of dropped copies made again.
-func (u *losses) repair(keys []string) {}
-
 // idle says that nothing is left to tell, or that the semantic memory does not take it, or that a node does not answer.
 func (u *losses) idle() bool {
-	return len(u.checking) == 0 && len(u.dropping) == 0 && (len(u.table) == len(u.later) || u.failures >= retriesMax)
+	return len(u.checking) == 0 && len(u.dropping) == 0 && !u.short.underWay && (len(u.table) == len(u.later) || u.failures >= retriesMax)
 }

@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"encoding/binary"
 	"math/bits"
 	"slices"
 	"strings"
@@ -9,8 +10,9 @@ import (
 )
 
 // Placement decides which nodes hold a chunk: weighted rendezvous hashing over failure domains (Thaler and Ravishankar
-// 1998; weights after Schindelhauer and Schomaker 2005). It is a pure function of the nodes and the chunk: nothing is
-// stored, and a node that comes or goes moves only the chunks it wins or held. The arithmetic is integer.
+// 1998; weights after Schindelhauer and Schomaker 2005, corrected as placement_weights.go says). It is a pure function of the
+// nodes and the chunk: nothing is stored, and a node that comes or goes moves only the chunks it wins or held. The arithmetic is
+// integer.
 
 // Levels of failure domains, from the widest.
 const (
@@ -20,49 +22,41 @@ const (
 	levelCount
 )
 
+var levelNames = [levelCount]string{"zone", "host", "process"}
+
 // PlacementNode is a node as placement sees it.
 type PlacementNode struct {
-	ID      inos.NodeID
-	Zone    string
-	Host    string // within its zone
-	Offered uint64 // bytes; a node that offers nothing gets nothing
+	ID       inos.NodeID
+	Zone     string
+	Host     string // within its zone
+	Operator string // whose nodes get at most one copy of a chunk together; empty: an operator who is trusted with several
+	Offered  uint64 // bytes; a node that offers nothing gets nothing
 }
 
-// Placement is a set of nodes, prepared for Place. It does not change.
+// Placement is a set of nodes, prepared for Place. Its nodes do not change; what it computes of them it keeps, so it is not for
+// concurrent use.
 type Placement struct {
 	nodes   []PlacementNode
-	domains [levelCount][]domain // by level, sorted by name; of processes, one per node
-	spread  map[int]spread       // by number of replicas, as far as prepared
+	index   map[inos.NodeID]int
+	domains [levelCount][]domain // by level
+	at      [levelCount][]int    // the domain of each node
+	within  [levelCount][][]int  // the domains of each zone
+	counts  [levelCount]uint32   // how many domains can hold a copy each
+	hashes  []uint64             // of the nodes
+	spreads map[[2]int]*spread   // by level and number of replicas
+	ranks   []candidate          // of the chunk at hand
 }
 
 // domain is a failure domain: a zone, a host or a process.
 type domain struct {
-	name   string
 	hash   uint64
 	weight uint64
-	zone   int   // index of its zone
-	inside []int // of a zone: its hosts; of a host: its processes; of a process: the node
 }
 
-// spread is how copies of one count are spread: the level, and the weights of its domains corrected so that each domain
-// gets its share although it can hold only one copy of a chunk.
-type spread struct {
-	level   int
-	weights []uint64
-}
-
-// Bounds of the correction: it is made for few domains, where the bias is large, and costs one pass per round and key.
-const (
-	correctedDomainsMax = 32
-	correctionKeys      = 4096
-	correctionRounds    = 24
-	weightBits          = 40 // weights are scaled to it, so that corrections neither vanish nor overflow
-)
-
-// NewPlacement prepares placement over nodes for up to replicasMax copies. Nodes without an id, with one seen before, or
-// that offer nothing are left out. Time grows with replicasMax; a set of nodes is prepared once and used for all chunks.
+// NewPlacement prepares placement over nodes, and their weights for up to replicasMax copies. Nodes without an id, with one seen
+// before, or that offer nothing are left out.
 func NewPlacement(nodes []PlacementNode, replicasMax int) *Placement {
-	p := &Placement{spread: map[int]spread{}}
+	p := &Placement{spreads: map[[2]int]*spread{}, index: map[inos.NodeID]int{}}
 	for _, n := range nodes {
 		if n.ID != "" && n.Offered > 0 {
 			p.nodes = append(p.nodes, n)
@@ -71,157 +65,237 @@ func NewPlacement(nodes []PlacementNode, replicasMax int) *Placement {
 	slices.SortFunc(p.nodes, func(a, b PlacementNode) int { return strings.Compare(string(a.ID), string(b.ID)) })
 	p.nodes = slices.CompactFunc(p.nodes, func(a, b PlacementNode) bool { return a.ID == b.ID })
 	p.group()
+	all := make([]int, len(p.nodes))
+	for i := range p.nodes {
+		all[i] = i
+	}
+	for level := range levelCount {
+		p.counts[level] = p.distinct(level, all)
+	}
 	for n := 1; n <= replicasMax; n++ {
-		p.spread[n] = p.spreadOf(n)
+		p.spread(p.Level(n), n)
 	}
 	return p
 }
 
 // group builds the tree of domains.
 func (p *Placement) group() {
-	largest := uint64(1)
-	for _, n := range p.nodes {
-		largest = max(largest, n.Offered)
-	}
-	shift := weightBits - bits.Len64(largest)
-	scaled := func(w uint64) uint64 {
-		if shift >= 0 {
-			return w << shift
-		}
-		return max(1, w>>-shift)
-	}
-	at := [levelCount]map[string]int{{}, {}, {}}
+	scaled := scaling(p.nodes)
+	known := [levelCount]map[string]int{{}, {}, {}}
 	find := func(level int, name string, zone int) int {
-		i, ok := at[level][name]
+		i, ok := known[level][name]
 		if !ok {
 			i = len(p.domains[level])
-			at[level][name] = i
-			p.domains[level] = append(p.domains[level], domain{name: name, hash: hashName(level, name), zone: zone})
+			known[level][name] = i
+			if level == levelZone {
+				zone = i
+				for l := range levelCount {
+					p.within[l] = append(p.within[l], nil)
+				}
+			}
+			p.domains[level] = append(p.domains[level], domain{hash: hashName(level, name)})
+			p.within[level][zone] = append(p.within[level][zone], i)
 		}
 		return i
 	}
 	for i, n := range p.nodes {
-		zone := find(levelZone, n.Zone, len(p.domains[levelZone]))
-		host := find(levelHost, n.Zone+"\x00"+n.Host, zone)
-		process := find(levelProcess, string(n.ID), zone)
-		if d := &p.domains[levelZone][zone]; !slices.Contains(d.inside, host) {
-			d.inside = append(d.inside, host)
-		}
-		p.domains[levelHost][host].inside = append(p.domains[levelHost][host].inside, process)
-		p.domains[levelProcess][process].inside = []int{i}
-		for level, index := range [levelCount]int{zone, host, process} {
-			p.domains[level][index].weight += scaled(n.Offered)
+		p.index[n.ID] = i
+		p.hashes = append(p.hashes, hashName(levelProcess, string(n.ID)))
+		zone := find(levelZone, n.Zone, 0)
+		for level, d := range [levelCount]int{zone, find(levelHost, n.Zone+"\x00"+n.Host, zone), find(levelProcess, string(n.ID), zone)} {
+			p.at[level] = append(p.at[level], d)
+			p.domains[level][d].weight += scaled(n.Offered)
 		}
 	}
-}
-
-// spreadOf chooses the widest level with enough domains, or the narrowest when none has, and corrects its weights.
-func (p *Placement) spreadOf(replicas int) spread {
-	s := spread{level: levelProcess}
-	for level := range levelCount {
-		if len(p.domains[level]) >= replicas {
-			s.level = level
-			break
-		}
-	}
-	domains := p.domains[s.level]
-	for _, d := range domains {
-		s.weights = append(s.weights, d.weight)
-	}
-	if replicas < 2 || len(domains) <= replicas || len(domains) > correctedDomainsMax {
-		return s
-	}
-	want := shares(s.weights, replicas)
-	for round := range correctionRounds {
-		counts := make([]uint64, len(domains))
-		key := chunkKey{uint64(round + 1)}
-		for range correctionKeys {
-			key = key.next()
-			for _, i := range p.rank(key, s, replicas) {
-				counts[i]++
-			}
-		}
-		for i := range s.weights {
-			// Towards the wanted share by half of what is missing, at most by a factor of two either way.
-			got, target := counts[i]+1, want[i]*correctionKeys>>shareBits+1
-			factor := min(max((got+target)*1024/(2*got), 512), 2048)
-			s.weights[i] = min(max(s.weights[i]/1024*factor, 1024), 1<<(weightBits+12))
-		}
-	}
-	return s
-}
-
-const shareBits = 20
-
-// shares returns how likely each domain is to hold a copy of a chunk, with 20 fractional bits: in proportion to its weight,
-// but never above one, the rest poured over the others (water-filling).
-func shares(weights []uint64, replicas int) []uint64 {
-	out := make([]uint64, len(weights))
-	full := make([]bool, len(weights))
-	left := uint64(replicas) << shareBits
-	for {
-		total := uint64(0)
-		for i, w := range weights {
-			if !full[i] {
-				total += w >> 8
-			}
-		}
-		again := false
-		for i, w := range weights {
-			if full[i] || total == 0 {
-				continue
-			}
-			high, low := bits.Mul64(left, w>>8)
-			share, _ := bits.Div64(high%total, low, total)
-			if out[i] = share; share > 1<<shareBits {
-				out[i], full[i], again = 1<<shareBits, true, true
-			}
-		}
-		if !again {
-			return out
-		}
-		left = uint64(replicas) << shareBits
-		for i := range full {
-			if full[i] {
-				left -= 1 << shareBits
-			}
-		}
-	}
-}
-
-// chunkKey is what the ranks of a chunk are drawn from.
-type chunkKey struct{ v uint64 }
-
-func (k chunkKey) next() chunkKey { return chunkKey{mix(k.v + 0x9e3779b97f4a7c15)} }
-
-// Place appends the nodes that hold a chunk's copies, best first, to dst. There are fewer than replicas only when there are
-// fewer nodes. No two are in one domain of the widest level that has enough of them.
-func (p *Placement) Place(dst []inos.NodeID, id inos.ChunkID, replicas int) []inos.NodeID {
-	if len(p.nodes) == 0 || replicas < 1 {
-		return dst
-	}
-	s, ok := p.spread[replicas]
-	if !ok {
-		s = p.spreadOf(replicas)
-	}
-	key := chunkKey{}
-	for i := 0; i < len(id); i += 8 {
-		key.v = mix(key.v ^ uint64(id[i]) ^ uint64(id[i+1])<<8 ^ uint64(id[i+2])<<16 ^ uint64(id[i+3])<<24 ^
-			uint64(id[i+4])<<32 ^ uint64(id[i+5])<<40 ^ uint64(id[i+6])<<48 ^ uint64(id[i+7])<<56)
-	}
-	for _, i := range p.rank(key, s, replicas) {
-		for level := s.level; level < levelProcess; level++ {
-			i = p.best(key, level+1, p.domains[level][i].inside)
-		}
-		dst = append(dst, p.nodes[p.domains[levelProcess][i].inside[0]].ID)
-	}
-	return dst
 }
 
 // Nodes returns how many nodes there are to place on.
 func (p *Placement) Nodes() uint32 { return uint32(len(p.nodes)) }
 
-// candidate is a domain's rank for a chunk: weight / -log2(hash), compared without dividing.
+// Level returns the level at which so many copies spread: the widest that has as many domains; hosts when none has and there is
+// more than one; else processes.
+func (p *Placement) Level(replicas int) int {
+	for level := range levelProcess {
+		if int(p.counts[level]) >= replicas {
+			return level
+		}
+	}
+	if p.counts[levelHost] > 1 {
+		return levelHost
+	}
+	return levelProcess
+}
+
+// distinct returns how many of the nodes can count as one copy each: no two of them in one domain of the level, nor of one operator
+// who is not trusted with several. A domain with a node of a trusted operator counts; the others are matched with the operators.
+func (p *Placement) distinct(level int, nodes []int) (count uint32) {
+	operators := map[int][]string{} // of a domain without a trusted one
+	trusted := map[int]bool{}
+	for _, i := range nodes {
+		d := p.at[level][i]
+		if operator := p.nodes[i].Operator; operator == "" {
+			trusted[d] = true
+		} else if !slices.Contains(operators[d], operator) {
+			operators[d] = append(operators[d], operator)
+		}
+	}
+	m := matching{operators: operators, of: map[string]int{}}
+	for _, d := range sortedKeys(operators) {
+		if !trusted[d] && m.augment(d, map[string]bool{}) {
+			count++
+		}
+	}
+	return count + uint32(len(trusted))
+}
+
+// matching gives every domain an operator of its own, as far as it goes (Kuhn 1955).
+type matching struct {
+	operators map[int][]string
+	of        map[string]int // operator -> domain
+}
+
+func (m *matching) augment(d int, tried map[string]bool) bool {
+	for _, operator := range m.operators[d] {
+		if tried[operator] {
+			continue
+		}
+		tried[operator] = true
+		if other, taken := m.of[operator]; !taken || m.augment(other, tried) {
+			m.of[operator] = d
+			return true
+		}
+	}
+	return false
+}
+
+// Place appends the nodes that hold a chunk's copies, best first, to dst. There are fewer than replicas only when there are
+// fewer domains. No two are in one domain of the level, and below the level of zones every zone holds one before any holds two.
+func (p *Placement) Place(dst []inos.NodeID, id inos.ChunkID, replicas int) []inos.NodeID {
+	return p.choose(dst, id, p.Level(replicas), replicas, replicas, &occupied{}, nil)
+}
+
+// occupied is what the copies of a chunk rule out for the next one.
+type occupied struct {
+	nodes     []int
+	domains   []int // of the level
+	zones     []int
+	operators []string
+}
+
+// take adds a copy.
+func (p *Placement) take(t *occupied, level, node int) {
+	t.nodes = append(t.nodes, node)
+	t.domains = append(t.domains, p.at[level][node])
+	t.zones = append(t.zones, p.at[levelZone][node])
+	if o := p.nodes[node].Operator; o != "" {
+		t.operators = append(t.operators, o)
+	}
+}
+
+// free says that a node may hold the next copy.
+func (p *Placement) free(t *occupied, ok []bool, node int) bool {
+	if ok != nil && !ok[node] {
+		return false
+	}
+	o := p.nodes[node].Operator
+	return (o == "" || !slices.Contains(t.operators, o)) && !slices.Contains(t.nodes, node)
+}
+
+// choose appends n nodes for copies of a chunk that spreads with so many replicas at a level, beside those that t holds already; only
+// nodes that ok names, nil for all.
+func (p *Placement) choose(dst []inos.NodeID, id inos.ChunkID, level, replicas, n int, t *occupied, ok []bool) []inos.NodeID {
+	if len(p.nodes) == 0 || n < 1 {
+		return dst
+	}
+	s, key := p.spread(level, replicas), keyOfChunk(id)
+	p.rank(key, s, t, ok)
+	// more takes the best node whose zone, -1 for any new one, and domain are right.
+	more := func(zone int) bool {
+		var top *candidate
+		for i := range p.ranks {
+			c := &p.ranks[i]
+			z := p.at[levelZone][c.index]
+			if (top == nil || c.above(top)) && (zone < 0 && !slices.Contains(t.zones, z) || zone == z && !slices.Contains(t.domains, p.at[level][c.index])) &&
+				p.free(t, ok, c.index) {
+				top = c
+			}
+		}
+		if top == nil {
+			return false
+		}
+		p.take(t, level, top.index)
+		dst, n = append(dst, p.nodes[top.index].ID), n-1
+		return true
+	}
+	for n > 0 && more(-1) { // every zone once
+	}
+	if level == levelZone {
+		return dst
+	}
+	for zone := range s.quota { // then what is a zone's in any case
+		for n > 0 && count(t.zones, zone) < s.quota[zone] && more(zone) {
+		}
+	}
+	tried := make([]bool, len(s.quota))
+	for placed := true; placed && n > 0; { // then by lot; the others' too when filters leave gaps
+		placed = false
+		clear(tried)
+		for n > 0 {
+			zone, left := p.lot(key.next(), s.more, tried)
+			if !left {
+				break
+			}
+			tried[zone] = true
+			placed = more(zone) || placed
+		}
+	}
+	return dst
+}
+
+// rank draws the rank of every node that may hold a copy.
+func (p *Placement) rank(key chunkKey, s *spread, t *occupied, ok []bool) {
+	p.ranks = p.ranks[:0]
+	for i := range p.nodes {
+		if p.free(t, ok, i) {
+			p.ranks = append(p.ranks, candidate{i, s.weights[i], minusLog2(mix(key.v ^ p.hashes[i]))})
+		}
+	}
+}
+
+// lot draws a zone that was not tried.
+func (p *Placement) lot(key chunkKey, weights []uint64, tried []bool) (zone int, left bool) {
+	var top candidate
+	for z, d := range p.domains[levelZone] {
+		c := candidate{z, weights[z], minusLog2(mix(key.v ^ d.hash))}
+		if !tried[z] && (!left || c.above(&top)) {
+			top, left = c, true
+		}
+	}
+	return top.index, left
+}
+
+func count(list []int, v int) (n int) {
+	for _, other := range list {
+		if other == v {
+			n++
+		}
+	}
+	return n
+}
+
+// chunkKey is what the ranks of a chunk are drawn from.
+type chunkKey struct{ v uint64 }
+
+func keyOfChunk(id inos.ChunkID) (key chunkKey) {
+	for i := 0; i < len(id); i += 8 {
+		key.v = mix(key.v ^ binary.LittleEndian.Uint64(id[i:]))
+	}
+	return key
+}
+
+func (k chunkKey) next() chunkKey { return chunkKey{mix(k.v + 0x9e3779b97f4a7c15)} }
+
+// candidate is the rank of a node or a zone for a chunk: weight / -log2(hash), compared without dividing.
 type candidate struct {
 	index  int
 	weight uint64
@@ -229,7 +303,7 @@ type candidate struct {
 }
 
 // above says that c ranks before o.
-func (c candidate) above(o candidate) bool {
+func (c *candidate) above(o *candidate) bool {
 	h1, l1 := bits.Mul64(c.weight, o.cost)
 	h2, l2 := bits.Mul64(o.weight, c.cost)
 	if h1 != h2 {
@@ -239,111 +313,4 @@ func (c candidate) above(o candidate) bool {
 		return l1 > l2
 	}
 	return c.index < o.index
-}
-
-// rank returns the best domains of a spread, best first. Below the level of zones it takes one of every zone before it
-// takes a second of any.
-func (p *Placement) rank(key chunkKey, s spread, replicas int) []int {
-	var store [16]candidate
-	best := store[:0]
-	domains := p.domains[s.level]
-	keep := replicas
-	if s.level != levelZone && len(p.domains[levelZone]) > 1 {
-		keep = len(domains)
-	}
-	for i := range domains {
-		c := candidate{i, s.weights[i], minusLog2(mix(key.v ^ domains[i].hash))}
-		if len(best) == keep {
-			if !c.above(best[keep-1]) {
-				continue
-			}
-			best = best[:keep-1]
-		}
-		at := len(best)
-		for at > 0 && c.above(best[at-1]) {
-			at--
-		}
-		best = slices.Insert(best, at, c)
-	}
-	out := make([]int, 0, replicas)
-	if keep > replicas {
-		used := make([]bool, len(p.domains[levelZone]))
-		for _, c := range best {
-			if zone := domains[c.index].zone; len(out) < replicas && !used[zone] {
-				used[zone] = true
-				out = append(out, c.index)
-			}
-		}
-	}
-	for _, c := range best {
-		if len(out) < replicas && !slices.Contains(out, c.index) {
-			out = append(out, c.index)
-		}
-	}
-	return out
-}
-
-// best returns the best of some domains of a level.
-func (p *Placement) best(key chunkKey, level int, among []int) int {
-	var top candidate
-	for n, i := range among {
-		d := &p.domains[level][i]
-		if c := (candidate{i, d.weight, minusLog2(mix(key.v ^ d.hash))}); n == 0 || c.above(top) {
-			top = c
-		}
-	}
-	return top.index
-}
-
-// hashName is FNV-1a of a domain's level and name, mixed.
-func hashName(level int, name string) uint64 {
-	h := uint64(14695981039346656037) ^ uint64(level)
-	for i := 0; i < len(name); i++ {
-		h = (h ^ uint64(name[i])) * 1099511628211
-	}
-	return mix(h)
-}
-
-// mix is the finaliser of SplitMix64 (Steele, Lea and Flood 2014).
-func mix(x uint64) uint64 {
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
-}
-
-// log2Table holds log2(1 + i/1024) with 32 fractional bits, for i from 0 to 1024.
-var log2Table = makeLog2Table()
-
-// makeLog2Table computes the table by squaring: each squaring yields one binary digit of the logarithm.
-func makeLog2Table() (table [1025]uint64) {
-	for i := range table {
-		x := uint64(1)<<62 + uint64(i)<<52 // 2.62 fixed point in [1, 2]
-		if i == 1024 {
-			table[i] = 1 << 32
-			continue
-		}
-		for bit := 31; bit >= 0; bit-- {
-			high, low := bits.Mul64(x, x) // 4.124
-			x = high<<2 | low>>62
-			if x >= 1<<63 {
-				table[i] |= 1 << bit
-				x >>= 1
-			}
-		}
-	}
-	return table
-}
-
-// minusLog2 returns -log2((h+1) / 2^64) with 32 fractional bits, at least 1.
-func minusLog2(h uint64) uint64 {
-	if h++; h == 0 {
-		return 1
-	}
-	zeros := bits.LeadingZeros64(h)
-	mantissa := h << zeros << 1 // behind the leading one
-	i := mantissa >> 54
-	fraction := mantissa << 10 >> 32
-	low, high := log2Table[i], log2Table[i+1]
-	log := low + (high-low)*fraction>>32
-	return max(1, uint64(zeros+1)<<32-log)
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/inos-mesh/inos"
@@ -114,6 +115,219 @@ func many(n int) (nodes []PlacementNode) {
 		nodes = append(nodes, PlacementNode{ID: inos.NodeID(fmt.Sprintf("n%03d", i)), Zone: "z", Host: fmt.Sprintf("h%03d", i), Offered: 1 << 40})
 	}
 	return nodes
+}
+
+// unequal returns nodes over zones, each on a host of its own, that offer different amounts.
+func unequal(zones []int) (nodes []PlacementNode) {
+	for z, n := range zones {
+		for i := range n {
+			h := mix(uint64(z*1_000_003 + i))
+			nodes = append(nodes, PlacementNode{
+				ID: inos.NodeID(fmt.Sprintf("z%d-n%04d", z, i)), Zone: fmt.Sprint("z", z), Host: fmt.Sprint("h", i), Offered: (1 + h%16) << 40,
+			})
+		}
+	}
+	return nodes
+}
+
+// within returns how far a count may be from what is wanted: 5 % and four standard deviations.
+func within(want int) int {
+	sigma := 1
+	for sigma*sigma < want {
+		sigma++
+	}
+	return want/20 + 4*sigma
+}
+
+// Every one of many unequal nodes gets its feasible share.
+func TestPlacementBalanceOfNodes(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		zones    []int
+		replicas int
+		chunks   int
+	}{
+		{"a thousand nodes in one zone", []int{1000}, 3, 60000},
+		{"a thousand nodes in unequal zones", []int{500, 250, 130, 70, 50}, 3, 60000},
+		{"fewer zones than copies", []int{60, 20}, 3, 40000},
+		{"few hosts of one zone", []int{7}, 3, 20000},
+		{"more copies than the exact chances are made for", []int{12}, 5, 20000},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			nodes := unequal(c.zones)
+			p := NewPlacement(nodes, c.replicas)
+			counts := map[inos.NodeID]int{}
+			var at []inos.NodeID
+			for i := range c.chunks {
+				at = p.Place(at[:0], chunkNumber(i), c.replicas)
+				for _, id := range at {
+					counts[id]++
+				}
+				if slices.Sort(at); len(slices.Compact(at)) != c.replicas {
+					t.Fatalf("chunk %d is on %v", i, at)
+				}
+			}
+			for id, want := range feasible(nodes, c.zones, c.replicas) {
+				want = want * uint64(c.chunks) >> shareBits
+				if got := counts[nodes[id].ID]; got < int(want)-within(int(want)) || got > int(want)+within(int(want)) {
+					t.Errorf("node %s holds %d chunks, its share is %d", nodes[id].ID, got, want)
+				}
+			}
+		})
+	}
+}
+
+// feasible pours the copies over the zones and what each gets over its nodes.
+func feasible(nodes []PlacementNode, zones []int, replicas int) (out []uint64) {
+	weights, room := make([]uint64, len(zones)), make([]uint64, len(zones))
+	first := 0
+	for z, n := range zones {
+		for _, node := range nodes[first : first+n] {
+			weights[z] += node.Offered
+		}
+		if room[z] = uint64(n); len(zones) >= replicas {
+			room[z] = 1
+		}
+		first += n
+	}
+	first = 0
+	for z, share := range poured(weights, room, uint64(replicas)) {
+		var inside, one []uint64
+		for _, node := range nodes[first : first+zones[z]] {
+			inside, one = append(inside, node.Offered), append(one, 1)
+		}
+		out = append(out, pouredOver(inside, one, 0, share)...)
+		first += zones[z]
+	}
+	return out
+}
+
+// A join or a leave moves little more than what the counts before and after make necessary: at most 1.2 times that where there are many
+// domains or as many as copies. Of few unequal zones a change of one shifts the feasible shares of all: at most 1.5 times.
+func TestPlacementMovesLittleMoreThanItMust(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		zones  []int
+		tenths int
+	}{
+		{"one zone", []int{20}, 12},
+		{"many zones", []int{3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3}, 12},
+		{"five unequal zones", []int{9, 7, 6, 5, 5}, 15},
+		{"two zones", []int{9, 5}, 15},
+		{"as many zones as copies", []int{4, 3, 2}, 12},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			nodes := unequal(c.zones)
+			for _, gone := range []int{0, len(nodes) / 2, len(nodes) - 1} {
+				fewer := slices.Delete(slices.Clone(nodes), gone, gone+1)
+				before, after := NewPlacement(fewer, 3), NewPlacement(nodes, 3)
+				if before.Level(3) != after.Level(3) {
+					t.Fatal("the case changes the level")
+				}
+				const chunks = 30000
+				counts := map[inos.NodeID]int{}
+				moved, least := 0, 0
+				for i := range chunks {
+					a, b := before.Place(nil, chunkNumber(i), 3), after.Place(nil, chunkNumber(i), 3)
+					for _, id := range b {
+						counts[id]++
+						if !slices.Contains(a, id) {
+							moved++
+						}
+					}
+					for _, id := range a {
+						counts[id]--
+					}
+				}
+				for _, n := range counts {
+					least += max(n, 0)
+				}
+				if moved*10 > least*c.tenths {
+					t.Errorf("%s joins: %d of %d copies move, %d must", nodes[gone].ID, moved, 3*chunks, least)
+				}
+			}
+		})
+	}
+}
+
+// Nodes that are ruled out are not chosen, what is held counts, and domains stay apart while there are any.
+func TestPlacementAmongCandidates(t *testing.T) {
+	nodes := unequal([]int{4, 4, 4})
+	p := NewPlacement(nodes, 3)
+	for i := range 2000 {
+		ok := make([]bool, len(nodes))
+		h := mix(uint64(i))
+		usable := map[string]bool{}
+		for n := range ok {
+			if ok[n] = h>>n&1 == 0; ok[n] {
+				usable[nodes[n].Zone] = true
+			}
+		}
+		held := &occupied{}
+		p.take(held, levelZone, int(h>>32%12))
+		delete(usable, nodes[int(h>>32%12)].Zone)
+		got := p.choose(nil, chunkNumber(i), levelZone, 3, 2, held, ok)
+		zones := map[string]bool{nodes[int(h>>32%12)].Zone: true}
+		for _, id := range got {
+			n := p.index[id]
+			if !ok[n] || zones[nodes[n].Zone] {
+				t.Fatalf("chunk %d: %s was ruled out", i, id)
+			}
+			zones[nodes[n].Zone] = true
+		}
+		if len(got) != min(2, len(usable)) {
+			t.Fatalf("chunk %d: %d nodes of %d zones", i, len(got), len(usable))
+		}
+	}
+}
+
+// An operator who is not trusted holds one copy of a chunk, wherever their nodes are.
+func TestPlacementOfOperators(t *testing.T) {
+	nodes := unequal([]int{2, 2, 2, 2})
+	for i := range nodes {
+		if nodes[i].Zone != "z0" {
+			nodes[i].Operator = "stranger"
+		}
+	}
+	nodes[7].Operator = "other"
+	p := NewPlacement(nodes, 3)
+	if p.counts[levelZone] != 3 || p.Level(3) != levelZone || p.Level(4) != levelHost {
+		t.Fatalf("%v domains", p.counts)
+	}
+	for i := range 500 {
+		operators := map[string]int{}
+		at := p.Place(nil, chunkNumber(i), 3)
+		for _, id := range at {
+			operators[nodes[p.index[id]].Operator]++
+		}
+		if operators["stranger"] > 1 || operators["other"] > 1 {
+			t.Fatalf("chunk %d is on %v", i, at)
+		}
+	}
+	var all []int
+	for i := range nodes {
+		all = append(all, i)
+	}
+	if n := p.distinct(levelHost, all); n != 4 {
+		t.Errorf("%d hosts count", n)
+	}
+	if n := p.distinct(levelZone, []int{2, 4}); n != 1 {
+		t.Errorf("two nodes of one operator are %d domains", n)
+	}
+}
+
+// On two machines the copies are two, however many processes there are.
+func TestPlacementCountsMachines(t *testing.T) {
+	var nodes []PlacementNode
+	for n := range 6 {
+		nodes = append(nodes, PlacementNode{ID: inos.NodeID(fmt.Sprint(n)), Zone: "z", Host: fmt.Sprint(min(n, 1)), Offered: 1})
+	}
+	if p := NewPlacement(nodes, 3); len(p.Place(nil, chunkNumber(1), 3)) != 2 || p.Level(3) != levelHost {
+		t.Errorf("placed on %v", p.Place(nil, chunkNumber(1), 3))
+	}
+	if p := NewPlacement(nodes[1:], 3); len(p.Place(nil, chunkNumber(1), 3)) != 3 {
+		t.Errorf("five processes of one machine: placed on %v", p.Place(nil, chunkNumber(1), 3))
+	}
 }
 
 func TestPlacementOddities(t *testing.T) {

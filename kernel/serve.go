@@ -187,54 +187,35 @@ func again(err *inos.Error) *inos.Error {
 // local returns what this node's disk is asked: the peer's message, checked, with buffers of this host.
 func (u *serving) local(x *served, inner *eventpb.Envelope, q *eventpb.MeshServeRequest) (event.Message, *inos.Error) {
 	stage := event.Stage(inner.EventType)
-	wrong := func(format string, args ...any) *inos.Error {
-		return inos.Errorf(inos.CodeBadRequest, stage, format, args...)
-	}
 	var (
-		m       event.Message
-		ids     [][]byte
-		limit   uint32
-		failure *inos.Error
+		m     event.Message
+		named func() (ids [][]byte, limit uint32, after []byte)
 	)
 	switch inner.EventType {
 	case event.ContentWrite, event.ContentRead, event.ContentProve, event.ContentCopy:
 		return u.chunk(x, inner, q)
 	case event.ContentMissing:
 		p := &eventpb.ContentMissingRequest{}
-		m = p
-		if event.Open(inner, p) == nil {
-			ids = p.ChunkIds
-		}
+		m, named = p, func() ([][]byte, uint32, []byte) { return p.ChunkIds, 0, nil }
 	case event.ContentTrash:
 		p := &eventpb.ContentTrashRequest{}
-		m = p
-		if event.Open(inner, p) == nil {
+		m, named = p, func() (ids [][]byte, _ uint32, _ []byte) {
 			for _, g := range p.Chunks {
 				ids = append(ids, g.ChunkId)
 			}
+			return ids, 0, nil
 		}
 	case event.ContentEmptyTrash:
 		p := &eventpb.ContentEmptyTrashRequest{}
-		m = p
-		if event.Open(inner, p) == nil {
-			limit = p.Limit
-		}
+		m, named = p, func() ([][]byte, uint32, []byte) { return nil, p.Limit, nil }
 	case event.ContentInventory:
 		p := &eventpb.ContentInventoryRequest{}
-		m = p
-		if event.Open(inner, p) == nil {
-			limit = p.Limit
-			failure = after(stage, p.After)
-		}
+		m, named = p, func() ([][]byte, uint32, []byte) { return nil, p.Limit, p.After }
 	case event.ContentScrub:
 		p := &eventpb.ContentScrubRequest{}
-		m = p
-		if event.Open(inner, p) == nil {
-			limit = p.Limit
-			failure = after(stage, p.After)
-		}
+		m, named = p, func() ([][]byte, uint32, []byte) { return nil, p.Limit, p.After }
 	case event.ContentUsage:
-		m = &eventpb.ContentUsageRequest{}
+		m, named = &eventpb.ContentUsageRequest{}, func() ([][]byte, uint32, []byte) { return nil, 0, nil }
 	default:
 		return nil, inos.Errorf(inos.CodeUnknownEvent, stage, "nobody answers %.128q", inner.EventType)
 	}
@@ -242,25 +223,21 @@ func (u *serving) local(x *served, inner *eventpb.Envelope, q *eventpb.MeshServe
 		return nil, inos.Errorf(inos.CodePermissionDenied, stage, "node %s has shown no certificate of a switchboard", x.peer)
 	}
 	if err := event.Open(inner, m); err != nil {
-		return nil, wrong("%w", err)
+		return nil, inos.Errorf(inos.CodeBadRequest, stage, "%w", err)
+	}
+	ids, limit, after := named()
+	if len(ids) > servedIDsMax || limit > servedIDsMax {
+		return nil, inos.Errorf(inos.CodeBadRequest, stage, "%d chunks and a page of %d, at most %d", len(ids), limit, servedIDsMax)
+	}
+	if len(after) != 0 {
+		ids = append(ids, after)
 	}
 	for _, id := range ids {
 		if len(id) != inos.HashBytes {
-			return nil, wrong("a chunk id of %d bytes", len(id))
+			return nil, inos.Errorf(inos.CodeBadRequest, stage, "a chunk id of %d bytes", len(id))
 		}
 	}
-	if len(ids) > servedIDsMax || limit > servedIDsMax {
-		return nil, wrong("%d chunks and a page of %d, at most %d", len(ids), limit, servedIDsMax)
-	}
-	return m, failure
-}
-
-// after checks where a page begins.
-func after(stage string, id []byte) *inos.Error {
-	if len(id) != 0 && len(id) != inos.HashBytes {
-		return inos.Errorf(inos.CodeBadRequest, stage, "a page behind an id of %d bytes", len(id))
-	}
-	return nil
+	return m, nil
 }
 
 // chunk returns what this node's disk is asked of one chunk. Reading and writing need a ticket of the peer for this chunk and
@@ -407,6 +384,9 @@ func (u *serving) answer(a *answer) {
 		u.k.release(&x.output)
 		u.replied(a.work, &eventpb.ContentCopyReply{Existed: r.Existed, StoredBytes: r.StoredBytes}, nil)
 	default:
+		if x.effect == event.ContentTrash {
+			u.k.collector.usageStale = true
+		}
 		u.end(a.work, x, event.StateCompleted, a.env.Payload)
 	}
 }

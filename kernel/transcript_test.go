@@ -24,7 +24,7 @@ var rewrite = flag.Bool("rewrite", false, "write what the kernel does into testd
 //	session token=T [subject=S] [caps=a,b] [ttl=1h]      revoke token=T
 //	put path=P bytes=N[MiB] [same] [name=N] [length=N] [replicas=N] [expect] [id=K] [token=T]
 //	get path=P [encoded] [discard] [offset=N] [length=N]
-//	delete path=P    list [prefix=P]    stat path=P [chunks=N]    verify [path=P]    status    drain
+//	delete path=P    list [prefix=P]    stat path=P [chunks=N]    verify [path=P]    status [host]    drain
 //	… deadline=D                          of any request: its inos-deadline, from now
 //	send type=T [user=U] [token=T]        an envelope without a payload
 //	corrupt plain=PREFIX                  the disk loses the chunks of these plain bytes
@@ -34,6 +34,14 @@ var rewrite = flag.Bool("rewrite", false, "write what the kernel does into testd
 //	kill worker=N    gone path=P    tick [DURATION|wake]
 //	wake                                  how long from now the kernel wants to be woken
 //	hang name=N                           the module loops for ever at the body of that name
+//	nodes [ZONE/]HOST/NODE …              other members, each with a disk; before boot
+//	up node=N    down node=N    full node=N    beat node=N    lose node=N plain=PREFIX
+//	boot provider [switchboards=a,b]      a node that decides nothing
+//	serve peer=N [sb] type=T chunk=NAME [holder=N] [at=N] [verb=V] [expired] [free] [order=N] [source=N]
+//	                                      another node's call about a chunk of its own; free: without a ticket
+//	news peer=N [sb] [gone]               a connection was made or lost
+//
+// An effect for another node is found as mesh:call/NODE/STAGE.
 //
 // Each transcript runs natively, is restored from a snapshot before every step, and runs again in kernel.wasm.
 func TestTranscripts(t *testing.T) {
@@ -211,6 +219,11 @@ func (s *script) run(line string) {
 		w.boot.BrotliQuality = uint32(number("quality", 0))
 		w.boot.BufferBytesMax = uint64(number("buffers", 64)) << 20
 		w.boot.ModuleDeadlineUs = uint64(duration("deadline"))
+		if has("provider") {
+			w.boot.Switchboard, w.boot.Workers, w.boot.Invite = false, 0, []byte("invite")
+			w.boot.Switchboards = strings.FieldsFunc(args["switchboards"], func(r rune) bool { return r == ',' })
+			w.beats = s.switchboard
+		}
 		s.give(w.host(event.NodeBoot, w.boot))
 	case "session":
 		caps := []string{"files:*:*", "node:*:*"}
@@ -225,6 +238,34 @@ func (s *script) run(line string) {
 			m.ExpiresUs = int64(w.now + duration("ttl"))
 		}
 		s.give(w.host(event.IdentitySession, m))
+	case "nodes":
+		for _, f := range strings.Fields(line)[1:] {
+			parts := strings.Split(f, "/")
+			zone := "home"
+			if len(parts) > 2 {
+				zone = parts[0]
+			}
+			w.join(parts[len(parts)-1], zone, parts[len(parts)-2], "cold", 1<<40)
+		}
+	case "up":
+		w.others[args["node"]].down = false
+	case "down":
+		w.others[args["node"]].down = true
+	case "full":
+		w.others[args["node"]].full = true
+	case "beat":
+		s.capture(func() { w.beat(args["node"]) })
+	case "lose":
+		d := w.others[args["node"]]
+		for _, id := range sortedKeys(d.chunks) {
+			if c := d.chunks[id]; strings.HasPrefix(c.plain, args["plain"]) {
+				delete(d.chunks, id)
+			}
+		}
+	case "serve":
+		s.serve(args, has)
+	case "news":
+		s.give(w.host(event.MeshPeer, &eventpb.MeshPeer{Peer: args["peer"], Connected: !has("gone"), Switchboard: has("sb")}))
 	case "revoke":
 		s.give(w.host(event.IdentityRevoke, &eventpb.Revocation{TokenId: token}))
 	case "orphan":
@@ -262,6 +303,9 @@ func (s *script) run(line string) {
 	case "verify":
 		request(event.FilesVerify, &eventpb.FilesVerifyRequest{Path: args["path"]})
 	case "status":
+		if has("host") {
+			token = hostToken
+		}
 		request(event.NodeStatus, &eventpb.NodeStatusRequest{})
 	case "drain":
 		token = hostToken
@@ -373,8 +417,14 @@ func (s *script) fail(prefix, name string) {
 	panic("unknown code " + name)
 }
 
-// stageOf names an effect; of a module call, the module's.
+// stageOf names an effect; of a module call, the module's; of a call to another node, the node and what it is asked.
 func stageOf(e *eventpb.Envelope) string {
+	var m eventpb.MeshCallRequest
+	if e.EventType == event.MeshCall && event.Open(e, &m) == nil {
+		if inner, err := event.Decode(m.Envelope); err == nil {
+			return "mesh:call/" + m.Node + "/" + event.Stage(inner.EventType)
+		}
+	}
 	var q eventpb.WorkerCallRequest
 	if e.EventType == event.WorkerCall && event.Open(e, &q) == nil {
 		if inner, err := event.Decode(q.Envelope); err == nil {
@@ -455,6 +505,8 @@ func describe(e *eventpb.Envelope) string {
 		line += fmt.Sprintf(" chunks=%d", len(trash.Chunks))
 	case e.EventType == event.ContentMissing && open(&missing):
 		line += fmt.Sprintf(" chunks=%d", len(missing.ChunkIds))
+	case e.EventType == event.MeshCall:
+		line += describeCall(e)
 	case e.EventType == event.DropCopies && open(&drop):
 		line += fmt.Sprintf(" node=%s chunks=%d", drop.Node, len(drop.ChunkIds))
 	case e.EventType == event.EpisodicRecord && open(&record):
@@ -464,6 +516,8 @@ func describe(e *eventpb.Envelope) string {
 		for _, r := range record.Spans {
 			line += fmt.Sprintf("\n  span %s calls=%d failed=%d stalled=%d bytes=%d", r.Stage, r.Calls, r.Failed, r.Stalled, r.Bytes)
 		}
+	default:
+		line += describeMesh(e)
 	}
 	return line
 }
@@ -482,6 +536,8 @@ func describeReply(e *eventpb.Envelope, state event.State) string {
 		deleted  eventpb.FilesDeleteReply
 	)
 	switch stage := event.Stage(e.EventType); {
+	case e.EventType == event.WithState(event.MeshServe, event.StateCompleted):
+		return describeServed(e)
 	case state == event.StateFailed:
 		err := event.FailureOf(e)
 		return fmt.Sprintf(" %s: %s (retry %d us)", err.Code.Name(), err.Error(), err.RetryAfter)

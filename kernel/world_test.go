@@ -57,13 +57,14 @@ type world struct {
 	ever      map[string]stored // every chunk written
 	audits    map[string]bool   // content:missing_chunks that are not of a put
 	commits   map[string]bool   // uploads whose commit was sent
-	records   []*eventpb.EventRecord
+	history   []*eventpb.EventRecord
 	spans     []*eventpb.SpanRecord
 	bufferMax int
 	ids       uint64
 	problems  []string
-	early     map[string]outcome // effects that are done and whose end the kernel has not heard of
-	hangs     map[string]bool    // names of bodies at which the module loops for ever
+	fakeMesh
+	early map[string]outcome // effects that are done and whose end the kernel has not heard of
+	hangs map[string]bool    // names of bodies at which the module loops for ever
 }
 
 type outcome struct {
@@ -103,9 +104,10 @@ type body struct {
 type fakeRow struct {
 	entry      inos.Entry
 	owners     map[string]bool
+	node       bool
 	children   []string
 	generation uint64
-	held       bool // the node is among those that hold it
+	copies     map[string]*fakeCopy // by node
 }
 
 func hashOf(parts ...string) []byte {
@@ -120,7 +122,8 @@ func newWorld(k stepper) *world {
 		workers: map[uint32]uint32{}, calls: map[uint32]map[string]bool{}, rows: map[string]*fakeRow{}, pins: map[string]map[string]bool{},
 		files: map[string]*eventpb.FileInfo{}, keys: map[string]*eventpb.FileInfo{}, deletes: map[string]uint64{},
 		versions: map[string]uint64{}, condemned: map[string]bool{}, early: map[string]outcome{}, hangs: map[string]bool{},
-		rotted: map[string]bool{}, told: map[string]bool{}, ever: map[string]stored{}, commits: map[string]bool{}, audits: map[string]bool{},
+		fakeMesh: newFakeMesh(),
+		rotted:   map[string]bool{}, told: map[string]bool{}, ever: map[string]stored{}, commits: map[string]bool{}, audits: map[string]bool{},
 		boot: &eventpb.NodeBoot{
 			Switchboard: true, Provider: true,
 			NodeId: "node-1", Zone: "home", Host: "nas", Seed: hashOf("seed"), Workers: 2, ModuleId: hashOf("module"),
@@ -476,6 +479,10 @@ func (w *world) perform(e *eventpb.Envelope) (event.Message, *inos.Error) {
 		}
 		w.fill(q.Output, *out)
 		return &eventpb.WorkerCallReply{Envelope: reply, OutputBytes: 1}, nil
+	case event.MeshCall:
+		return w.meshCall(e)
+	case event.RecordSeal, event.RecordOpen:
+		return w.performRecord(e)
 	}
 	return w.performMemory(e)
 }
@@ -550,99 +557,26 @@ func (w *world) module(e *eventpb.Envelope, q *eventpb.WorkerCallRequest) (event
 
 // performMemory is the content, semantic and episodic memory.
 func (w *world) performMemory(e *eventpb.Envelope) (event.Message, *inos.Error) {
+	if strings.HasPrefix(e.EventType, "content:") {
+		m, out, err := w.performContent(w.own(), e)
+		if out != nil {
+			var q eventpb.ContentReadRequest // prove has its output elsewhere
+			w.open(e, &q)
+			number := q.Output
+			if e.EventType == event.ContentProve {
+				var p eventpb.ContentProveRequest
+				w.open(e, &p)
+				number = p.Output
+			}
+			w.fill(number, held{stored: out})
+		}
+		return m, err
+	}
 	switch e.EventType {
-	case event.ContentWrite:
-		var q eventpb.ContentWriteRequest
-		w.open(e, &q)
-		s := w.buffer(q.Input).stored
-		if s == nil || s.id != string(q.ChunkId) {
-			return nil, missing(inos.CodeChunkCorrupt, "the buffer holds another chunk")
-		}
-		_, existed := w.chunks[s.id]
-		delete(w.trash, s.id)
-		w.chunks[s.id] = *s
-		w.ever[s.id] = *s
-		delete(w.rotted, s.id)
-		delete(w.told, s.id)
-		return &eventpb.ContentWriteReply{Existed: existed, StoredBytes: s.size}, nil
-	case event.ContentRead:
-		var q eventpb.ContentReadRequest
-		w.open(e, &q)
-		s, ok := w.chunks[string(q.ChunkId)]
-		if !ok {
-			return nil, missing(inos.CodeChunkNotFound, "chunk %x is not held", q.ChunkId[:4])
-		}
-		w.fill(q.Output, held{stored: &s})
-		return &eventpb.ContentReadReply{StoredBytes: s.size}, nil
-	case event.ContentMissing:
-		var q eventpb.ContentMissingRequest
-		w.open(e, &q)
-		r := &eventpb.ContentMissingReply{}
-		for _, id := range q.ChunkIds {
-			if _, ok := w.chunks[string(id)]; !ok {
-				r.ChunkIds = append(r.ChunkIds, id)
-			}
-		}
-		return r, nil
-	case event.ContentTrash:
-		var q eventpb.ContentTrashRequest
-		w.open(e, &q)
-		r := &eventpb.ContentTrashReply{}
-		for _, g := range q.Chunks {
-			if s, ok := w.chunks[string(g.ChunkId)]; ok {
-				delete(w.chunks, s.id)
-				w.trash[s.id] = s
-				r.Chunks++
-				r.Bytes += uint64(s.size)
-			}
-		}
-		return r, nil
-	case event.ContentEmptyTrash:
-		var q eventpb.ContentEmptyTrashRequest
-		w.open(e, &q)
-		r := &eventpb.ContentEmptyTrashReply{}
-		if w.now-inos.Micros(q.BeforeUs) >= trashLife {
-			return r, nil // a world does not last that long
-		}
-		for _, id := range sortedKeys(w.trash) {
-			if r.Chunks < q.Limit {
-				r.Chunks++
-				r.Bytes += uint64(w.trash[id].size)
-				delete(w.trash, id)
-			}
-		}
-		w.free += r.Bytes
-		return r, nil
-	case event.ContentInventory, event.ContentScrub:
-		var q eventpb.ContentInventoryRequest
-		w.open(e, &q)
-		ids := sortedKeys(w.chunks)
-		ids = slices.DeleteFunc(ids, func(id string) bool { return id <= string(q.After) })
-		end := len(ids) <= int(q.Limit)
-		ids = ids[:min(len(ids), int(q.Limit))]
-		if e.EventType == event.ContentScrub {
-			r := &eventpb.ContentScrubReply{Chunks: uint32(len(ids)), End: end}
-			for _, id := range ids {
-				r.Next = []byte(id)
-				r.StoredBytes += uint64(w.chunks[id].size)
-			}
-			return r, nil
-		}
-		r := &eventpb.ContentInventoryReply{End: end}
-		for _, id := range ids {
-			r.ChunkIds = append(r.ChunkIds, []byte(id))
-		}
-		return r, nil
-	case event.ContentUsage:
-		r := &eventpb.ContentUsage{Chunks: uint64(len(w.chunks)), FreeBytes: w.free}
-		for _, s := range w.trash {
-			r.TrashBytes += uint64(s.size)
-		}
-		return r, nil
 	case event.EpisodicRecord:
 		var q eventpb.RecordRequest
 		w.open(e, &q)
-		w.records = append(w.records, q.Events...)
+		w.history = append(w.history, q.Events...)
 		w.spans = append(w.spans, q.Spans...)
 		return &eventpb.RecordReply{}, nil
 	}
@@ -674,7 +608,7 @@ func (w *world) stage(upload, owner string, chunks []*eventpb.ChunkRow) *inos.Er
 	for _, c := range chunks {
 		id := string(c.Entry[:32])
 		_, ok := w.rows[id]
-		if c.Known && (!ok && !fresh[id] || w.condemned[id] || ok && !w.rows[id].held) {
+		if c.Known && (!ok && !fresh[id] || w.condemned[id] || ok && len(w.rows[id].copies) == 0) {
 			return missing(inos.CodeConflict, "chunk %x is not known any more", id[:4])
 		}
 		for _, child := range c.Children {
@@ -695,7 +629,7 @@ func (w *world) stage(upload, owner string, chunks []*eventpb.ChunkRow) *inos.Er
 		}
 		r := w.rows[id]
 		if r == nil {
-			r = &fakeRow{entry: entry, owners: map[string]bool{}}
+			r = &fakeRow{entry: entry, owners: map[string]bool{}, node: c.Node, copies: map[string]*fakeCopy{}}
 			w.rows[id] = r
 			for _, child := range c.Children {
 				r.children = append(r.children, string(child))
@@ -704,7 +638,11 @@ func (w *world) stage(upload, owner string, chunks []*eventpb.ChunkRow) *inos.Er
 		delete(w.condemned, id)
 		r.generation++
 		r.owners[owner] = true
-		r.held = r.held || !c.Known
+		for _, n := range c.Nodes {
+			if !c.Known {
+				r.copies[n] = &fakeCopy{epoch: w.epochOf(n)}
+			}
+		}
 		w.pins[upload][id] = true
 	}
 	return nil
@@ -720,7 +658,7 @@ func (w *world) performSemantic(e *eventpb.Envelope) (event.Message, *inos.Error
 			var found []byte
 			for _, id := range sortedKeys(w.rows) {
 				row := w.rows[id]
-				if bytes.Equal(row.entry.PlainHash[:], h) && row.owners[q.Owner] && row.entry.Chunks == 1 && w.referenced(id) && !w.condemned[id] && row.held {
+				if bytes.Equal(row.entry.PlainHash[:], h) && row.owners[q.Owner] && row.entry.Chunks == 1 && w.referenced(id) && !w.condemned[id] && len(row.copies) > 0 {
 					found = inos.AppendEntry(nil, &row.entry)
 				}
 			}
@@ -753,6 +691,7 @@ func (w *world) performSemantic(e *eventpb.Envelope) (event.Message, *inos.Error
 		f.Version = w.versions[at]
 		w.files[at] = f
 		w.keys[key] = f
+		w.pendRecord(f, false)
 		delete(w.pins, q.Upload)
 		return &eventpb.CommitFileReply{File: f.CloneVT()}, nil
 	case event.AbortUpload:
@@ -803,6 +742,7 @@ func (w *world) performSemantic(e *eventpb.Envelope) (event.Message, *inos.Error
 		delete(w.files, at)
 		w.versions[at]++
 		w.deletes[keyOf(q.Key)] = w.versions[at]
+		w.pendRecord(&eventpb.FileInfo{Owner: q.Owner, Path: q.Path, Version: w.versions[at], CreatedUs: q.NowUs}, true)
 		return &eventpb.DeleteFileReply{Version: w.versions[at]}, nil
 	case event.CondemnChunks:
 		var q eventpb.CondemnChunksRequest
@@ -843,8 +783,8 @@ func (w *world) performSemantic(e *eventpb.Envelope) (event.Message, *inos.Error
 		r := &eventpb.ChunkCopiesReply{}
 		for _, id := range q.ChunkIds {
 			list := &eventpb.CopyList{}
-			if row := w.rows[string(id)]; row != nil && row.held {
-				list.Copies = []*eventpb.Copy{{Node: w.boot.NodeId, Trusted: true}}
+			if row := w.rows[string(id)]; row != nil {
+				list.Copies = w.copiesOf(row)
 			}
 			r.Chunks = append(r.Chunks, list)
 		}
@@ -854,7 +794,7 @@ func (w *world) performSemantic(e *eventpb.Envelope) (event.Message, *inos.Error
 		w.open(e, &q)
 		r := &eventpb.NodeChunksReply{End: true}
 		for _, id := range sortedKeys(w.rows) {
-			if !w.rows[id].held || w.condemned[id] || id <= string(q.After) {
+			if w.rows[id].copies[q.Node] == nil || w.condemned[id] || id <= string(q.After) {
 				continue
 			}
 			if r.End = len(r.ChunkIds) < int(q.Limit); !r.End {
@@ -868,8 +808,8 @@ func (w *world) performSemantic(e *eventpb.Envelope) (event.Message, *inos.Error
 		w.open(e, &q)
 		r := &eventpb.DropCopiesReply{}
 		for _, id := range q.ChunkIds {
-			if row := w.rows[string(id)]; row != nil && row.held && q.Node == w.boot.NodeId {
-				row.held = false
+			if row := w.rows[string(id)]; row != nil && row.copies[q.Node] != nil {
+				delete(row.copies, q.Node)
 				r.Dropped++
 			}
 		}
@@ -879,14 +819,13 @@ func (w *world) performSemantic(e *eventpb.Envelope) (event.Message, *inos.Error
 	case event.Totals:
 		return &eventpb.TotalsReply{Files: uint64(len(w.files)), Chunks: uint64(len(w.rows))}, nil
 	}
-	w.problem("the host is asked %s", e.EventType)
-	return nil, missing(inos.CodeUnknownEvent, "%s", e.EventType)
+	return w.performMesh(e)
 }
 
 // sound checks what must hold when nothing is under way: files readable, buffers released.
 func (w *world) sound() {
 	for _, id := range sortedKeys(w.told) {
-		if row := w.rows[id]; row != nil && row.held && !w.condemned[id] {
+		if row := w.rows[id]; row != nil && row.copies[w.boot.NodeId] != nil && !w.condemned[id] {
 			w.problem("chunk %x is lost and the semantic memory was not told", id[:4])
 		}
 	}
@@ -897,6 +836,9 @@ func (w *world) sound() {
 
 func (w *world) soundChunk(at, id string) {
 	s, ok := w.chunks[id]
+	if at := w.where(id); !ok && len(at) > 0 {
+		s, ok = w.diskOf(at[0]).chunks[id]
+	}
 	if !ok && w.rotted[id] {
 		return
 	}

@@ -58,6 +58,7 @@ func Semantic(t *testing.T, open func(t *testing.T) inos.Semantic) {
 					t.Errorf("close: %v", err)
 				}
 			}()
+			admit(t, m, "node-a", "a", "b", "c")
 			c.run(t, m)
 		})
 	}
@@ -149,9 +150,10 @@ func wantTotals(t *testing.T, m inos.Semantic, want inos.Totals) {
 	equal(t, "totals", got, want)
 }
 
-// collect condemns and forgets until nothing is left to collect and returns how many went.
+// collect settles all versions, condemns and forgets until nothing is left to collect and returns how many went.
 func collect(t *testing.T, m inos.Semantic) (forgotten int) {
 	t.Helper()
+	settleAll(t, m)
 	for range 100 {
 		condemned, err := m.CondemnChunks(background, 7)
 		must(t, err)
@@ -238,6 +240,8 @@ func semanticVersions(t *testing.T, m inos.Semantic) {
 	wantCode(t, err, inos.CodeFileNotFound)
 	_, _, err = m.DeleteFile(background, "ann", "/a", keyOf("4"), 9)
 	wantCode(t, err, inos.CodeFileNotFound)
+	wantTotals(t, m, inos.Totals{Chunks: 2, StoredBytes: d2.Entry.StoredBytes})
+	settleAll(t, m)
 	wantTotals(t, m, inos.Totals{Chunks: 2, StoredBytes: d2.Entry.StoredBytes, Collectable: 1})
 	f, _ = commit(t, m, "ann", "/a", "5", 1, d1)
 	equal(t, "version after the tombstone", f.Version, 4)
@@ -528,6 +532,7 @@ func semanticCascade(t *testing.T, m inos.Semantic) {
 	must(t, err)
 	_, _, err = m.DeleteFile(background, "ann", "/a", keyOf("2"), 1)
 	must(t, err)
+	settleAll(t, m)
 	for _, want := range []int{1, 1, 2} { // the root, then its child, then the data
 		condemned, err := m.CondemnChunks(background, 100)
 		must(t, err)

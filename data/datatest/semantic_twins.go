@@ -15,6 +15,9 @@ func SemanticTwins(t *testing.T, open func(t *rapid.T) (a, b inos.Semantic, done
 	rapid.Check(t, func(t *rapid.T) {
 		a, b, done := open(t)
 		defer done()
+		for _, m := range []inos.Semantic{a, b} {
+			admit(t, m, "node-a", "n1", "n2", "n3")
+		}
 		w := &twins{a: a, b: b}
 		t.Repeat(map[string]func(*rapid.T){
 			"":           w.totals,
@@ -249,7 +252,7 @@ func (w *twins) unknown(t *rapid.T) {
 		ids, end, err := m.NodeChunks(background, "n1", after, limit)
 		return []any{fmt.Sprint(ids), end}, err
 	})
-	w.both(t, "nodes", func(m inos.Semantic) (any, error) { return m.ChunkNodes(background, ids) })
+	w.both(t, "nodes", func(m inos.Semantic) (any, error) { return m.ChunkCopies(background, ids) })
 }
 
 func (w *twins) prune(t *rapid.T) {

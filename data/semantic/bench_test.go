@@ -22,7 +22,7 @@ func smallFile(n uint64) (inos.FileInfo, []inos.ChunkRow) {
 	id := func(what byte) [32]byte { return blake3.Sum256(append(b[:], what)) }
 	data := inos.Entry{ChunkID: id(1), PlainHash: id(2), Chain: id(3), PlainBytes: 4096, StoredBytes: 1800, Codec: inos.CodecBrotli, Quality: 5, Chunks: 1}
 	node := inos.Entry{ChunkID: id(4), PlainHash: id(5), Chain: id(3), PlainBytes: 4096, StoredBytes: 1800, Chunks: 1}
-	nodes := []inos.NodeID{"12D3KooWAbcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQR"}
+	nodes := []inos.NodeID{smallNode}
 	f := inos.FileInfo{
 		Owner: "operator", Path: inos.Path(fmt.Sprintf("/bench/%02x/%d.txt", b[0], n)), FileID: data2file(data), ManifestID: node.ChunkID,
 		PlainBytes: 4096, StoredBytes: 1800, Chunks: 1, ContentType: "text/plain", ReplicasWanted: 3, ReplicasReached: 1,
@@ -31,6 +31,15 @@ func smallFile(n uint64) (inos.FileInfo, []inos.ChunkRow) {
 		{Entry: data, Nodes: nodes},
 		{Entry: node, Nodes: nodes, Manifest: true, Children: []inos.ChunkID{data.ChunkID}},
 	}
+}
+
+// smallNode holds the chunks of all small files.
+const smallNode = "12D3KooWAbcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQR"
+
+// letIn makes smallNode a member.
+func letIn(s *Store) error {
+	_, err := s.AdmitNode(context.Background(), inos.Member{ID: smallNode, Tier: inos.TierCold}, "", 1)
+	return err
 }
 
 func data2file(e inos.Entry) inos.FileID { return inos.FileID(e.PlainHash) }
@@ -45,6 +54,9 @@ func BenchmarkCommitFile(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer s.Close()
+			if err := letIn(s); err != nil {
+				b.Fatal(err)
+			}
 			var next atomic.Uint64
 			var group sync.WaitGroup
 			b.ResetTimer()
@@ -103,6 +115,9 @@ func BenchmarkLookup(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer s.Close()
+	if err := letIn(s); err != nil {
+		b.Fatal(err)
+	}
 	const files, callers = 20_000, 64
 	var group sync.WaitGroup
 	for c := range uint64(callers) {

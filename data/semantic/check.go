@@ -2,6 +2,7 @@ package semantic
 
 import (
 	"math"
+	"unicode/utf8"
 
 	"github.com/inos-mesh/inos"
 )
@@ -83,6 +84,9 @@ func checkKey(op string, k inos.RequestKey) error {
 func checkText(op, what, s string, least int) error {
 	if len(s) < least || len(s) > TextBytesMax {
 		return inos.Errorf(inos.CodeBadRequest, op, "the %s has %d bytes, it has %d to %d", what, len(s), least, TextBytesMax)
+	}
+	if !utf8.ValidString(s) {
+		return inos.Errorf(inos.CodeBadRequest, op, "the %s is not UTF-8", what)
 	}
 	return nil
 }

@@ -138,19 +138,19 @@ func (s *Store) ForgetChunks(ctx context.Context, chunks []inos.ChunkGeneration)
 
 // forget removes one chunk unless it has been referred to or staged since it was condemned.
 func (t *tx) forget(c inos.ChunkGeneration) (edges int, was bool, err error) {
-	var entry []byte
+	var raw []byte
 	var roles int64
-	was, err = found(t.row(selectDoomed, c.ID[:], int64(c.Generation)), &entry, &roles)
+	was, err = found(t.row(selectDoomed, c.ID[:], int64(c.Generation)), &raw, &roles)
 	if err != nil || !was {
+		return 0, false, err
+	}
+	e, err := inos.ParseEntry(raw)
+	if err != nil {
 		return 0, false, err
 	}
 	t.delta.chunks--
 	t.delta.collectable--
 	if roles&roleData != 0 {
-		e, err := inos.ParseEntry(entry)
-		if err != nil {
-			return 0, false, err
-		}
 		t.delta.storedBytes -= int64(e.StoredBytes)
 		if err := t.exec(deleteHoldings, e.PlainHash[:], c.ID[:]); err != nil {
 			return 0, false, err
@@ -171,7 +171,14 @@ func (t *tx) forget(c inos.ChunkGeneration) (edges int, was bool, err error) {
 			}
 		}
 	}
-	if err := t.exec(deleteCopies, c.ID[:]); err != nil {
+	nodes, err := t.nodes(deleteCopies, c.ID[:])
+	if err != nil {
+		return 0, false, err
+	}
+	for _, node := range nodes {
+		t.place(node, -1, -storedBytes(&e, roles))
+	}
+	if err := t.endRepair(c.ID); err != nil {
 		return 0, false, err
 	}
 	return edges, true, t.exec(deleteChunk, c.ID[:])
@@ -188,7 +195,7 @@ func (s *Store) DropCopies(ctx context.Context, node inos.NodeID, ids []inos.Chu
 		err := s.write(ctx, op, len(batch), func(t *tx) error {
 			gone = 0
 			for i := range batch {
-				was, err := t.changed(deleteCopy, batch[i][:], string(node))
+				was, err := t.dropCopy(batch[i], node)
 				if err != nil {
 					return err
 				}

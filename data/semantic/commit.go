@@ -50,6 +50,9 @@ func (s *Store) CommitFile(ctx context.Context, upload inos.UploadID, file inos.
 }
 
 func (t *tx) commitFile(op string, upload inos.UploadID, f inos.FileInfo, rows []inos.ChunkRow, key inos.RequestKey, now inos.Micros) (inos.FileInfo, error) {
+	if _, err := t.checkUpload(op, upload, f.Owner); err != nil {
+		return f, err
+	}
 	if err := t.stage(op, upload, f.Owner, rows, false); err != nil {
 		return f, err
 	}
@@ -58,40 +61,38 @@ func (t *tx) commitFile(op string, upload inos.UploadID, f inos.FileInfo, rows [
 		return f, err
 	}
 	f.CreatedAt = now
-	if f.Version, err = t.nextVersion(before, live, f.Owner, f.Path); err != nil {
-		return f, err
-	}
-	// The new reference comes before the old one goes: a file put again unchanged never becomes collectable.
-	if err := t.addRef(op, f.ManifestID); err != nil {
-		return f, err
-	}
-	if live {
-		if err := t.dropRef(before.ManifestID); err != nil {
-			return f, err
-		}
-	} else {
-		t.delta.files++
-	}
-	t.delta.plainBytes += int64(f.PlainBytes) - int64(before.PlainBytes)
-	err = t.exec(upsertFile, string(f.Owner), []byte(f.Path), int64(f.Version), f.FileID[:], f.ManifestID[:], int64(f.PlainBytes), int64(f.StoredBytes),
-		int64(f.Chunks), int64(f.CreatedAt), f.ContentType, int64(f.ReplicasWanted), int64(f.ReplicasReached))
-	if err != nil {
+	if err := t.writeVersion(op, &f, before, live); err != nil {
 		return f, err
 	}
 	return f, t.remember(key, now, encodeFile(replyCommit, &f))
 }
 
-// nextVersion returns the version after the live one or the tombstone, and removes the tombstone.
-func (t *tx) nextVersion(before inos.FileInfo, live bool, owner inos.Subject, path inos.Path) (uint64, error) {
-	if live {
-		return before.Version + 1, nil
+// writeVersion writes f as the next version of its path.
+func (t *tx) writeVersion(op string, f *inos.FileInfo, before inos.FileInfo, live bool) error {
+	version, err := t.nextVersion(f.Owner, f.Path, before, live)
+	if err != nil {
+		return err
 	}
-	var version int64
-	buried, err := found(t.row(selectTombstone, string(owner), []byte(path)), &version)
-	if err != nil || !buried {
-		return 1, err
+	if !live && version > 1 {
+		if err := t.exec(deleteTombstone, string(f.Owner), []byte(f.Path)); err != nil {
+			return err
+		}
 	}
-	return uint64(version) + 1, t.exec(deleteTombstone, string(owner), []byte(path))
+	f.Version = version
+	if err := t.addRef(op, f.ManifestID); err != nil {
+		return err
+	}
+	return t.putFile(f, before, live)
+}
+
+// putFile writes the row of a live file over the one before.
+func (t *tx) putFile(f *inos.FileInfo, before inos.FileInfo, live bool) error {
+	if !live {
+		t.delta.files++
+	}
+	t.delta.plainBytes += int64(f.PlainBytes) - int64(before.PlainBytes)
+	return t.exec(upsertFile, string(f.Owner), []byte(f.Path), int64(f.Version), f.FileID[:], f.ManifestID[:], int64(f.PlainBytes), int64(f.StoredBytes),
+		int64(f.Chunks), int64(f.CreatedAt), f.ContentType, int64(f.ReplicasWanted), int64(f.ReplicasReached))
 }
 
 // DeleteFile implements inos.Semantic.
@@ -134,16 +135,21 @@ func (t *tx) deleteFile(op string, owner inos.Subject, path inos.Path, now inos.
 	if !live {
 		return 0, notFound(op, owner, path)
 	}
-	version := f.Version + 1
-	if err := t.exec(deleteFile, string(owner), []byte(path)); err != nil {
+	version, err := t.nextVersion(owner, path, f, true)
+	if err != nil {
 		return 0, err
 	}
-	if err := t.exec(insertTombstone, string(owner), []byte(path), int64(version), int64(now)); err != nil {
-		return 0, err
+	return version, t.bury(&f, version, now)
+}
+
+// bury puts a tombstone in the place of a live file.
+func (t *tx) bury(f *inos.FileInfo, version uint64, at inos.Micros) error {
+	if err := t.exec(deleteFile, string(f.Owner), []byte(f.Path)); err != nil {
+		return err
 	}
 	t.delta.files--
 	t.delta.plainBytes -= int64(f.PlainBytes)
-	return version, t.dropRef(f.ManifestID)
+	return t.exec(insertTombstone, string(f.Owner), []byte(f.Path), int64(version), int64(at))
 }
 
 func notFound(op string, owner inos.Subject, path inos.Path) error {

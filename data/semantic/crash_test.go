@@ -38,6 +38,10 @@ func crashWorkload(dir, start string) {
 		fmt.Println("error", err)
 		return
 	}
+	if err := letIn(s); err != nil {
+		fmt.Println("error", err)
+		return
+	}
 	var out sync.Mutex
 	say := func(format string, args ...any) {
 		out.Lock()

@@ -22,6 +22,9 @@ func wantCode(t *testing.T, err error, code inos.Code) {
 
 func putSmall(t *testing.T, s *Store, n uint64) error {
 	t.Helper()
+	if err := letIn(s); err != nil {
+		return err
+	}
 	f, rows := smallFile(n)
 	_, _, err := s.CommitFile(context.Background(), "u", f, rows, inos.RequestKey{ID: f.FileID.String(), EventType: "put"}, 1)
 	return err
@@ -71,7 +74,7 @@ func TestReopen(t *testing.T) {
 func TestOpenRefuses(t *testing.T) {
 	sql := func(statements ...string) func(*testing.T, string) {
 		return func(t *testing.T, path string) {
-			db, err := sqlite.Open(sqlite.Config{Path: path, Memory: "semantic", Synchronous: "FULL", Migrations: migrations})
+			db, err := sqlite.Open(sqlite.Config{Path: path, Memory: "semantic", Synchronous: "FULL", Migrations: migrations, Steps: steps})
 			if err != nil {
 				t.Fatal(err)
 			}

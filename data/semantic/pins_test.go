@@ -18,6 +18,9 @@ func TestPinsAreReplaced(t *testing.T) {
 		return n
 	}
 	ctx := context.Background()
+	if err := letIn(s); err != nil {
+		t.Fatal(err)
+	}
 	var children []inos.ChunkID
 	for n := range uint64(20) {
 		_, rows := smallFile(n)

@@ -135,38 +135,6 @@ func (s *Store) UnknownChunks(ctx context.Context, ids []inos.ChunkID) (unknown 
 	return unknown, nil
 }
 
-// ChunkNodes implements inos.Semantic.
-func (s *Store) ChunkNodes(ctx context.Context, ids []inos.ChunkID) ([][]inos.NodeID, error) {
-	const op = "semantic:chunk_nodes"
-	if err := checkCount(op, "ids", len(ids)); err != nil {
-		return nil, err
-	}
-	nodes := make([][]inos.NodeID, len(ids))
-	for i := range ids {
-		var err error
-		if nodes[i], err = s.copies(ctx, ids[i]); err != nil {
-			return nil, s.wrap(op, err)
-		}
-	}
-	return nodes, nil
-}
-
-func (s *Store) copies(ctx context.Context, id inos.ChunkID) (nodes []inos.NodeID, err error) {
-	rows, err := s.reads[selectCopies].QueryContext(ctx, id[:])
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var node inos.NodeID
-		if err := rows.Scan(&node); err != nil {
-			return nil, err
-		}
-		nodes = append(nodes, node)
-	}
-	return nodes, rows.Err()
-}
-
 // NodeChunks implements inos.Semantic.
 func (s *Store) NodeChunks(ctx context.Context, node inos.NodeID, after inos.ChunkID, limit int) (ids []inos.ChunkID, end bool, err error) {
 	const op = "semantic:node_chunks"
@@ -197,7 +165,6 @@ func (s *Store) NodeChunks(ctx context.Context, node inos.NodeID, after inos.Chu
 
 // Totals implements inos.Semantic.
 func (s *Store) Totals(ctx context.Context) (c inos.Totals, err error) {
-	var generation int64
-	err = s.reads[selectTotals].QueryRowContext(ctx).Scan(&c.Files, &c.PlainBytes, &c.Chunks, &c.StoredBytes, &c.Collectable, &c.Uploads, &generation)
+	err = s.reads[selectTotals].QueryRowContext(ctx).Scan(&c.Files, &c.PlainBytes, &c.Chunks, &c.StoredBytes, &c.Collectable, &c.Uploads)
 	return c, s.wrap("semantic:totals", err)
 }

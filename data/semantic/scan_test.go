@@ -13,26 +13,36 @@ const (
 	scanTotals = `SELECT (SELECT count(*) FROM files), (SELECT coalesce(sum(plain_bytes), 0) FROM files), (SELECT count(*) FROM chunks),
 		(SELECT count(*) FROM chunks WHERE refs = 0), (SELECT count(*) FROM uploads)`
 	scanRefs = `SELECT count(*) FROM chunks c WHERE c.refs <> (SELECT count(*) FROM edges e WHERE e.child = c.chunk_id)
-		+ (SELECT count(*) FROM files f WHERE f.manifest_id = c.chunk_id) + (SELECT count(*) FROM pins p WHERE p.chunk_id = c.chunk_id)`
+		+ (SELECT count(*) FROM files f WHERE f.manifest_id = c.chunk_id) + (SELECT count(*) FROM pins p WHERE p.chunk_id = c.chunk_id)
+		+ (SELECT count(*) FROM superseded s WHERE s.manifest_id = c.chunk_id)`
 	scanEntries  = `SELECT entry FROM chunks WHERE roles IN (1, 3)`
 	scanDangling = `SELECT (SELECT count(*) FROM edges WHERE child NOT IN (SELECT chunk_id FROM chunks))
 		+ (SELECT count(*) FROM pins WHERE chunk_id NOT IN (SELECT chunk_id FROM chunks)) + (SELECT count(*) FROM files WHERE manifest_id NOT IN (SELECT chunk_id FROM chunks))
-		+ (SELECT count(*) FROM holdings WHERE chunk_id NOT IN (SELECT chunk_id FROM chunks)) + (SELECT count(*) FROM chunks WHERE refs > 0 AND condemned = 1)`
+		+ (SELECT count(*) FROM holdings WHERE chunk_id NOT IN (SELECT chunk_id FROM chunks)) + (SELECT count(*) FROM chunks WHERE refs > 0 AND condemned = 1)
+		+ (SELECT count(*) FROM superseded WHERE manifest_id NOT IN (SELECT chunk_id FROM chunks)) + (SELECT count(*) FROM repairs WHERE chunk_id NOT IN (SELECT chunk_id FROM chunks))
+		+ (SELECT count(*) FROM copies WHERE node NOT IN (SELECT node FROM members WHERE state < 3))`
+	// A path has a record of its highest version, which is its file's or its tombstone's; below it are only lower ones.
+	scanRecords = `SELECT (SELECT count(*) FROM files f WHERE NOT EXISTS (SELECT 1 FROM records r WHERE r.owner = f.owner AND r.path = f.path AND r.version = f.version))
+		+ (SELECT count(*) FROM tombstones f WHERE NOT EXISTS (SELECT 1 FROM records r WHERE r.owner = f.owner AND r.path = f.path AND r.version = f.version))
+		+ (SELECT count(*) FROM records) - (SELECT count(*) FROM files) - (SELECT count(*) FROM tombstones)
+		+ (SELECT count(*) FROM superseded s WHERE NOT EXISTS (SELECT 1 FROM records r WHERE r.owner = s.owner AND r.path = s.path AND r.version > s.version AND r.pending = 1))
+		+ (SELECT count(*) FROM record_copies k WHERE NOT EXISTS (SELECT 1 FROM records r WHERE r.owner = k.owner AND r.path = k.path AND r.record_id IS NOT NULL))`
+	scanRepaired  = `SELECT (SELECT repairs FROM totals) <> (SELECT count(*) FROM repairs)`
+	scanPlaced    = `SELECT m.node, m.copies, m.placed_bytes, c.entry, c.roles FROM members m LEFT JOIN copies k ON k.node = m.node LEFT JOIN chunks c ON c.chunk_id = k.chunk_id`
 	scanIntegrity = `SELECT integrity_check FROM pragma_integrity_check LIMIT 1`
 )
 
 // scanned opens a database that nobody has open, compares the maintained numbers with scans and returns the totals.
 func scanned(t testing.TB, path string) inos.Totals {
 	t.Helper()
-	db, err := sqlite.Open(sqlite.Config{Path: path, Memory: "semantic", Synchronous: "FULL", Migrations: migrations})
+	db, err := sqlite.Open(sqlite.Config{Path: path, Memory: "semantic", Synchronous: "FULL", Migrations: migrations, Steps: steps})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer db.Close()
 	ctx := context.Background()
 	var kept, scan inos.Totals
-	var generation int64
-	if err := db.Writer.QueryRowContext(ctx, text[selectTotals]).Scan(&kept.Files, &kept.PlainBytes, &kept.Chunks, &kept.StoredBytes, &kept.Collectable, &kept.Uploads, &generation); err != nil {
+	if err := db.Writer.QueryRowContext(ctx, text[selectTotals]).Scan(&kept.Files, &kept.PlainBytes, &kept.Chunks, &kept.StoredBytes, &kept.Collectable, &kept.Uploads); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Writer.QueryRowContext(ctx, scanTotals).Scan(&scan.Files, &scan.PlainBytes, &scan.Chunks, &scan.Collectable, &scan.Uploads); err != nil {
@@ -67,9 +77,54 @@ func scanned(t testing.TB, path string) inos.Totals {
 	if err := db.Writer.QueryRowContext(ctx, scanDangling).Scan(&dangling); err != nil || dangling > 0 {
 		t.Errorf("%d rows that refer to nothing (%v)", dangling, err)
 	}
+	for what, query := range map[string]string{"paths whose record is wrong": scanRecords, "counters of repairs wrong": scanRepaired} {
+		if err := db.Writer.QueryRowContext(ctx, query).Scan(&wrong); err != nil || wrong != 0 {
+			t.Errorf("%d %s (%v)", wrong, what, err)
+		}
+	}
+	scanMembers(t, db)
 	var integrity string
 	if err := db.Writer.QueryRowContext(ctx, scanIntegrity).Scan(&integrity); err != nil || integrity != "ok" {
 		t.Errorf("integrity: %s (%v)", integrity, err)
 	}
 	return kept
+}
+
+// scanMembers compares the members' counters with their copies.
+func scanMembers(t testing.TB, db *sqlite.DB) {
+	t.Helper()
+	rows, err := db.Writer.QueryContext(context.Background(), scanPlaced)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	kept, scan := map[string]placed{}, map[string]placed{}
+	for rows.Next() {
+		var node string
+		var p placed
+		var raw []byte
+		var roles *int64
+		if err := rows.Scan(&node, &p.copies, &p.bytes, &raw, &roles); err != nil {
+			t.Fatal(err)
+		}
+		kept[node] = p
+		if raw == nil {
+			scan[node] = placed{}
+			continue
+		}
+		entry, err := inos.ParseEntry(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := scan[node]
+		scan[node] = placed{s.copies + 1, s.bytes + storedBytes(&entry, *roles)}
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	for node, p := range kept {
+		if scan[node] != p {
+			t.Errorf("the counters of %s are %+v, a scan finds %+v", node, p, scan[node])
+		}
+	}
 }

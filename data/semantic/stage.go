@@ -2,6 +2,8 @@ package semantic
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 
 	"github.com/inos-mesh/inos"
 )
@@ -58,11 +60,11 @@ func (t *tx) checkUpload(op string, upload inos.UploadID, owner inos.Subject) (b
 func (t *tx) stage(op string, upload inos.UploadID, owner inos.Subject, rows []inos.ChunkRow, pin bool) error {
 	for i := range rows {
 		r := &rows[i]
-		linked, err := t.stageRow(op, owner, r)
+		linked, size, err := t.stageRow(op, owner, r)
 		if err != nil {
 			return err
 		}
-		if err := t.addCopies(r); err != nil {
+		if err := t.addNodes(op, r, size); err != nil {
 			return err
 		}
 		if r.Manifest {
@@ -79,21 +81,25 @@ func (t *tx) stage(op string, upload inos.UploadID, owner inos.Subject, rows []i
 	return nil
 }
 
-// addCopies adds the nodes that the caller has written the chunk's bytes to.
-func (t *tx) addCopies(r *inos.ChunkRow) error {
+// addNodes adds the nodes that the caller has written the chunk's bytes to.
+func (t *tx) addNodes(op string, r *inos.ChunkRow, size int64) error {
 	if r.Known {
 		return nil
 	}
 	for _, node := range r.Nodes {
-		if err := t.exec(insertCopy, r.Entry.ChunkID[:], string(node)); err != nil {
+		m, err := t.member(op, node)
+		if err != nil {
+			return err
+		}
+		if err := t.addCopy(r.Entry.ChunkID, node, m.epoch, size); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// stageRow inserts or renews one row. linked says that its edges are in place already.
-func (t *tx) stageRow(op string, owner inos.Subject, r *inos.ChunkRow) (linked bool, err error) {
+// stageRow inserts or renews one row. linked says that its edges are in place already; size is what a copy takes.
+func (t *tx) stageRow(op string, owner inos.Subject, r *inos.ChunkRow) (linked bool, size int64, err error) {
 	id, role := r.Entry.ChunkID, int64(roleData)
 	if r.Manifest {
 		role = roleManifest
@@ -102,40 +108,71 @@ func (t *tx) stageRow(op string, owner inos.Subject, r *inos.ChunkRow) (linked b
 	if !r.Known {
 		inserted, err := t.changed(insertChunk, id[:], inos.AppendEntry(nil, &r.Entry), role, generation)
 		if err != nil {
-			return false, err
+			return false, 0, err
 		}
 		if inserted {
 			t.delta.chunks++
 			t.delta.collectable++
-			return false, t.hold(owner, r, 0)
+			return false, storedBytes(&r.Entry, role), t.hold(owner, r, 0)
 		}
 	}
-	var entry []byte
-	var roles, refs, condemned int64
-	exists, err := found(t.row(selectChunk, id[:]), &entry, &roles, &refs, &condemned)
+	kept, exists, err := t.chunk(id)
 	if err != nil {
-		return false, err
+		return false, 0, err
 	}
 	if r.Known {
-		if err := t.checkKnown(op, owner, r, exists && condemned == 0 && roles&role != 0); err != nil {
-			return false, err
+		if err := t.checkKnown(op, owner, r, exists && !kept.condemned && kept.roles&role != 0); err != nil {
+			return false, 0, err
 		}
 	}
-	kept, err := inos.ParseEntry(entry)
-	if err != nil {
-		return false, err
+	if kept.roles&role != 0 && (role == roleData || kept.roles == roleManifest) && contradicts(&kept.entry, &r.Entry) {
+		return false, 0, conflict(op, "chunk %s is known with %d plain and %d stored bytes of %s, not %d and %d of %s", id,
+			kept.entry.PlainBytes, kept.entry.StoredBytes, kept.entry.PlainHash, r.Entry.PlainBytes, r.Entry.StoredBytes, r.Entry.PlainHash)
 	}
-	if roles&role != 0 && (role == roleData || roles == roleManifest) && contradicts(&kept, &r.Entry) {
-		return false, conflict(op, "chunk %s is known with %d plain and %d stored bytes of %s, not %d and %d of %s", id,
-			kept.PlainBytes, kept.StoredBytes, kept.PlainHash, r.Entry.PlainBytes, r.Entry.StoredBytes, r.Entry.PlainHash)
+	entry := kept.entry
+	if kept.roles&roleData == 0 && role == roleData {
+		entry = r.Entry
+		if err := t.grow(id, int64(entry.StoredBytes)); err != nil {
+			return false, 0, err
+		}
 	}
-	if roles&roleData == 0 && role == roleData {
-		entry = inos.AppendEntry(nil, &r.Entry)
+	if err := t.exec(renewChunk, id[:], inos.AppendEntry(nil, &entry), kept.roles|role, generation); err != nil {
+		return false, 0, err
 	}
-	if err := t.exec(renewChunk, id[:], entry, roles|role, generation); err != nil {
-		return false, err
+	return kept.roles&roleManifest != 0, storedBytes(&entry, kept.roles|role), t.hold(owner, r, kept.roles)
+}
+
+// chunkRow is a row of chunks.
+type chunkRow struct {
+	entry      inos.Entry
+	roles      int64
+	generation uint64
+	condemned  bool
+}
+
+func (t *tx) chunk(id inos.ChunkID) (c chunkRow, exists bool, err error) {
+	return scanChunk(t.row(selectChunk, id[:]).Scan)
+}
+
+func scanChunk(scan func(...any) error, before ...any) (c chunkRow, exists bool, err error) {
+	var entry []byte
+	switch err := scan(append(before, &entry, &c.roles, &c.generation, &c.condemned)...); {
+	case errors.Is(err, sql.ErrNoRows):
+		return c, false, nil
+	case err != nil:
+		return c, false, err
 	}
-	return roles&roleManifest != 0, t.hold(owner, r, roles)
+	c.entry, err = inos.ParseEntry(entry)
+	return c, err == nil, err
+}
+
+// storedBytes is what one copy of a chunk takes. The entry of a chunk that is a manifest node alone sums what is below
+// it: its own length the map does not know.
+func storedBytes(e *inos.Entry, roles int64) int64 {
+	if roles&roleData == 0 {
+		return 0
+	}
+	return int64(e.StoredBytes)
 }
 
 // checkKnown refuses a row that the caller did not write and that is not safely here.

@@ -1,95 +1,8 @@
 package semantic
 
-// The schema and the statements, in SQL that SQLite, PostgreSQL and CockroachDB read alike: numbered parameters, BYTEA
+// The statements, in SQL that SQLite, PostgreSQL and CockroachDB read alike: numbered parameters, BYTEA
 // for bytes (paths too, so that they order bytewise everywhere), BIGINT for numbers and flags, ON CONFLICT, RETURNING.
 // What is SQLite's own is in data/internal/sqlite.
-
-// migrations[i] brings version i to i+1. A released migration never changes.
-var migrations = []string{`
-CREATE TABLE totals (
-	id BIGINT NOT NULL PRIMARY KEY CHECK (id = 1),
-	files BIGINT NOT NULL CHECK (files >= 0),
-	plain_bytes BIGINT NOT NULL CHECK (plain_bytes >= 0),
-	chunks BIGINT NOT NULL CHECK (chunks >= 0),
-	stored_bytes BIGINT NOT NULL CHECK (stored_bytes >= 0),
-	collectable BIGINT NOT NULL CHECK (collectable >= 0),
-	uploads BIGINT NOT NULL CHECK (uploads >= 0),
-	generation BIGINT NOT NULL
-);
-INSERT INTO totals (id, files, plain_bytes, chunks, stored_bytes, collectable, uploads, generation) VALUES (1, 0, 0, 0, 0, 0, 0, 0);
-CREATE TABLE chunks (
-	chunk_id BYTEA NOT NULL PRIMARY KEY,
-	entry BYTEA NOT NULL,
-	roles BIGINT NOT NULL,
-	refs BIGINT NOT NULL CHECK (refs >= 0),
-	generation BIGINT NOT NULL,
-	condemned BIGINT NOT NULL
-);
-CREATE INDEX chunks_collectable ON chunks (chunk_id) WHERE refs = 0;
-CREATE TABLE edges (
-	parent BYTEA NOT NULL REFERENCES chunks (chunk_id),
-	child BYTEA NOT NULL,
-	PRIMARY KEY (parent, child)
-);
-CREATE TABLE copies (
-	chunk_id BYTEA NOT NULL REFERENCES chunks (chunk_id),
-	node TEXT NOT NULL,
-	PRIMARY KEY (chunk_id, node)
-);
-CREATE TABLE holdings (
-	plain_hash BYTEA NOT NULL,
-	owner TEXT NOT NULL,
-	chunk_id BYTEA NOT NULL,
-	PRIMARY KEY (plain_hash, owner, chunk_id)
-);
-CREATE TABLE uploads (
-	upload_id TEXT NOT NULL PRIMARY KEY,
-	owner TEXT NOT NULL,
-	created_us BIGINT NOT NULL
-);
-CREATE TABLE pins (
-	upload_id TEXT NOT NULL REFERENCES uploads (upload_id),
-	chunk_id BYTEA NOT NULL,
-	PRIMARY KEY (upload_id, chunk_id)
-);
-CREATE TABLE files (
-	owner TEXT NOT NULL,
-	path BYTEA NOT NULL,
-	version BIGINT NOT NULL,
-	file_id BYTEA NOT NULL,
-	manifest_id BYTEA NOT NULL,
-	plain_bytes BIGINT NOT NULL,
-	stored_bytes BIGINT NOT NULL,
-	chunks BIGINT NOT NULL,
-	created_us BIGINT NOT NULL,
-	content_type TEXT NOT NULL,
-	replicas_wanted BIGINT NOT NULL,
-	replicas_reached BIGINT NOT NULL,
-	PRIMARY KEY (owner, path)
-);
-CREATE INDEX files_by_id ON files (file_id, owner, path);
-CREATE TABLE tombstones (
-	owner TEXT NOT NULL,
-	path BYTEA NOT NULL,
-	version BIGINT NOT NULL,
-	deleted_us BIGINT NOT NULL,
-	PRIMARY KEY (owner, path)
-);
-CREATE TABLE replies (
-	subject TEXT NOT NULL,
-	request_id TEXT NOT NULL,
-	event_type TEXT NOT NULL,
-	at_us BIGINT NOT NULL,
-	reply BYTEA NOT NULL,
-	PRIMARY KEY (request_id, event_type, subject)
-);
-CREATE INDEX replies_by_age ON replies (at_us);
-CREATE TABLE tokens (
-	token_id TEXT NOT NULL PRIMARY KEY,
-	hash BYTEA NOT NULL UNIQUE,
-	session BYTEA NOT NULL
-);
-`}
 
 // statement is a statement prepared once per connection.
 type statement int
@@ -100,6 +13,7 @@ const (
 	rollbackTo
 	addTotals
 	selectTotals
+	selectCounters
 
 	selectChunk
 	insertChunk
@@ -116,9 +30,15 @@ const (
 	selectChildren
 	deleteEdges
 	insertCopy
+	confirmCopy
+	confirmListed
+	auditCopy
 	selectCopies
+	selectHolders
+	selectCopyEpoch
 	existsCopy
 	selectNodeChunks
+	selectNodeCopies
 	deleteCopy
 	deleteCopies
 	insertHolding
@@ -139,9 +59,55 @@ const (
 	deleteFile
 	selectFileByID
 	listFiles
-	selectTombstone
 	insertTombstone
 	deleteTombstone
+
+	upsertRecord
+	selectRecord
+	settleRecord
+	unsettleRecord
+	selectPending
+	selectRecordCopies
+	insertRecordCopy
+	deleteRecordCopy
+	deleteRecordCopies
+	selectRecordsOfNode
+	insertSuperseded
+	selectSuperseded
+	existsSuperseded
+	sealSuperseded
+	unrootSuperseded
+	deleteSuperseded
+
+	memberEpoch
+	selectMember
+	selectMembers
+	countMembers
+	memberOfInvite
+	insertMember
+	labelMember
+	setMember
+	setAddrs
+	distrustMember
+	addPlaced
+
+	selectAbove
+	scanChunks
+
+	insertRepair
+	raiseRepair
+	anyReady
+	selectReady
+	leaseRepair
+	selectLease
+	retryRepair
+	deleteRepair
+	listRepairs
+	countRepairs
+
+	insertSighting
+	selectSightings
+	deleteSightings
 
 	selectReply
 	insertReply
@@ -156,15 +122,21 @@ const (
 
 const fileColumns = `owner, path, version, file_id, manifest_id, plain_bytes, stored_bytes, chunks, created_us, content_type, replicas_wanted, replicas_reached`
 
+const (
+	memberColumns = `node, operator, zone, host, tier, offered_bytes, addrs, joined_us, state, epoch, copies, placed_bytes, granted`
+	repairColumns = `chunk_id, reason, live, added_us, not_before_us, tries, lease, lease_until_us, holder`
+)
+
 var text = [statements]string{
 	savepoint:  `SAVEPOINT verb`,
 	release:    `RELEASE SAVEPOINT verb`,
 	rollbackTo: `ROLLBACK TO SAVEPOINT verb`,
 	addTotals: `UPDATE totals SET files = files + $1, plain_bytes = plain_bytes + $2, chunks = chunks + $3, stored_bytes = stored_bytes + $4,
-		collectable = collectable + $5, uploads = uploads + $6, generation = generation + $7 WHERE id = 1`,
-	selectTotals: `SELECT files, plain_bytes, chunks, stored_bytes, collectable, uploads, generation FROM totals WHERE id = 1`,
+		collectable = collectable + $5, uploads = uploads + $6, generation = generation + $7, repairs = repairs + $8, lease = lease + $9 WHERE id = 1`,
+	selectTotals:   `SELECT files, plain_bytes, chunks, stored_bytes, collectable, uploads FROM totals WHERE id = 1`,
+	selectCounters: `SELECT generation, lease FROM totals WHERE id = 1`,
 
-	selectChunk: `SELECT entry, roles, refs, condemned FROM chunks WHERE chunk_id = $1`,
+	selectChunk: `SELECT entry, roles, generation, condemned FROM chunks WHERE chunk_id = $1`,
 	insertChunk: `INSERT INTO chunks (chunk_id, entry, roles, refs, generation, condemned) VALUES ($1, $2, $3, 0, $4, 0) ON CONFLICT (chunk_id) DO NOTHING`,
 	renewChunk:  `UPDATE chunks SET entry = $2, roles = $3, generation = $4, condemned = 0 WHERE chunk_id = $1`,
 	addRef:      `UPDATE chunks SET refs = refs + 1, generation = $2 WHERE chunk_id = $1 AND condemned = 0 RETURNING refs`,
@@ -176,18 +148,24 @@ var text = [statements]string{
 	deleteChunk:       `DELETE FROM chunks WHERE chunk_id = $1`,
 	existsChunk:       `SELECT 1 FROM chunks WHERE chunk_id = $1`,
 
-	insertEdge:     `INSERT INTO edges (parent, child) VALUES ($1, $2) ON CONFLICT (parent, child) DO NOTHING`,
-	selectChildren: `SELECT child FROM edges WHERE parent = $1 ORDER BY child`,
-	deleteEdges:    `DELETE FROM edges WHERE parent = $1`,
-	insertCopy:     `INSERT INTO copies (chunk_id, node) VALUES ($1, $2) ON CONFLICT (chunk_id, node) DO NOTHING`,
-	selectCopies:   `SELECT node FROM copies WHERE chunk_id = $1 ORDER BY node`,
-	existsCopy:     `SELECT 1 FROM copies WHERE chunk_id = $1 LIMIT 1`,
+	insertEdge:      `INSERT INTO edges (parent, child) VALUES ($1, $2) ON CONFLICT (parent, child) DO NOTHING`,
+	selectChildren:  `SELECT child FROM edges WHERE parent = $1 ORDER BY child`,
+	deleteEdges:     `DELETE FROM edges WHERE parent = $1`,
+	insertCopy:      `INSERT INTO copies (chunk_id, node, epoch, audited_us) VALUES ($1, $2, $3, 0) ON CONFLICT (chunk_id, node) DO NOTHING`,
+	confirmCopy:     `UPDATE copies SET epoch = $3, audited_us = 0 WHERE chunk_id = $1 AND node = $2 AND epoch <> $3`,
+	confirmListed:   `UPDATE copies SET audited_us = CASE WHEN epoch = $3 THEN audited_us ELSE 0 END, epoch = $3 WHERE chunk_id = $1 AND node = $2`,
+	auditCopy:       `UPDATE copies SET audited_us = $4 WHERE chunk_id = $1 AND node = $2 AND epoch = $3`,
+	selectCopies:    `SELECT k.node, k.epoch = m.epoch, k.audited_us FROM copies k JOIN members m ON m.node = k.node WHERE k.chunk_id = $1 ORDER BY k.node`,
+	selectHolders:   `SELECT node FROM copies WHERE chunk_id = $1 ORDER BY node`,
+	selectCopyEpoch: `SELECT epoch FROM copies WHERE chunk_id = $1 AND node = $2`,
+	existsCopy:      `SELECT 1 FROM copies WHERE chunk_id = $1 LIMIT 1`,
 	selectNodeChunks: `SELECT k.chunk_id FROM copies k JOIN chunks c ON c.chunk_id = k.chunk_id
 		WHERE k.node = $1 AND k.chunk_id > $2 AND c.condemned = 0 ORDER BY k.chunk_id LIMIT $3`,
-	deleteCopy:    `DELETE FROM copies WHERE chunk_id = $1 AND node = $2`,
-	deleteCopies:  `DELETE FROM copies WHERE chunk_id = $1`,
-	insertHolding: `INSERT INTO holdings (plain_hash, owner, chunk_id) VALUES ($1, $2, $3) ON CONFLICT (plain_hash, owner, chunk_id) DO NOTHING`,
-	existsHolding: `SELECT 1 FROM holdings WHERE plain_hash = $1 AND owner = $2 AND chunk_id = $3`,
+	deleteCopy:       `DELETE FROM copies WHERE chunk_id = $1 AND node = $2`,
+	deleteCopies:     `DELETE FROM copies WHERE chunk_id = $1 RETURNING node`,
+	selectNodeCopies: `SELECT chunk_id FROM copies WHERE node = $1 ORDER BY chunk_id LIMIT $2`,
+	insertHolding:    `INSERT INTO holdings (plain_hash, owner, chunk_id) VALUES ($1, $2, $3) ON CONFLICT (plain_hash, owner, chunk_id) DO NOTHING`,
+	existsHolding:    `SELECT 1 FROM holdings WHERE plain_hash = $1 AND owner = $2 AND chunk_id = $3`,
 	findHolding: `SELECT c.entry FROM holdings h JOIN chunks c ON c.chunk_id = h.chunk_id
 		WHERE h.plain_hash = $1 AND h.owner = $2 AND c.refs > 0 AND EXISTS (SELECT 1 FROM copies k WHERE k.chunk_id = h.chunk_id) ORDER BY h.chunk_id LIMIT 1`,
 	deleteHoldings: `DELETE FROM holdings WHERE plain_hash = $1 AND chunk_id = $2`,
@@ -205,12 +183,68 @@ var text = [statements]string{
 		ON CONFLICT (owner, path) DO UPDATE SET version = excluded.version, file_id = excluded.file_id, manifest_id = excluded.manifest_id,
 		plain_bytes = excluded.plain_bytes, stored_bytes = excluded.stored_bytes, chunks = excluded.chunks, created_us = excluded.created_us,
 		content_type = excluded.content_type, replicas_wanted = excluded.replicas_wanted, replicas_reached = excluded.replicas_reached`,
-	deleteFile:      `DELETE FROM files WHERE owner = $1 AND path = $2`,
-	selectFileByID:  `SELECT ` + fileColumns + ` FROM files WHERE file_id = $1 AND owner = $2 ORDER BY path LIMIT 1`,
-	listFiles:       `SELECT ` + fileColumns + ` FROM files WHERE owner = $1 AND path > $2 AND path >= $3 AND path < $4 ORDER BY path LIMIT $5`,
-	selectTombstone: `SELECT version FROM tombstones WHERE owner = $1 AND path = $2`,
-	insertTombstone: `INSERT INTO tombstones (owner, path, version, deleted_us) VALUES ($1, $2, $3, $4)`,
+	deleteFile:     `DELETE FROM files WHERE owner = $1 AND path = $2`,
+	selectFileByID: `SELECT ` + fileColumns + ` FROM files WHERE file_id = $1 AND owner = $2 ORDER BY path LIMIT 1`,
+	listFiles:      `SELECT ` + fileColumns + ` FROM files WHERE owner = $1 AND path > $2 AND path >= $3 AND path < $4 ORDER BY path LIMIT $5`,
+	insertTombstone: `INSERT INTO tombstones (owner, path, version, deleted_us) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (owner, path) DO UPDATE SET version = excluded.version, deleted_us = excluded.deleted_us`,
 	deleteTombstone: `DELETE FROM tombstones WHERE owner = $1 AND path = $2`,
+
+	upsertRecord: `INSERT INTO records (owner, path, version, pending) VALUES ($1, $2, $3, 1)
+		ON CONFLICT (owner, path) DO UPDATE SET version = excluded.version, pending = 1, record_id = NULL`,
+	selectRecord:   `SELECT version, pending, record_id FROM records WHERE owner = $1 AND path = $2`,
+	settleRecord:   `UPDATE records SET record_id = $3, pending = $4 WHERE owner = $1 AND path = $2`,
+	unsettleRecord: `UPDATE records SET pending = 1 WHERE owner = $1 AND path = $2`,
+	selectPending: `SELECT r.owner, r.path, r.version, r.record_id, t.deleted_us FROM records r LEFT JOIN tombstones t ON t.owner = r.owner AND t.path = r.path
+		WHERE r.pending = 1 AND (r.owner, r.path) > ($1, $2) ORDER BY r.owner, r.path LIMIT $3`,
+	selectRecordCopies:  `SELECT node FROM record_copies WHERE owner = $1 AND path = $2 ORDER BY node`,
+	insertRecordCopy:    `INSERT INTO record_copies (owner, path, node) VALUES ($1, $2, $3) ON CONFLICT (owner, path, node) DO NOTHING`,
+	deleteRecordCopy:    `DELETE FROM record_copies WHERE owner = $1 AND path = $2 AND node = $3`,
+	deleteRecordCopies:  `DELETE FROM record_copies WHERE owner = $1 AND path = $2`,
+	selectRecordsOfNode: `SELECT owner, path FROM record_copies WHERE node = $1 ORDER BY owner, path LIMIT $2`,
+	insertSuperseded:    `INSERT INTO superseded (owner, path, version, manifest_id, replicas_wanted, record_id, nodes) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+	selectSuperseded: `SELECT version, manifest_id, record_id, nodes FROM superseded
+		WHERE owner = $1 AND path = $2 AND version < $3 ORDER BY version LIMIT $4`,
+	existsSuperseded: `SELECT record_id, nodes FROM superseded WHERE owner = $1 AND path = $2 AND version = $3`,
+	sealSuperseded:   `UPDATE superseded SET record_id = $4, nodes = $5 WHERE owner = $1 AND path = $2 AND version = $3`,
+	unrootSuperseded: `UPDATE superseded SET manifest_id = NULL WHERE owner = $1 AND path = $2 AND version = $3`,
+	deleteSuperseded: `DELETE FROM superseded WHERE owner = $1 AND path = $2 AND version = $3`,
+
+	memberEpoch:    `SELECT epoch, state FROM members WHERE node = $1`,
+	selectMember:   `SELECT ` + memberColumns + ` FROM members WHERE node = $1`,
+	selectMembers:  `SELECT ` + memberColumns + ` FROM members ORDER BY node`,
+	countMembers:   `SELECT count(*) FROM members`,
+	memberOfInvite: `SELECT node FROM members WHERE invite = $1 AND invite <> ''`,
+	insertMember:   `INSERT INTO members (` + memberColumns + `, invite) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
+	labelMember:    `UPDATE members SET invite = $2, operator = $3, zone = $4, host = $5, tier = $6, offered_bytes = $7, granted = $8 WHERE node = $1`,
+	setMember:      `UPDATE members SET state = $2 WHERE node = $1`,
+	setAddrs:       `UPDATE members SET addrs = $2 WHERE node = $1`,
+	distrustMember: `UPDATE members SET epoch = epoch + 1 WHERE node = $1`,
+	addPlaced:      `UPDATE members SET copies = copies + $2, placed_bytes = placed_bytes + $3 WHERE node = $1`,
+
+	selectAbove: `SELECT parent, 0 FROM edges WHERE child = $1
+		UNION ALL SELECT NULL, replicas_wanted FROM files WHERE manifest_id = $1
+		UNION ALL SELECT NULL, replicas_wanted FROM superseded WHERE manifest_id = $1
+		UNION ALL SELECT NULL, -1 FROM pins WHERE chunk_id = $1`,
+	scanChunks: `SELECT chunk_id, entry, roles, generation, condemned FROM chunks WHERE chunk_id > $1 ORDER BY chunk_id LIMIT $2`,
+
+	insertRepair: `INSERT INTO repairs (chunk_id, reason, live, added_us, not_before_us, tries, lease, lease_until_us, holder, ready_us)
+		SELECT chunk_id, $2, $3, $4, $4, 0, 0, 0, '', $4 FROM chunks WHERE chunk_id = $1 ON CONFLICT (chunk_id) DO NOTHING`,
+	raiseRepair: `UPDATE repairs SET reason = $2, live = $3, not_before_us = $4,
+		ready_us = CASE WHEN lease_until_us > $4 THEN lease_until_us ELSE $4 END WHERE chunk_id = $1 AND live > $3`,
+	anyReady: `SELECT 1 FROM repairs WHERE ready_us <= $1 LIMIT 1`,
+	// The plus keeps the planner from sorting all that are ready: the first of the order come by its index.
+	selectReady:  `SELECT ` + repairColumns + ` FROM repairs WHERE +ready_us <= $1 ORDER BY live, added_us, chunk_id LIMIT $2`,
+	leaseRepair:  `UPDATE repairs SET lease = $2, lease_until_us = $3, holder = $4, ready_us = $3 WHERE chunk_id = $1`,
+	selectLease:  `SELECT lease, lease_until_us FROM repairs WHERE chunk_id = $1`,
+	retryRepair:  `UPDATE repairs SET tries = tries + 1, not_before_us = $2, lease = 0, lease_until_us = 0, holder = '', ready_us = $2 WHERE chunk_id = $1`,
+	deleteRepair: `DELETE FROM repairs WHERE chunk_id = $1`,
+	listRepairs:  `SELECT ` + repairColumns + ` FROM repairs ORDER BY live, added_us, chunk_id LIMIT $1`,
+	countRepairs: `SELECT repairs FROM totals WHERE id = 1`,
+
+	insertSighting:  `INSERT INTO sightings (chunk_id, node) VALUES ($1, $2) ON CONFLICT (chunk_id, node) DO NOTHING`,
+	selectSightings: `SELECT node FROM sightings WHERE chunk_id = $1 ORDER BY node`,
+	deleteSightings: `DELETE FROM sightings WHERE (chunk_id, node) IN (SELECT chunk_id, node FROM sightings ORDER BY chunk_id, node LIMIT $1)`,
 
 	selectReply: `SELECT reply FROM replies WHERE request_id = $1 AND event_type = $2 AND subject = $3`,
 	insertReply: `INSERT INTO replies (subject, request_id, event_type, at_us, reply) VALUES ($1, $2, $3, $4, $5)`,

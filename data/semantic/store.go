@@ -49,15 +49,17 @@ type Store struct {
 	closing error
 }
 
+var _ inos.Semantic = (*Store)(nil)
 
 var readStatements = []statement{
-	selectTotals, findHolding, selectFile, selectFileByID, listFiles, existsChunk, selectCopies, selectNodeChunks, selectToken, anyUpload,
+	selectTotals, findHolding, selectFile, selectFileByID, listFiles, existsChunk, selectChunk, selectCopies, selectNodeChunks, selectToken,
+	selectMembers, selectAbove, scanChunks, selectPending, selectRecordCopies, listRepairs, countRepairs, selectSightings,
 }
 
 // Open opens or creates the database at path. Errors: CodeReadOnly, CodeDiskFull, CodeIO, CodeBusy, and CodeBadFormat
 // for what is not a semantic memory or was written by a later version.
 func Open(path string) (*Store, error) {
-	db, err := sqlite.Open(sqlite.Config{Path: path, Memory: "semantic", Synchronous: "FULL", Migrations: migrations})
+	db, err := sqlite.Open(sqlite.Config{Path: path, Memory: "semantic", Synchronous: "FULL", Migrations: migrations, Steps: steps})
 	if err != nil {
 		return nil, err
 	}

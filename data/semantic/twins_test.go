@@ -35,7 +35,7 @@ func TestTwins(t *testing.T) {
 	})
 }
 
-// checkReferences counts each chunk's references from the definition: edges, pins and roots of live files.
+// checkReferences counts each chunk's references from the definition: edges, pins, roots of live files and of versions that stay.
 func checkReferences(t *rapid.T, m *Memory) {
 	refs := map[inos.ChunkID]int{}
 	for _, c := range m.chunks {
@@ -51,6 +51,15 @@ func checkReferences(t *rapid.T, m *Memory) {
 	for _, files := range m.files {
 		for _, f := range files {
 			refs[f.ManifestID]++
+		}
+	}
+	for _, records := range m.records {
+		for _, r := range records {
+			for _, v := range r.earlier {
+				if v.rooted {
+					refs[v.root]++
+				}
+			}
 		}
 	}
 	for id, c := range m.chunks {

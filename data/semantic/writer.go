@@ -141,8 +141,8 @@ func (s *Store) runBatch(batch []*verb, answers []error) (err error) {
 			_ = s.exec(sqlite.Rollback) // SQLite may have done it already; err says what happened
 		}
 	}()
-	t := &tx{stmts: &s.stmts}
-	if t.base, err = t.generation(); err != nil {
+	t := newTx(&s.stmts)
+	if err := t.row(selectCounters).Scan(&t.base, &t.leases); err != nil {
 		return err
 	}
 	sum := delta{}
@@ -156,10 +156,18 @@ func (s *Store) runBatch(batch []*verb, answers []error) (err error) {
 		}
 		if answers[i] == nil {
 			sum = t.delta
+			t.keepPlaced()
+		} else {
+			clear(t.members) // the verb may have changed one and been undone
 		}
+		clear(t.placed)
+	}
+	if err := t.writePlaced(); err != nil {
+		return err
 	}
 	if sum != (delta{}) {
-		if err := t.exec(addTotals, sum.files, sum.plainBytes, sum.chunks, sum.storedBytes, sum.collectable, sum.uploads, sum.generations); err != nil {
+		if err := t.exec(addTotals, sum.files, sum.plainBytes, sum.chunks, sum.storedBytes, sum.collectable, sum.uploads, sum.generations,
+			sum.repairs, sum.leases); err != nil {
 			return err
 		}
 	}
@@ -196,25 +204,34 @@ func (s *Store) exec(query string) error {
 
 // delta is what the verbs of a batch add to the totals.
 type delta struct {
-	files, plainBytes, chunks, storedBytes, collectable, uploads, generations int64
+	files, plainBytes, chunks, storedBytes, collectable, uploads, generations, repairs, leases int64
 }
 
 // tx is the transaction that a verb runs in.
 type tx struct {
-	stmts *[statements]*sql.Stmt
-	delta delta
-	base  int64 // generation that the transaction began with
+	stmts   *[statements]*sql.Stmt
+	delta   delta
+	base    int64                         // generation that the transaction began with
+	leases  int64                         // lease that it began with
+	members map[inos.NodeID]presentMember // those looked up, as they are now
+	placed  map[inos.NodeID]placed        // what the verb adds to the members' counters
+	sums    map[inos.NodeID]placed        // what the verbs before it in the batch have added
 }
 
-func (t *tx) generation() (g int64, err error) {
-	var x int64
-	return g, t.row(selectTotals).Scan(&x, &x, &x, &x, &x, &x, &g)
+func newTx(stmts *[statements]*sql.Stmt) *tx {
+	return &tx{stmts: stmts, members: map[inos.NodeID]presentMember{}, placed: map[inos.NodeID]placed{}, sums: map[inos.NodeID]placed{}}
 }
 
 // nextGeneration returns a number larger than every generation before.
 func (t *tx) nextGeneration() int64 {
 	t.delta.generations++
 	return t.base + t.delta.generations
+}
+
+// nextLease returns a number larger than every lease before.
+func (t *tx) nextLease() int64 {
+	t.delta.leases++
+	return t.leases + t.delta.leases
 }
 
 func (t *tx) exec(s statement, args ...any) error {

@@ -23,6 +23,7 @@ import (
 	"github.com/libp2p/go-libp2p/p2p/transport/tcp"
 	yamuxlib "github.com/libp2p/go-yamux/v5"
 	"github.com/multiformats/go-multiaddr"
+	manet "github.com/multiformats/go-multiaddr/net"
 
 	"github.com/inos-mesh/inos"
 )
@@ -69,7 +70,7 @@ func newHost(c *Config, l *Limits) (host.Host, error) {
 		libp2p.Muxer(yamuxID, newMuxer()),
 		libp2p.ResourceManager(resources),
 		libp2p.EnableRelay(), libp2p.EnableHolePunching(),
-		libp2p.DialRanker(rankDials), libp2p.WithDialTimeout(l.Dial),
+		libp2p.SwarmOpts(swarm.WithDialRanker(rankDials)), libp2p.WithDialTimeout(l.Dial),
 		// A network that swallows UDP or IPv6 today may be another one tomorrow.
 		libp2p.UDPBlackHoleSuccessCounter(nil), libp2p.IPv6BlackHoleSuccessCounter(nil),
 		libp2p.Ping(false), libp2p.DisableMetrics(), libp2p.UserAgent("inos"),
@@ -169,13 +170,29 @@ func listen(h host.Host, addrs []string) error {
 		if err != nil {
 			return inos.Errorf(inos.CodeBadRequest, opOpen, "%q is not a multiaddress: %w", clip(s), err)
 		}
-		if err := h.Network().Listen(a); errors.Is(err, syscall.EADDRINUSE) {
+		if err = probe(a); err == nil {
+			err = h.Network().Listen(a)
+		}
+		if errors.Is(err, syscall.EADDRINUSE) {
 			return inos.Errorf(inos.CodeAddressInUse, opOpen, "%s: %s", s, reason(err))
 		} else if err != nil {
 			return inos.Errorf(inos.CodeIO, opOpen, "%s: %s", s, reason(err))
 		}
 	}
 	return nil
+}
+
+// probe fails when another process listens at a TCP address: the library shares its port with whoever shares theirs, for the sake of
+// hole punching, and two nodes of one machine would get each other's connections.
+func probe(a multiaddr.Multiaddr) error {
+	if !hasProtocol(a, multiaddr.P_TCP) {
+		return nil
+	}
+	l, err := manet.Listen(a)
+	if err != nil {
+		return err
+	}
+	return l.Close()
 }
 
 // checkKey says whether a key can be an identity.

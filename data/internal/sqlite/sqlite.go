@@ -34,6 +34,8 @@ type Config struct {
 	Memory      string   // "semantic", "episodic": a file of another memory is refused
 	Synchronous string   // "FULL" or "NORMAL"
 	Migrations  []string // migration i brings schema version i to i+1; statements are separated by ";\n"
+	// Steps[i] ends migration i, within its transaction: what of the rows to carry over SQL alone cannot say.
+	Steps map[int]func(context.Context, *sql.Conn) error
 }
 
 // DB is an open database: one connection that writes, a few that read.
@@ -181,7 +183,11 @@ func migrate(ctx context.Context, conn *sql.Conn, c Config, path string) error {
 	}
 	if version < len(c.Migrations) {
 		for i, m := range c.Migrations[version:] {
-			if err := run(ctx, conn, m); err != nil {
+			err := run(ctx, conn, m)
+			if step := c.Steps[version+i]; err == nil && step != nil {
+				err = step(ctx, conn)
+			}
+			if err != nil {
 				return fmt.Errorf("migrate schema to version %d: %w", version+i+1, err)
 			}
 		}

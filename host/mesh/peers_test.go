@@ -1,0 +1,303 @@
+package mesh
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/inos-mesh/inos"
+)
+
+// verifier takes every certificate that begins with "valid" until its time.
+type verifier struct {
+	asked atomic.Int64
+	until atomic.Int64
+}
+
+func (v *verifier) verify(_ inos.NodeID, certificate []byte) (inos.Micros, error) {
+	v.asked.Add(1)
+	if !strings.HasPrefix(string(certificate), "valid") {
+		return 0, errors.New("not signed by the root")
+	}
+	return inos.Micros(v.until.Load()), nil
+}
+
+func TestCertificates(t *testing.T) {
+	news, v := newPeerLog(), verifier{}
+	var clock atomic.Int64
+	v.until.Store(1000)
+	m := open(t, 1, func(c *Config) {
+		c.OnPeer, c.Verify = news.note, v.verify
+		c.Now = func() inos.Micros { return inos.Micros(clock.Load()) }
+	})
+	board := open(t, 2, func(c *Config) { c.Certificate = []byte("valid 1") })
+	liar := open(t, 3, func(c *Config) { c.Certificate = []byte("forged") })
+	is := func(peer *Mesh, connected, switchboard bool) func(Peer) bool {
+		return func(p Peer) bool {
+			return p.ID == peer.ID() && p.Connected == connected && p.Switchboard == switchboard
+		}
+	}
+	call := func(peer *Mesh) string {
+		reply, err := peer.Call(t.Context(), m.ID(), m.Addrs(), Message{Bulk: []byte{1}}, make([]byte, 0, 1))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Fields(string(reply.Envelope))[1]
+	}
+	// Many calls at once on one new connection, each on a stream of its own: one verification.
+	var wait sync.WaitGroup
+	for range 8 {
+		wait.Go(func() {
+			if got := call(board); got != "true" {
+				t.Errorf("a switchboard's call is served with %s", got)
+			}
+		})
+	}
+	wait.Wait()
+	news.wait(t, "the switchboard is connected", is(board, true, true))
+	for range 3 {
+		if got := call(liar); got != "false" {
+			t.Errorf("a forger's call is served with %s", got)
+		}
+	}
+	news.wait(t, "the forger is connected", is(liar, true, false))
+	if n := v.asked.Load(); n != 2 {
+		t.Errorf("%d certificates were verified for 2 connections", n)
+	}
+	// The end of the certificate ends the standing, on connections and streams that are open.
+	clock.Store(1000)
+	if got := call(board); got != "false" {
+		t.Errorf("after the end of the certificate a call is served with %s", got)
+	}
+	news.wait(t, "the certificate has ended", is(board, true, false))
+	// A new one, shown on the same connection.
+	v.until.Store(1 << 60)
+	if err := board.SetCertificate([]byte("valid 2")); err != nil {
+		t.Fatal(err)
+	}
+	news.wait(t, "the certificate is renewed", is(board, true, true))
+	if got := call(board); got != "true" {
+		t.Errorf("after the renewal a call is served with %s", got)
+	}
+	if err := board.SetCertificate(make([]byte, CertificateBytesMax+1)); inos.CodeOf(err) != inos.CodeBadRequest {
+		t.Error(err)
+	}
+	_ = board.Close()
+	news.wait(t, "the switchboard is gone", is(board, false, false))
+}
+
+// Who dials learns what the other is, without a call of either.
+func TestDialerLearnsOfTheSwitchboard(t *testing.T) {
+	news, v := newPeerLog(), verifier{}
+	v.until.Store(1 << 60)
+	board := open(t, 1, func(c *Config) { c.Certificate = []byte("valid") })
+	m := open(t, 2, func(c *Config) { c.OnPeer, c.Verify = news.note, v.verify })
+	if err := m.Keep(board.Addrs()); err != nil {
+		t.Fatal(err)
+	}
+	p := news.wait(t, "the switchboard is connected", func(p Peer) bool { return p.Connected && p.Switchboard })
+	if p.ID != board.ID() || !slices.Contains(board.Addrs(), p.Addrs[0]+"/p2p/"+string(p.ID)) {
+		t.Errorf("%+v, want %s at %v", p, board.ID(), board.Addrs())
+	}
+	if peers := m.Peers(); len(peers) != 1 || peers[0].ID != board.ID() || !peers[0].Switchboard {
+		t.Errorf("%+v", peers)
+	}
+}
+
+func TestKeepComesBack(t *testing.T) {
+	news := newPeerLog()
+	m := open(t, 1, func(c *Config) {
+		c.OnPeer = news.note
+		c.Limits.BackoffMin = time.Millisecond
+		c.Limits.BackoffMax = 20 * time.Millisecond
+	})
+	board := open(t, 2, nil)
+	addr := board.Addrs()[0]
+	if err := m.Keep([]string{addr, m.Addrs()[0]}); err != nil { // itself is passed over
+		t.Fatal(err)
+	}
+	for range 3 {
+		news.wait(t, "connected", func(p Peer) bool { return p.Connected })
+		_ = board.Close()
+		news.wait(t, "lost", func(p Peer) bool { return !p.Connected })
+		at, _, _ := strings.Cut(addr, "/p2p/")
+		board = open(t, 2, func(c *Config) { c.Listen = []string{at} })
+	}
+	news.wait(t, "connected", func(p Peer) bool { return p.Connected })
+	if _, err := m.Call(t.Context(), board.ID(), nil, Message{}, nil); err != nil {
+		t.Error(err)
+	}
+	if err := m.Keep(nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{"", "/ip4/127.0.0.1/tcp/1", "nonsense"} {
+		if err := m.Keep([]string{bad}); inos.CodeOf(err) != inos.CodeBadRequest {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
+// A call after the peer was started again works at once: nothing of the old connection is used.
+func TestCallAfterRestart(t *testing.T) {
+	news := newPeerLog()
+	m := open(t, 1, func(c *Config) { c.OnPeer = news.note })
+	peer := open(t, 2, nil)
+	at, _, _ := strings.Cut(peer.Addrs()[0], "/p2p/")
+	for range 3 {
+		if _, err := m.Call(t.Context(), peer.ID(), peer.Addrs(), Message{}, nil); err != nil {
+			t.Fatal(err)
+		}
+		_ = peer.Close()
+		news.wait(t, "lost", func(p Peer) bool { return !p.Connected })
+		if _, err := m.Call(t.Context(), peer.ID(), []string{at}, Message{}, nil); inos.CodeOf(err) != inos.CodePeerUnreachable {
+			t.Errorf("while it is down: %v", err)
+		}
+		peer = open(t, 2, func(c *Config) { c.Listen = []string{at} })
+	}
+}
+
+func TestIdleStreamsAndPeersAreLetGo(t *testing.T) {
+	news := newPeerLog()
+	m := open(t, 1, func(c *Config) {
+		c.OnPeer = news.note
+		c.Limits.StreamIdle, c.Limits.PeerIdle = 20*time.Millisecond, 40*time.Millisecond
+	})
+	peer := open(t, 2, nil)
+	if _, err := m.Call(t.Context(), peer.ID(), peer.Addrs(), Message{}, nil); err != nil {
+		t.Fatal(err)
+	}
+	news.wait(t, "let go", func(p Peer) bool { return !p.Connected })
+}
+
+func TestCallFaults(t *testing.T) {
+	m, peer := open(t, 1, nil), open(t, 2, nil)
+	gone := open(t, 3, nil)
+	_ = gone.Close()
+	if _, err := gone.Call(t.Context(), m.ID(), m.Addrs(), Message{}, nil); inos.CodeOf(err) != inos.CodeShuttingDown {
+		t.Error(err)
+	}
+	if err := gone.Keep(nil); inos.CodeOf(err) != inos.CodeShuttingDown {
+		t.Error(err)
+	}
+	id := peer.ID()
+	for _, c := range []struct {
+		name  string
+		node  inos.NodeID
+		addrs []string
+		q     Message
+		want  inos.Code
+	}{
+		{"no node id", "nobody", nil, Message{}, inos.CodeBadRequest},
+		{"itself", m.ID(), nil, Message{}, inos.CodeBadRequest},
+		{"long envelope", id, peer.Addrs(), Message{Envelope: make([]byte, EnvelopeBytesMax+1)}, inos.CodeBadRequest},
+		{"long ticket", id, peer.Addrs(), Message{Ticket: make([]byte, TicketBytesMax+1)}, inos.CodeBadRequest},
+		{"long bulk", id, peer.Addrs(), Message{Bulk: make([]byte, inos.StoredBytesMax+1)}, inos.CodeBadRequest},
+		{"no address", gone.ID(), nil, Message{}, inos.CodePeerUnreachable},
+		{"nobody listens", gone.ID(), []string{"/ip4/127.0.0.1/tcp/1"}, Message{}, inos.CodePeerUnreachable},
+		{"addresses of another", gone.ID(), peer.Addrs(), Message{}, inos.CodePeerUnreachable},
+		{"another answers there", gone.ID(), []string{strings.Split(peer.Addrs()[0], "/p2p/")[0]}, Message{}, inos.CodePeerUnreachable},
+		{"bad addresses", gone.ID(), []string{"nonsense", ""}, Message{}, inos.CodePeerUnreachable},
+	} {
+		_, err := m.Call(t.Context(), c.node, c.addrs, c.q, nil)
+		if inos.CodeOf(err) != c.want {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if c.want == inos.CodePeerUnreachable && (err == nil || !strings.Contains(err.Error(), string(c.node))) {
+			t.Errorf("%s: %v does not name the node", c.name, err)
+		}
+	}
+	reply, err := m.Call(t.Context(), id, peer.Addrs(), Message{Envelope: make([]byte, EnvelopeBytesMax-100)}, nil)
+	if err != nil {
+		t.Errorf("a long envelope, echoed: %d bytes, %v", len(reply.Envelope), err)
+	}
+}
+
+func TestOpenFaults(t *testing.T) {
+	m := open(t, 1, nil)
+	taken, _, _ := strings.Cut(m.Addrs()[0], "/p2p/")
+	for _, c := range []struct {
+		name   string
+		change func(*Config)
+		want   inos.Code
+	}{
+		{"no key", func(c *Config) { c.Key = nil }, inos.CodeBadRequest},
+		{"nobody serves", func(c *Config) { c.Serve = nil }, inos.CodeBadRequest},
+		{"no address", func(c *Config) { c.Listen = []string{"127.0.0.1:80"} }, inos.CodeBadRequest},
+		{"address in use", func(c *Config) { c.Listen = []string{taken} }, inos.CodeAddressInUse},
+		{"relay without an id", func(c *Config) { c.Relays = []string{taken} }, inos.CodeBadRequest},
+		{"long certificate", func(c *Config) { c.Certificate = make([]byte, CertificateBytesMax+1) }, inos.CodeBadRequest},
+	} {
+		config := Config{Key: key(2), Serve: echo, Now: wallClock}
+		c.change(&config)
+		if other, err := Open(t.Context(), config); inos.CodeOf(err) != c.want {
+			t.Errorf("%s: %v", c.name, err)
+			if err == nil {
+				_ = other.Close()
+			}
+		}
+	}
+}
+
+// Close ends the calls under way and leaves no goroutine behind.
+func TestCloseLeavesNothing(t *testing.T) {
+	stranger := open(t, 9, nil)
+	_ = stranger.Close()
+	noneLeft(t)
+	g := newGate()
+	m := open(t, 1, func(c *Config) {
+		c.Serve, c.RelayService, c.OnPeer = g.serve, true, func(Peer) {}
+		c.Listen = append(c.Listen, "/ip4/127.0.0.1/udp/0/quic-v1")
+	})
+	peer := open(t, 2, func(c *Config) { c.Relays = m.Addrs(); c.OnPeer = func(Peer) {} })
+	if err := peer.Keep(append(m.Addrs(), "/ip4/127.0.0.1/tcp/1/p2p/"+string(stranger.ID()))); err != nil {
+		t.Fatal(err)
+	}
+	var wait sync.WaitGroup
+	for range 3 {
+		wait.Go(func() {
+			if _, err := peer.Call(context.Background(), m.ID(), m.Addrs(), Message{Bulk: []byte{1}}, nil); inos.CodeOf(err) != inos.CodePeerUnreachable {
+				t.Errorf("a call to a node that closes: %v", err)
+			}
+		})
+		<-g.come
+	}
+	_ = m.Close()
+	if in := g.in[""]; in != 0 {
+		t.Errorf("%d calls are served after Close", in)
+	}
+	wait.Wait()
+	_ = peer.Close()
+	noneLeft(t)
+}
+
+// noneLeft waits until no goroutine of a mesh is left: the library's last ones end by themselves.
+func noneLeft(t *testing.T) {
+	t.Helper()
+	for i := 0; ; i++ {
+		left := ours()
+		if len(left) == 0 {
+			return
+		}
+		if i > 3000 {
+			t.Fatalf("%d goroutines are left:\n%s", len(left), strings.Join(left, "\n\n"))
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+// ours returns the stacks of the goroutines that the mesh and its library run.
+func ours() (stacks []string) {
+	b := make([]byte, 4<<20)
+	for _, s := range strings.Split(string(b[:runtime.Stack(b, true)]), "\n\n") {
+		if (strings.Contains(s, "/libp2p/") || strings.Contains(s, "quic-go") || strings.Contains(s, "inos/host/mesh.")) && !strings.Contains(s, "testing.tRunner") {
+			stacks = append(stacks, s)
+		}
+	}
+	return stacks
+}
