@@ -40,7 +40,7 @@ func TestProofsAreTheModules(t *testing.T) {
 		return out, event.Open(e, reply)
 	}
 	// Lengths on a leaf's and a chunk's boundary, one below, one above; each with its first, middle and last leaf.
-	for _, size := range []int{1, 1023, 1024, 1025, 2048, 3000, 65536, 65537, inos.ChunkBytesMax - 1, inos.ChunkBytesMax, inos.StoredBytesMax} {
+	for _, size := range []int{1, 1023, 1024, 1025, 2048, 3000, 65536, 65537, inos.ChunkBytesMax - 1, inos.ChunkBytesMax, inos.ChunkBytesMax + 3} {
 		stored := noise(uint64(size), size)
 		id := blake3.Sum256(stored)
 		leaves := uint64(size+leafBytes-1) / leafBytes
