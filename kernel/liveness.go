@@ -349,7 +349,7 @@ func (u *memberships) distrusted(a *answer) {
 	m.row.Epoch = r.Epoch
 	u.changedAt = u.k.now
 	u.k.watcher.note(event.DistrustNode, event.StateCompleted, "what node "+m.label()+" holds counts when it has been looked at")
-	u.k.reconcile(m.id())
+	u.k.reconciles.want(m.id())
 	if m.doubtful {
 		u.doubt(m)
 	}

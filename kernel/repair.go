@@ -22,6 +22,3 @@ func (u *repairs) gone(node inos.NodeID) {}
 
 // busy says that a copy of the chunk is being made or trimmed.
 func (u *repairs) busy(id inos.ChunkID) bool { return false }
-
-// reconcile has what a node holds looked at, in an epoch that has begun.
-func (k *Kernel) reconcile(node inos.NodeID) {}
