@@ -70,7 +70,7 @@ func (w *World) levelOf(replicas int) string {
 func (w *World) domainsAt(level string) int {
 	seen := map[string]bool{}
 	for _, p := range w.nodes {
-		if p.provider && p.joined && !p.removed {
+		if p.provider && p.member && !p.removed {
 			seen[p.domainOf(level)] = true
 		}
 	}

@@ -27,19 +27,20 @@ type process struct {
 	invite      []byte
 	workerSlots uint32
 
-	up      bool
-	frozen  bool // stopped, and may be continued
-	lost    bool // never comes back
+	up       bool
+	frozen   bool // stopped, and may be continued
+	lost     bool // never comes back
 	removed  bool // the operator took it out
 	draining bool
-	joined  bool // was started once
-	life    int  // counts its starts
-	clean   bool // it was stopped in order
-	since   inos.Micros
-	offset  inos.Micros // of its clock
-	kernel  *kernel.Kernel
-	disk    *disk
-	liar    lie
+	joined   bool // was started once
+	member   bool // the semantic memory knows it
+	life     int  // counts its starts
+	clean    bool // it was stopped in order
+	since    inos.Micros
+	offset   inos.Micros // of its clock
+	kernel   *kernel.Kernel
+	disk     *disk
+	liar     lie
 
 	buffers  map[uint64][]byte
 	hostBuf  uint64
@@ -419,4 +420,3 @@ func sortedKeys[V any](m map[string]V) []string {
 	slices.Sort(keys)
 	return keys
 }
-

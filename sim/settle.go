@@ -92,7 +92,7 @@ func (w *World) short() string {
 
 // usable says that a node's copies count when everything is well.
 func (w *World) usable(p *process) bool {
-	return p.provider && p.joined && !p.lost && !p.removed && !p.draining && p.up && !p.frozen
+	return p.provider && p.member && !p.lost && !p.removed && !p.draining && p.up && !p.frozen
 }
 
 // orphans names a chunk that lies on a disk for nothing.
