@@ -3,6 +3,8 @@ package host
 import (
 	"runtime/debug"
 	"sync"
+
+	"github.com/inos-mesh/inos/host/mesh"
 )
 
 // Bounds of a node's memory by its role: what chunks may take of it, and the soft limit given to Go's collector.
@@ -33,4 +35,24 @@ func (c *Config) memoryBytes() (limit, buffers int64) {
 		return providerMemoryBytes, providerBufferBytesMax
 	}
 	return nodeMemoryBytes, bufferBytesMax
+}
+
+// meshLimits returns the bounds of the node's side of the mesh: a mere provider is given less memory than package mesh takes by itself.
+func (c *Config) meshLimits() mesh.Limits {
+	l := c.MeshLimits
+	if !c.mereProvider() {
+		return l
+	}
+	d := mesh.Limits{ServingBytes: 16 << 20, ServingBytesPerPeer: 12 << 20, WindowBytes: 32 << 20, WindowBytesPerPeer: 12 << 20}
+	for _, f := range []struct{ field, value *int }{{&l.ServingBytes, &d.ServingBytes}, {&l.ServingBytesPerPeer, &d.ServingBytesPerPeer}} {
+		if *f.field == 0 {
+			*f.field = *f.value
+		}
+	}
+	for _, f := range []struct{ field, value *int64 }{{&l.WindowBytes, &d.WindowBytes}, {&l.WindowBytesPerPeer, &d.WindowBytesPerPeer}} {
+		if *f.field == 0 {
+			*f.field = *f.value
+		}
+	}
+	return l
 }

@@ -30,7 +30,7 @@ func (n *Node) openMesh(ctx context.Context) error {
 	m, err := mesh.Open(ctx, mesh.Config{
 		Key: n.key, Listen: n.config.MeshListen, Certificate: certificate, Verify: n.verifyPeer, Serve: n.serveCall, OnPeer: n.peerNews,
 		Slab: n.buffers.slab, Recycle: n.buffers.recycle, RelayService: n.config.RelayService, Relays: n.config.Relays,
-		Now: n.clock.Now, Logf: n.logf, Limits: n.config.MeshLimits,
+		Now: n.clock.Now, Logf: n.logf, Limits: n.config.meshLimits(),
 	})
 	if err != nil {
 		return err

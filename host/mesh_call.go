@@ -76,18 +76,31 @@ func (n *Node) meshMessage(q *eventpb.MeshCallRequest) (m mesh.Message, err erro
 	return m, err
 }
 
-// withInvite puts a provider's signed invite into its heartbeats. The kernel has only what the invite says: signed, it is a secret of a kind.
+// withInvite puts a provider's signed invite where it introduces itself. The kernel has only what the invite says: signed, it is a secret
+// of a kind.
 func (n *Node) withInvite(raw []byte) ([]byte, error) {
 	e, err := event.Decode(raw)
-	if err != nil || e.EventType != event.NodeHeartbeat {
-		return raw, err
-	}
-	var beat eventpb.HeartbeatRequest
-	if err := event.Open(e, &beat); err != nil {
+	if err != nil {
 		return nil, err
 	}
-	beat.Grant = n.authority.invite.Raw
-	e.Payload = event.Payload(&beat)
+	switch e.EventType {
+	case event.NodeHeartbeat:
+		var p eventpb.HeartbeatRequest
+		if err := event.Open(e, &p); err != nil {
+			return nil, err
+		}
+		p.Grant = n.authority.invite.Raw
+		e.Payload = event.Payload(&p)
+	case event.NodeJoin:
+		var p eventpb.NodeJoinRequest
+		if err := event.Open(e, &p); err != nil {
+			return nil, err
+		}
+		p.Invite = n.authority.invite.Raw
+		e.Payload = event.Payload(&p)
+	default:
+		return raw, nil
+	}
 	return event.Encode(nil, e), nil
 }
 

@@ -121,20 +121,26 @@ func (n *Node) waitBooted(ctx context.Context) error {
 // input is released when the kernel did not take it.
 func (n *Node) askKernel(ctx context.Context, e *eventpb.Envelope, input uint64) (*request, error) {
 	r, err := n.requests.add(e.Id)
-	if err == nil {
-		defer n.requests.remove(e.Id)
-		err = n.currentLoop().submit(ctx, e)
-	}
 	if err != nil {
+		n.buffers.release([]uint64{input})
+		return nil, err
+	}
+	defer n.requests.remove(e.Id)
+	l := n.currentLoop()
+	if err := l.submit(ctx, e); err != nil {
 		n.buffers.release([]uint64{input})
 		return nil, err
 	}
 	select {
 	case r.reply = <-r.final:
-		return r, nil
-	case <-n.done:
-		return nil, errStopped()
+		if r.reply.EventType != event.KernelLost {
+			return r, nil
+		}
+	case <-l.stopped: // what it had under way is void, whether it had seen the call or not
 	}
+	l.performing.Wait() // an effect of it may still use the buffer
+	n.buffers.release([]uint64{input})
+	return nil, errStopped()
 }
 
 // replyOf makes the reply for the peer.

@@ -26,7 +26,9 @@ const (
 	collectBatch      = 256      // chunks of one round of collection
 	inventoryPage     = 1024     // chunk ids of one page of recovery
 	scrubPage         = 64       // chunks of one page of verification
-	auditPage         = 256      // chunks of one page of those that this node is said to hold
+	comparePage       = 256      // chunks of one page of those that a node is said to hold
+	reconcilePage     = 1024     // chunks of one page of those that a node is said to hold and is not trusted with
+	reconcilesMax     = 4        // nodes that are being reconciled
 	touchedMax        = 65536    // chunks a round of collection may see written; more ends the round
 	badChunksMax      = 1024     // bad chunks that one verification names
 	listMax           = 1000     // files of one page

@@ -749,7 +749,7 @@ pub struct MeshCallRequest {
     /// signed by the host and sent as the call's ticket
     #[prost(message, optional, tag = "6")]
     pub grant: ::core::option::Option<Grant>,
-    /// a ticket that this node was handed, sent as it is
+    /// stands for a ticket that this node was handed (MeshServeRequest): the ticket is sent as it is
     #[prost(bytes = "vec", tag = "7")]
     pub ticket: ::prost::alloc::vec::Vec<u8>,
     /// where the node may be found when it is not connected
@@ -802,7 +802,7 @@ pub struct MeshServeRequest {
     /// of the ticket; absent without one
     #[prost(message, optional, tag = "6")]
     pub grant: ::core::option::Option<Grant>,
-    /// as received, to be handed on
+    /// stands for the ticket, to be handed on in a MeshCallRequest; the host keeps the ticket itself
     #[prost(bytes = "vec", tag = "7")]
     pub ticket: ::prost::alloc::vec::Vec<u8>,
     /// content of the verified invite that came with node:join or as the grant of a node:heartbeat; empty otherwise
