@@ -124,6 +124,11 @@ var importRules = []importRule{
 		why: "flags, signals and printing; decisions live below",
 	},
 	{
+		room: "sim", may: []string{".", "event/...", "kernel", "data/verbs", "data/content", "data/semantic", "data/episodic", blake3},
+		never: []string{"os/...", "net/...", "time", "math/rand", "crypto/rand", "sync/..."},
+		why:   "the production kernel, run natively on the memories' twins; one seed is the only randomness and the world's time the only clock",
+	},
+	{
 		room: "tools/...", may: []string{"."}, why: "programs of the build know the nouns at most",
 	},
 }

@@ -66,6 +66,15 @@ func (b *buffers) get(number uint64) ([]byte, error) {
 	return data, nil
 }
 
+// take ends a buffer and returns its bytes, which are the caller's to recycle; nil when it is not filled.
+func (b *buffers) take(number uint64) []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	data := b.live[number]
+	delete(b.live, number)
+	return data
+}
+
 // release ends buffers; an unknown number is one whose filling failed.
 func (b *buffers) release(numbers []uint64) {
 	b.mu.Lock()

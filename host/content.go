@@ -8,6 +8,14 @@ import (
 	"github.com/inos-mesh/inos/event/eventpb"
 )
 
+// store returns the node's chunks, or its commit records.
+func (l *loop) store(record bool) inos.Content {
+	if record {
+		return l.node.records
+	}
+	return l.node.content
+}
+
 func (l *loop) performContentWrite(ctx context.Context, e *eventpb.Envelope) (event.Message, error) {
 	var q eventpb.ContentWriteRequest
 	if err := event.Open(e, &q); err != nil {
@@ -21,7 +29,7 @@ func (l *loop) performContentWrite(ctx context.Context, e *eventpb.Envelope) (ev
 	if err != nil {
 		return nil, err
 	}
-	existed, err := l.node.content.Put(ctx, id, data)
+	existed, err := l.store(q.Record).Put(ctx, id, data)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +46,7 @@ func (l *loop) performContentRead(ctx context.Context, e *eventpb.Envelope) (eve
 		return nil, err
 	}
 	slab := l.node.buffers.slab()
-	data, err := l.node.content.Get(ctx, id, slab)
+	data, err := l.store(q.Record).Get(ctx, id, slab)
 	if err != nil {
 		l.node.buffers.recycle(slab)
 		return nil, err
@@ -56,7 +64,7 @@ func (l *loop) performContentMissing(ctx context.Context, e *eventpb.Envelope) (
 	if err != nil {
 		return nil, err
 	}
-	missing, err := l.node.content.Missing(ctx, ids)
+	missing, err := l.store(q.Record).Missing(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +84,7 @@ func (l *loop) performContentTrash(ctx context.Context, e *eventpb.Envelope) (ev
 		}
 		ids[i] = id
 	}
-	chunks, bytes, err := l.node.content.Trash(ctx, ids)
+	chunks, bytes, err := l.store(q.Record).Trash(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -92,6 +100,13 @@ func (l *loop) performContentEmptyTrash(ctx context.Context, e *eventpb.Envelope
 	if err != nil {
 		return nil, err
 	}
+	if left := int(q.Limit) - chunks; left > 0 { // records are few and small, so they come after
+		records, more, err := l.node.records.EmptyTrash(ctx, inos.Micros(q.BeforeUs), left)
+		if err != nil {
+			return nil, err
+		}
+		chunks, bytes = chunks+records, bytes+more
+	}
 	return &eventpb.ContentEmptyTrashReply{Chunks: uint32(chunks), Bytes: uint64(bytes)}, nil
 }
 
@@ -104,7 +119,7 @@ func (l *loop) performContentInventory(ctx context.Context, e *eventpb.Envelope)
 	if err != nil {
 		return nil, err
 	}
-	ids, end, err := l.node.content.Inventory(ctx, after, int(q.Limit))
+	ids, end, err := l.store(q.Record).Inventory(ctx, after, int(q.Limit))
 	if err != nil {
 		return nil, err
 	}
@@ -133,6 +148,7 @@ func (l *loop) performContentUsage(context.Context, *eventpb.Envelope) (event.Me
 	u := l.node.content.Usage()
 	return &eventpb.ContentUsage{
 		Chunks: uint64(u.Chunks), UsedBytes: uint64(u.UsedBytes), TrashBytes: uint64(u.TrashBytes), FreeBytes: uint64(max(0, u.FreeBytes)),
+		Records: uint64(l.node.records.Usage().Chunks),
 	}, nil
 }
 

@@ -17,6 +17,10 @@ func (l *loop) performRecord(ctx context.Context, e *eventpb.Envelope) (event.Me
 	if err := event.Open(e, &q); err != nil {
 		return nil, err
 	}
+	if l.node.episodic == nil { // a mere provider keeps no history
+		l.node.recorded.announce()
+		return &eventpb.RecordReply{}, nil
+	}
 	events := make([]inos.Event, len(q.Events))
 	for i, r := range q.Events {
 		events[i] = inos.Event{

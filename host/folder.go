@@ -1,7 +1,6 @@
 package host
 
 import (
-	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -23,9 +22,13 @@ import (
 //	url          where the running node listens
 //	token        the operator's secret, mode 0600
 //	node.key     the node's Ed25519 seed, hexadecimal, mode 0600
+//	mesh.json    root key of the mesh, a switchboard's certificate or a provider's invite, mode 0600
+//	root.key     the mesh's root seed, unless it is kept elsewhere, mode 0600; root.key.lock beside it
+//	rebuilding   there while the map is being made again from the mesh
 //	content/     chunks (package data/content)
-//	semantic.db  facts
-//	episodic.db  history
+//	records/     sealed commit records (package data/content)
+//	semantic.db  facts; a switchboard's
+//	episodic.db  history; a switchboard's
 //	log/         replay log segments
 //	quarantine/  envelopes that made a kernel trap
 //	cache/       compiled WASM, may be deleted
@@ -122,19 +125,6 @@ func syncDir(dir string) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
-}
-
-// nodeID returns the node's libp2p peer id, from a key that the first start makes.
-func (f *folder) nodeID() (inos.NodeID, error) {
-	seed, err := f.secret("node.key", "", ed25519.SeedSize)
-	if err != nil {
-		return "", err
-	}
-	raw, err := hex.DecodeString(seed)
-	if err != nil {
-		return "", inos.Errorf(inos.CodeBadFormat, "read node.key", "%s is not hexadecimal: %w", f.path("node.key"), err)
-	}
-	return peerID(ed25519.NewKeyFromSeed(raw).Public().(ed25519.PublicKey)), nil
 }
 
 // diskError gives an error of the operating system its code.

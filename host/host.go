@@ -7,16 +7,14 @@ package host
 
 import (
 	"context"
+	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
-	"runtime"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -33,13 +31,10 @@ import (
 	"github.com/inos-mesh/inos/event/eventpb"
 	"github.com/inos-mesh/inos/host/api"
 	"github.com/inos-mesh/inos/host/engine"
+	"github.com/inos-mesh/inos/host/mesh"
 )
 
 const (
-	// bufferBytesMax bounds the chunks in the node's memory, plain and stored.
-	bufferBytesMax = 64 << 20
-	// nodeMemoryBytes is the soft limit given to Go's collector.
-	nodeMemoryBytes = 224 << 20
 	// workersMax bounds the worker processes of a node.
 	workersMax = 64
 	// drainTimeout bounds how long Close waits for work under way.
@@ -49,34 +44,20 @@ const (
 	kernelRestartWindow = 10 * inos.Minute
 )
 
-// Config says how to run a node. Zero values are the defaults.
-type Config struct {
-	DataDir       string
-	Listen        string    // TCP address of the HTTP interface; default 127.0.0.1:7770
-	Workers       int       // worker processes; default one per core
-	Quality       int       // Brotli quality 2..9; 0: adjusted to the load
-	Record        bool      // write the kernel's replay log
-	CapacityBytes int64     // what chunks may take on the disk; default all but a reserve
-	Zone          string    // failure domain; default "home"
-	HostLabel     string    // failure domain; default the machine's name
-	Stderr        io.Writer // log lines; default os.Stderr
-	WorkerCommand []string  // default: this executable with "worker"
-	CacheDir      string    // compiled WASM; default "cache" in the data folder. Must be writable by the node alone
-	// ModuleDeadline is how long a module may take for one call before its worker is killed; default the module's own.
-	ModuleDeadline inos.Micros
-}
-
 // Node is a running node.
 type Node struct {
 	config   Config
 	clock    clock
 	folder   *folder
 	id       inos.NodeID
+	key      ed25519.PrivateKey
 	moduleID [inos.HashBytes]byte
 	kernelID [inos.HashBytes]byte
 	content  inos.Content
-	semantic inos.Semantic
-	episodic inos.Episodic
+	records  inos.Content   // sealed commit records
+	semantic inos.Semantic  // nil: no switchboard
+	episodic inos.Episodic  // nil: no switchboard
+	local    *localOperator // of a mere provider
 	buffers  *buffers
 	streams  *streams
 	requests *requests
@@ -84,6 +65,16 @@ type Node struct {
 	recorded announcer
 	batches  atomic.Uint64
 	started  inos.Micros
+
+	rootKey   *rootKey // of a switchboard
+	authority authority
+	mesh      *mesh.Mesh    // nil: a lone node
+	incoming  atomic.Uint64 // buffers of bulk from other nodes so far
+	tickets   *handles      // of calls being served
+	invites   *handles      // signed and not handed out
+	booted    chan struct{} // closed when there is a kernel
+	peersMu   sync.Mutex    // held while the kernel is told of peers, so that it hears of them in order
+
 	listener net.Listener
 	server   *http.Server
 	url      string
@@ -106,103 +97,98 @@ func Open(ctx context.Context, config Config) (_ *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	module, err := build.Storage()
-	if err != nil {
-		return nil, err
-	}
 	n := &Node{
 		config: config, clock: newClock(), buffers: newBuffers(), streams: newStreams(), requests: newRequests(),
-		moduleID: blake3.Sum256(module), kernelID: blake3.Sum256(wasm), done: make(chan struct{}),
+		kernelID: blake3.Sum256(wasm), done: make(chan struct{}), booted: make(chan struct{}),
+		tickets: newHandles(ticketsMax), invites: newHandles(inviteTextsMax),
 	}
 	n.started = n.clock.Now()
+	running, stop := context.WithCancel(context.Background())
+	n.stop = stop
+	limit, _ := config.memoryBytes()
+	limitMemory(limit)
 	defer func() {
 		if err != nil {
-			n.closeResources()
+			stop()
+			n.ended.Do(func() { close(n.done) })
+			_ = n.closeResources()
 		}
 	}()
-	debug.SetMemoryLimit(nodeMemoryBytes)
-	if n.folder, err = openFolder(config.DataDir); err != nil {
-		return nil, err
-	}
-	if n.id, err = n.folder.nodeID(); err != nil {
-		return nil, err
-	}
-	if n.content, err = content.Open(n.folder.path("content"), content.Options{CapacityBytes: config.CapacityBytes}); err != nil {
-		return nil, err
-	}
-	if n.semantic, err = semantic.Open(n.folder.path("semantic.db")); err != nil {
-		return nil, err
-	}
-	if n.episodic, err = episodic.Open(n.folder.path("episodic.db"), episodic.Options{}); err != nil {
-		return nil, err
-	}
-	if config.Record {
-		if n.recorder, err = openRecorder(n.folder.path("log"), n.unrecorded); err != nil {
-			return nil, err
-		}
-	}
-	if _, err = n.ensureOperator(ctx); err != nil {
+	if err = n.openFolder(ctx); err != nil {
 		return nil, err
 	}
 	if err = n.listen(ctx); err != nil {
 		return nil, err
 	}
+	if err = n.openMesh(ctx); err != nil {
+		return nil, err
+	}
+	if config.mereProvider() {
+		if err = n.join(ctx); err != nil {
+			return nil, err
+		}
+	}
 	l, err := n.boot(ctx, wasm)
 	if err != nil {
 		return nil, err
 	}
+	close(n.booted)
 	n.server = api.NewServer(api.New(n, api.Options{}))
-	running, stop := context.WithCancel(context.Background())
-	n.stop = stop
 	go n.run(running, wasm, l)
 	go n.serve()
 	return n, nil
 }
 
-func (c *Config) complete() error {
-	const op = "start node"
-	if c.DataDir == "" {
-		return inos.Errorf(inos.CodeBadRequest, op, "no data folder is named")
+// openFolder opens what the node keeps on its disk, and finds out who it is.
+func (n *Node) openFolder(ctx context.Context) (err error) {
+	if n.folder, err = openFolder(n.config.DataDir); err != nil {
+		return err
 	}
-	if c.Quality != 0 && (c.Quality < 2 || c.Quality > 9) {
-		return inos.Errorf(inos.CodeBadRequest, op, "quality %d is not 2 to 9", c.Quality)
+	if n.config.mereProvider() {
+		err = n.openMembership()
+	} else {
+		_, missing := os.Stat(n.folder.path("semantic.db"))
+		err = n.openAuthority(errors.Is(missing, fs.ErrNotExist))
 	}
-	if c.Workers < 0 || c.Workers > workersMax {
-		return inos.Errorf(inos.CodeBadRequest, op, "%d workers are not 1 to %d", c.Workers, workersMax)
+	if err != nil {
+		return err
 	}
-	if c.ModuleDeadline < 0 {
-		return inos.Errorf(inos.CodeBadRequest, op, "a module's deadline of %d us is before its call", c.ModuleDeadline)
+	if n.content, err = content.Open(n.folder.path("content"), content.Options{CapacityBytes: n.config.CapacityBytes}); err != nil {
+		return err
 	}
-	if c.Workers == 0 {
-		c.Workers = min(runtime.NumCPU(), workersMax)
+	if n.records, err = content.Open(n.folder.path("records"), content.Options{}); err != nil {
+		return err
 	}
-	if c.Listen == "" {
-		c.Listen = "127.0.0.1:7770"
-	}
-	if c.Zone == "" {
-		c.Zone = "home"
-	}
-	if c.HostLabel == "" {
-		name, err := os.Hostname()
-		if err != nil {
-			return inos.Errorf(inos.CodeIO, op, "the machine's name: %w", err)
-		}
-		c.HostLabel = name
-	}
-	if c.Stderr == nil {
-		c.Stderr = os.Stderr
-	}
-	if c.CacheDir == "" {
-		c.CacheDir = filepath.Join(c.DataDir, "cache")
-	}
-	if len(c.WorkerCommand) == 0 {
-		command, err := defaultWorkerCommand()
-		if err != nil {
+	if n.config.Record {
+		if n.recorder, err = openRecorder(n.folder.path("log"), n.unrecorded); err != nil {
 			return err
 		}
-		c.WorkerCommand = command
 	}
-	return nil
+	if n.config.mereProvider() {
+		n.local, err = n.folder.localOperator()
+		return err
+	}
+	return n.openMemories(ctx)
+}
+
+// openMemories opens what a switchboard has and a mere provider has not.
+func (n *Node) openMemories(ctx context.Context) error {
+	module, err := build.Storage()
+	if err != nil {
+		return err
+	}
+	n.moduleID = blake3.Sum256(module)
+	if n.semantic, err = semantic.Open(n.folder.path("semantic.db")); err != nil {
+		return err
+	}
+	if err := n.keepAuthority(); err != nil {
+		return err
+	}
+	if n.episodic, err = episodic.Open(n.folder.path("episodic.db"), episodic.Options{}); err != nil {
+		return err
+	}
+	_, err = n.ensureOperator(ctx)
+	return err
 }
 
 // boot makes a kernel and steps it with its first envelope; the loop does not run yet.
@@ -218,16 +204,40 @@ func (n *Node) boot(ctx context.Context, wasm []byte) (*loop, error) {
 	}
 	l := newLoop(n, k)
 	l.pool = engine.NewPool(engine.Config{Command: n.workerCommand, OnExit: l.workerExited})
-	l.results <- n.hostEnvelope(event.NodeBoot, &eventpb.NodeBoot{
-		Switchboard: true, Provider: true,
-		NodeId: string(n.id), Zone: n.config.Zone, Host: n.config.HostLabel, Seed: seed, Workers: uint32(n.config.Workers),
-		ModuleId: n.moduleID[:], BufferBytesMax: bufferBytesMax, Unclean: n.content.Usage().Unclean, Version: Version().Version,
-		BrotliQuality: uint32(n.config.Quality), ModuleDeadlineUs: uint64(n.config.ModuleDeadline),
-	})
+	l.results <- n.hostEnvelope(event.NodeBoot, n.bootPayload(seed))
 	n.mu.Lock()
 	n.loop = l
 	n.mu.Unlock()
+	n.tellPeers(l)
 	return l, nil
+}
+
+// bootPayload is what the kernel is told of its node.
+func (n *Node) bootPayload(seed []byte) *eventpb.NodeBoot {
+	c := &n.config
+	_, buffers := c.memoryBytes()
+	held := n.content.Usage()
+	b := &eventpb.NodeBoot{
+		NodeId: string(n.id), Zone: c.Zone, Host: c.HostLabel, Operator: c.Operator, Tier: string(c.Tier), OfferedBytes: c.OfferedBytes,
+		Seed: seed, Workers: uint32(c.Workers), ModuleId: n.moduleID[:], BufferBytesMax: uint64(buffers),
+		Unclean: held.Unclean || n.records.Usage().Unclean, Version: Version().Version,
+		BrotliQuality: uint32(c.Quality), ModuleDeadlineUs: uint64(c.ModuleDeadline),
+		Switchboard: c.Switchboard, Provider: c.Provider, Addrs: n.MeshAddrs(),
+		HeartbeatUs: int64(c.HeartbeatEvery), GraceColdUs: int64(c.GraceCold), GraceHotUs: int64(c.GraceHot),
+		RepairBytesPerSecond: c.RepairBytesPerSecond, Rebuild: n.authority.root != nil,
+	}
+	if b.OfferedBytes == 0 && c.Provider {
+		b.OfferedBytes = uint64(max(0, held.UsedBytes+held.TrashBytes+held.FreeBytes))
+	}
+	if invite := n.authority.invite; invite != nil {
+		b.Invite = event.Payload(invite.Content)
+		for _, addr := range invite.Content.Switchboards {
+			if node, err := nodeOfAddr(addr); err == nil { // they were read when the folder joined
+				b.Switchboards = append(b.Switchboards, string(node))
+			}
+		}
+	}
+	return b
 }
 
 // run keeps a kernel running: after a trap it sets the envelope aside, ends what the kernel had under way, and boots
@@ -421,6 +431,11 @@ func (n *Node) Close(ctx context.Context) error {
 	if err := n.server.Shutdown(ctx); err != nil {
 		_ = n.server.Close()
 	}
+	if n.mesh != nil {
+		if err := n.mesh.Close(); err != nil { // while the kernel still answers what is being served
+			n.logf("close mesh: %v", err)
+		}
+	}
 	n.stop()
 	<-n.done
 	return errors.Join(n.closeResources(), n.Err())
@@ -428,12 +443,18 @@ func (n *Node) Close(ctx context.Context) error {
 
 func (n *Node) closeResources() error {
 	var errs []error
+	if n.mesh != nil {
+		_ = n.mesh.Close() // closed already unless the node failed to start
+	}
 	if n.listener != nil {
 		_ = n.listener.Close() // the server has closed it already when it ran
 	}
 	n.recorder.finish()
 	if n.content != nil {
 		errs = append(errs, n.content.Close())
+	}
+	if n.records != nil {
+		errs = append(errs, n.records.Close())
 	}
 	if n.semantic != nil {
 		errs = append(errs, n.semantic.Close())
@@ -445,6 +466,9 @@ func (n *Node) closeResources() error {
 		_ = os.Remove(n.folder.path("url"))
 		n.folder.close()
 	}
+	n.rootKey.close()
+	limit, _ := n.config.memoryBytes()
+	limitMemory(-limit)
 	return errors.Join(errs...)
 }
 

@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -147,7 +148,10 @@ func (l *loop) step(e *eventpb.Envelope) (wake inos.Micros, err error) {
 // dispatch performs an effect or delivers a reply.
 func (l *loop) dispatch(e *eventpb.Envelope) {
 	if event.StateOf(e.EventType) != event.StateRequested {
-		l.node.requests.deliver(e)
+		bulk := l.takeOutput(e)
+		if !l.node.requests.deliver(l.node.handOut(e), bulk) {
+			l.node.buffers.recycle(bulk)
+		}
 		return
 	}
 	if e.EventType == event.BufferRelease {
@@ -167,10 +171,16 @@ func (l *loop) dispatch(e *eventpb.Envelope) {
 // perform runs one effect and gives its end to the kernel. The kernel bounds how many are under way.
 func (l *loop) perform(e *eventpb.Envelope) {
 	performer, ok := performers[e.EventType]
-	if !ok {
+	switch {
+	case !ok:
 		performer = unknownEffect
+	case l.node.semantic == nil && strings.HasPrefix(e.EventType, "semantic:"):
+		performer = noMemory
 	}
 	message, err := performer(l, l.ctx, e)
+	if err == nil && e.EventType == event.EndRestore {
+		err = l.node.rebuilt()
+	}
 	l.tell(e, message, err)
 	if start, ok := message.(*eventpb.WorkerStartReply); ok {
 		l.workerTold(e, start)

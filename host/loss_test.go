@@ -77,7 +77,7 @@ func TestLostChunksAreWrittenAgain(t *testing.T) {
 			n.mustPut("/again", body)
 			n.mustHold("/again", body)
 			n.mustHold("/first", body)
-			n.waitFor("the chunk is held again", func(*eventpb.NodeStatusReply) bool { return len(stat().Chunks[3].Nodes) == 1 })
+			n.waitFor("the chunk is held again", func(*eventpb.NodeStatusReply) bool { return len(stat().Chunks[3].Copies) == 1 })
 		})
 	}
 }
@@ -107,7 +107,7 @@ func TestUncleanStopForgetsLostCopies(t *testing.T) {
 	defer func() { n.close() }()
 	n.waitFor("the lost copy is forgotten", func(*eventpb.NodeStatusReply) bool {
 		c := stat().Chunks
-		return len(c[0].Nodes) == 1 && len(c[1].Nodes) == 0 && len(c[2].Nodes) == 1
+		return len(c[0].Copies) == 1 && len(c[1].Copies) == 0 && len(c[2].Copies) == 1
 	})
 	n.mustPut("/again", body)
 	n.mustHold("/again", body)

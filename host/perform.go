@@ -26,6 +26,11 @@ var performers = map[string]performer{
 	event.ContentInventory:  (*loop).performContentInventory,
 	event.ContentScrub:      (*loop).performContentScrub,
 	event.ContentUsage:      (*loop).performContentUsage,
+	event.ContentProve:      (*loop).performContentProve,
+	event.MeshCall:          (*loop).performMeshCall,
+	event.RecordSeal:        (*loop).performRecordSeal,
+	event.RecordOpen:        (*loop).performRecordOpen,
+	event.InviteSign:        (*loop).performInviteSign,
 	event.FindChunks:        (*loop).performFindChunks,
 	event.StageChunks:       (*loop).performStageChunks,
 	event.CommitFile:        (*loop).performCommitFile,
@@ -68,4 +73,9 @@ var performers = map[string]performer{
 
 func unknownEffect(_ *loop, _ context.Context, e *eventpb.Envelope) (event.Message, error) {
 	return nil, inos.Errorf(inos.CodeUnknownEvent, e.EventType, "this host performs no such effect")
+}
+
+// noMemory answers what only a switchboard's memory can.
+func noMemory(_ *loop, _ context.Context, e *eventpb.Envelope) (event.Message, error) {
+	return nil, inos.Errorf(inos.CodeNotSwitchboard, e.EventType, "this node has no semantic memory")
 }

@@ -26,6 +26,9 @@ type requests struct {
 type request struct {
 	progress chan *eventpb.Envelope
 	final    chan *eventpb.Envelope // holds one
+	// bulk is set before final gets a completed mesh:serve, and reply by its receiver.
+	bulk  []byte
+	reply *eventpb.Envelope
 }
 
 func newRequests() *requests { return &requests{open: map[string]*request{}} }
@@ -47,23 +50,25 @@ func (r *requests) remove(id string) {
 	delete(r.open, id)
 }
 
-// deliver hands a reply to the client that waits for it; nobody may.
-func (r *requests) deliver(e *eventpb.Envelope) {
+// deliver hands a reply, with the bulk of a served call, to the client that waits for it, and says whether one does.
+func (r *requests) deliver(e *eventpb.Envelope, bulk []byte) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	q, ok := r.open[e.Id]
 	if !ok {
-		return
+		return false
 	}
 	if event.StateOf(e.EventType) == event.StateProcessing {
 		select {
 		case q.progress <- e:
 		default:
 		}
-		return
+		return true
 	}
+	q.bulk = bulk
 	q.final <- e
 	delete(r.open, e.Id)
+	return true
 }
 
 // failAll answers every request; the kernel that knew them is gone.
@@ -146,12 +151,23 @@ func (n *Node) Sink(w io.Writer) (uint64, func()) { return n.streams.add(nil, w)
 
 // Events implements api.Node.
 func (n *Node) Events(ctx context.Context, f inos.EventFilter) ([]inos.Event, error) {
+	if n.episodic == nil {
+		return nil, noHistory()
+	}
 	return n.episodic.Events(ctx, f)
 }
 
 // Spans implements api.Node.
 func (n *Node) Spans(ctx context.Context, traceID string) ([]inos.Span, error) {
+	if n.episodic == nil {
+		return nil, noHistory()
+	}
 	return n.episodic.Spans(ctx, traceID)
+}
+
+// noHistory is what a mere provider answers who asks what happened.
+func noHistory() error {
+	return inos.Errorf(inos.CodeNotSwitchboard, "read history", "this node has no episodic memory")
 }
 
 // Recorded implements api.Node.

@@ -9,10 +9,14 @@ import (
 // Effects of the collector.
 const (
 	opCondemn    = iota + 1 // semantic:condemn_chunks
+	opHolders               // semantic:chunk_copies of what is condemned
 	opTrash                 // content:trash_chunk
 	opForget                // semantic:forget_chunks
 	opInventory             // content:inventory
 	opUnknown               // semantic:unknown_chunks
+	opSwept                 // semantic:chunk_states of what another node lists
+	opRehash                // content:scrub of one chunk that is to be adopted
+	opAdopt                 // semantic:add_copies
 	opTrashSwept            // content:trash_chunk of chunks without a row
 	opEmptyTrash            // content:empty_trash
 	opPrune                 // semantic:prune_replies
@@ -20,8 +24,9 @@ const (
 	opMakeRoom              // content:empty_trash of everything, for puts that find the disk full
 )
 
-// collector gives back the space of chunks that nothing refers to: condemn, trash, forget, in bounded rounds; it sweeps the
-// disk for chunks that have no row, empties the trash, forgets old replies and measures the free space.
+// collector gives back the space of chunks that nothing refers to: condemn, trash on every node that holds them, forget, in bounded
+// rounds; it sweeps the nodes' disks for chunks that have no row (sweep.go), empties this node's trash, forgets old replies and measures the
+// free space.
 //
 // A put may write, or find, a chunk while a round is about to trash the same chunk. Three sets keep them apart. live are
 // chunks that a put relies on and whose reference is not yet durable: a round leaves them out. touched are those that
@@ -36,6 +41,9 @@ type collector struct {
 	spoiled   bool // too much was touched: the round ends without trashing
 	underWay  bool // an effect other than opUsage
 	pending   []*eventpb.ChunkGeneration
+	orders    []*trashOrder // of a round, not sent yet
+	ordered   []*trashOrder // under way
+	failed    bool          // this node's own disk did not trash them
 	nextRound inos.Micros
 	pause     inos.Micros
 	emptyAt   inos.Micros
@@ -43,12 +51,7 @@ type collector struct {
 	rounds    uint64
 	trashed   uint64
 
-	sweeping  bool
-	sweepFrom []byte // the page begins behind this id
-	sweepTo   []byte // and ends with this one
-	swept     uint64
-	sweepWant bool
-	sweepAt   inos.Micros
+	sweep sweep
 
 	usage      struct{ chunks, used, trash, free uint64 }
 	usageKnown bool
@@ -80,18 +83,19 @@ func (u *collector) code(c *coder) {
 		c.bytes(&g.ChunkId)
 		num(c, &g.Generation)
 	})
+	orders := func(l *[]*trashOrder) {
+		pointers(c, l, membersMax, func(c *coder, t *trashOrder) { t.code(c) })
+	}
+	orders(&u.orders)
+	orders(&u.ordered)
+	c.bool(&u.failed)
 	num(c, &u.nextRound)
 	num(c, &u.pause)
 	num(c, &u.emptyAt)
 	num(c, &u.pruneAt)
 	num(c, &u.rounds)
 	num(c, &u.trashed)
-	c.bool(&u.sweeping)
-	c.bytes(&u.sweepFrom)
-	c.bytes(&u.sweepTo)
-	num(c, &u.swept)
-	c.bool(&u.sweepWant)
-	num(c, &u.sweepAt)
+	u.sweep.code(c)
 	num(c, &u.usage.chunks)
 	num(c, &u.usage.used)
 	num(c, &u.usage.trash)
@@ -142,9 +146,6 @@ func (u *collector) changed() {
 	u.usageStale = true
 }
 
-// sweepWanted asks for a sweep of the disk for chunks without a row.
-func (u *collector) sweepWanted() { u.sweepWant = true }
-
 func (u *collector) idle() bool { return !u.underWay && !u.usageAsked }
 
 func (u *collector) act() {
@@ -155,7 +156,7 @@ func (u *collector) act() {
 	if !k.ready() || k.node.draining {
 		return
 	}
-	if !u.usageAsked && u.usageAt <= k.now && k.node.switchboard { // a provider measures for its heartbeats
+	if !u.usageAsked && u.usageAt <= k.now && k.node.switchboard && k.node.provider { // a provider alone measures for its heartbeats
 		u.usageAsked = true
 		k.send(nil, ask{owner: threadCollector, op: opUsage}, event.ContentUsage, &eventpb.ContentUsageRequest{})
 	}
@@ -163,15 +164,12 @@ func (u *collector) act() {
 		return
 	}
 	switch {
-	case u.sweeping && u.sweepAt <= k.now:
-		u.inventory()
-	case u.sweepWant && !u.sweeping:
-		u.sweepWant, u.sweeping, u.sweepFrom, u.swept, u.sweepAt = false, true, nil, 0, k.now
+	case u.sweepDue():
 		u.inventory()
 	case u.nextRound <= k.now && k.node.switchboard:
 		u.begin()
 		u.send(opCondemn, event.CondemnChunks, &eventpb.CondemnChunksRequest{Limit: collectBatch})
-	case u.emptyAt <= k.now:
+	case u.emptyAt <= k.now && k.node.provider:
 		u.send(opEmptyTrash, event.ContentEmptyTrash, &eventpb.ContentEmptyTrashRequest{BeforeUs: int64(k.now - trashLife), Limit: emptyTrashPage})
 	case u.pruneAt <= k.now && k.node.switchboard:
 		u.send(opPrune, event.PruneReplies, &eventpb.PruneRepliesRequest{BeforeUs: int64(k.now - inos.RequestKeyLife)})
@@ -182,17 +180,17 @@ func (u *collector) wake() (at inos.Micros) {
 	if !u.k.ready() || u.k.node.draining {
 		return 0
 	}
-	if !u.usageAsked && u.k.node.switchboard {
+	if !u.usageAsked && u.k.node.switchboard && u.k.node.provider {
 		at = u.usageAt
 	}
 	if !u.underWay {
-		at = earlier(at, u.emptyAt)
+		if u.k.node.provider {
+			at = earlier(at, u.emptyAt)
+		}
 		if u.k.node.switchboard {
 			at = earlier(earlier(at, u.nextRound), u.pruneAt)
 		}
-		if u.sweeping {
-			at = earlier(at, u.sweepAt)
-		}
+		at = earlier(at, u.sweepWake())
 	}
 	return at
 }
@@ -224,9 +222,9 @@ func (u *collector) choose(all []*eventpb.ChunkGeneration) (chosen []*eventpb.Ch
 	return chosen
 }
 
-// letGo ends a round: puts that waited for one of its chunks go on.
+// letGo ends a round or a page: puts that waited for one of its chunks go on.
 func (u *collector) letGo() {
-	u.open, u.pending = false, nil
+	u.open, u.pending, u.orders, u.failed = false, nil, nil, false
 	clear(u.touched)
 	clear(u.held)
 	u.k.puts.unheld()
@@ -247,6 +245,8 @@ func (u *collector) answer(a *answer) {
 	switch a.op {
 	case opCondemn:
 		u.condemned(a)
+	case opHolders:
+		u.holders(a)
 	case opTrash:
 		u.inTrash(a)
 	case opForget:
@@ -255,6 +255,12 @@ func (u *collector) answer(a *answer) {
 		u.listed(a)
 	case opUnknown:
 		u.unknown(a)
+	case opSwept:
+		u.told(a)
+	case opRehash:
+		u.rehashed(a)
+	case opAdopt:
+		u.adopted(a)
 	case opTrashSwept:
 		u.sweptAway(a)
 	case opEmptyTrash:
@@ -282,121 +288,4 @@ func (u *collector) measured(m *eventpb.ContentUsage) {
 		u.usageAt = u.k.now + usageIdleEvery
 	}
 	u.usageStale = false
-}
-
-// condemned takes a page of chunks that nothing refers to.
-func (u *collector) condemned(a *answer) {
-	var r eventpb.CondemnChunksReply
-	if a.err != nil || event.Open(a.env, &r) != nil || len(r.Chunks) > collectBatch {
-		u.rest(false)
-		return
-	}
-	u.rounds++
-	u.pending = u.choose(r.Chunks)
-	if len(u.pending) == 0 {
-		u.rest(false)
-		return
-	}
-	u.send(opTrash, event.ContentTrash, &eventpb.ContentTrashRequest{Chunks: u.pending})
-}
-
-func (u *collector) inTrash(a *answer) {
-	if a.err != nil {
-		u.rest(false)
-		return
-	}
-	var r eventpb.ContentTrashReply
-	if event.Open(a.env, &r) == nil {
-		u.trashed += uint64(r.Chunks)
-		u.k.watcher.note(event.ContentTrash, event.StateCompleted, plural(uint64(r.Chunks), "chunk", "chunks")+" that nothing refers to, "+plural(r.Bytes, "byte", "bytes"))
-	}
-	u.usageStale = true
-	u.send(opForget, event.ForgetChunks, &eventpb.ForgetChunksRequest{Chunks: u.pending})
-}
-
-// forgotten ends a round. Forgetting a manifest node makes what is below collectable: the next round follows at once.
-func (u *collector) forgotten(a *answer) { u.rest(a.err == nil) }
-
-// rest plans the next round.
-func (u *collector) rest(more bool) {
-	u.letGo()
-	if more {
-		u.pause = collectEvery
-		u.nextRound = u.k.now
-		return
-	}
-	u.nextRound = u.k.now + u.pause
-	u.pause = min(2*u.pause, collectIdleMax)
-}
-
-// inventory asks for the next page of a sweep.
-func (u *collector) inventory() {
-	u.begin()
-	u.send(opInventory, event.ContentInventory, &eventpb.ContentInventoryRequest{After: u.sweepFrom, Limit: inventoryPage})
-}
-
-func (u *collector) listed(a *answer) {
-	var r eventpb.ContentInventoryReply
-	if a.err != nil || event.Open(a.env, &r) != nil {
-		u.sweepLater()
-		return
-	}
-	if len(r.ChunkIds) == 0 {
-		u.sweepDone()
-		return
-	}
-	u.sweepTo = r.ChunkIds[len(r.ChunkIds)-1]
-	u.send(opUnknown, event.UnknownChunks, &eventpb.UnknownChunksRequest{ChunkIds: r.ChunkIds})
-}
-
-func (u *collector) unknown(a *answer) {
-	var r eventpb.UnknownChunksReply
-	if a.err != nil || event.Open(a.env, &r) != nil || len(r.ChunkIds) > inventoryPage {
-		u.sweepLater()
-		return
-	}
-	var all []*eventpb.ChunkGeneration
-	for _, id := range r.ChunkIds {
-		all = append(all, &eventpb.ChunkGeneration{ChunkId: id})
-	}
-	if u.spoiled {
-		u.sweepLater()
-		return
-	}
-	if u.pending = u.choose(all); len(u.pending) == 0 {
-		u.pageDone()
-		return
-	}
-	u.send(opTrashSwept, event.ContentTrash, &eventpb.ContentTrashRequest{Chunks: u.pending})
-}
-
-func (u *collector) sweptAway(a *answer) {
-	var r eventpb.ContentTrashReply
-	if a.err != nil {
-		u.sweepLater()
-		return
-	}
-	if event.Open(a.env, &r) == nil {
-		u.swept += uint64(r.Chunks)
-	}
-	u.usageStale = true
-	u.pageDone()
-}
-
-func (u *collector) pageDone() {
-	u.letGo()
-	u.sweepFrom = u.sweepTo
-}
-
-// sweepLater tries the page again after a pause.
-func (u *collector) sweepLater() {
-	u.letGo()
-	u.sweepAt = u.k.now + collectEvery
-}
-
-func (u *collector) sweepDone() {
-	u.letGo()
-	u.sweeping = false
-	u.k.recovery.swept = true
-	u.k.watcher.note("node:recover:v1:requested", event.StateCompleted, plural(u.swept, "chunk", "chunks")+" without a row moved to the trash")
 }

@@ -241,7 +241,7 @@ func (u *fetches) answer(a *answer) {
 	t := f.tries[a.slot]
 	t.underWay = false
 	if a.err != nil {
-		t.buffer = 0
+		a.unfilled(u.k, &t.buffer)
 		t.code, t.why = a.err.Code, a.err.Message
 		u.blame(f, t)
 	}

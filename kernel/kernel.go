@@ -36,6 +36,7 @@ type Kernel struct {
 	verifies    verifies
 	fetches     fetches
 	losses      losses
+	reconciles  reconciles
 	collector   collector
 	recovery    recovery
 	concurrency concurrency
@@ -131,6 +132,7 @@ const (
 	threadVerify
 	threadFetch
 	threadLoss
+	threadReconcile
 	threadCollector
 	threadMembers
 	threadServe
@@ -179,6 +181,7 @@ func New() *Kernel {
 	k.verifies.init(k)
 	k.fetches.init(k)
 	k.losses.init(k)
+	k.reconciles.init(k)
 	k.collector.init(k)
 	k.members.init(k)
 	k.serving.init(k)
@@ -207,7 +210,7 @@ func New() *Kernel {
 func (k *Kernel) wire() {
 	k.threads = [threadCount]thread{
 		threadGovernance: &k.governance, threadSupervisor: &k.supervisor, threadRecovery: &k.recovery, threadPut: &k.puts,
-		threadGet: &k.gets, threadQuery: &k.queries, threadVerify: &k.verifies, threadFetch: &k.fetches, threadLoss: &k.losses,
+		threadGet: &k.gets, threadQuery: &k.queries, threadVerify: &k.verifies, threadFetch: &k.fetches, threadLoss: &k.losses, threadReconcile: &k.reconciles,
 		threadCollector: &k.collector, threadMembers: &k.members, threadServe: &k.serving, threadBeat: &k.beats, threadRecords: &k.records,
 		threadChange: &k.changes, threadRepair: &k.repairs,
 		threadChallenge: &k.challenges, threadRebuild: &k.rebuilding,

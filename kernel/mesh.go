@@ -80,6 +80,18 @@ func (k *Kernel) unwrap(f *flight, a *answer) {
 	}
 }
 
+// unfilled forgets the output buffer of an effect that failed. One that the host has filled all the same, with what came beside an
+// answer that says no, is given back.
+func (a *answer) unfilled(k *Kernel, buffer *uint64) {
+	switch {
+	case a.err == nil:
+	case a.output:
+		k.release(buffer)
+	default:
+		*buffer = 0
+	}
+}
+
 // readGrant lets this node read a chunk from another, writeGrant write one to it, for as long as a call may take.
 func (k *Kernel) readGrant(id []byte, from inos.NodeID) *eventpb.Grant {
 	return k.grant(verbRead, id, inos.NodeID(k.node.id), from)

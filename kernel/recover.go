@@ -9,7 +9,7 @@ import (
 const opAbortAll = 1 // semantic:abort_upload of every upload
 
 // recovery boots the node: it takes the configuration, starts the workers, drops the pins of uploads that the last run
-// left, and after an unclean stop has the disk swept for chunks without a row and the rows audited for chunks that the disk has lost. Requests wait for the pins, not for the sweep.
+// left, and after an unclean stop has the disk swept for chunks without a row and the rows compared with it for chunks that the disk has lost. Requests wait for the pins, not for the sweep.
 type recovery struct {
 	k        *Kernel
 	done     bool // the pins are dropped: requests are served
@@ -18,11 +18,11 @@ type recovery struct {
 	again    inos.Micros
 	pause    inos.Micros
 
-	auditing    bool // what the semantic memory says this node holds is looked for on the disk
-	auditOut    bool // an effect of the audit is under way
-	auditAgain  inos.Micros
-	audit       audit
-	auditedGone uint64
+	comparing    bool // what the semantic memory says this node holds is looked for on the disk
+	compareOut   bool // an effect of the comparison is under way
+	compareAgain inos.Micros
+	compared     comparison
+	comparedGone uint64
 }
 
 func (u *recovery) init(k *Kernel) { u.k = k }
@@ -37,11 +37,11 @@ func (u *recovery) code(c *coder) {
 	num(c, &u.underWay)
 	num(c, &u.again)
 	num(c, &u.pause)
-	c.bool(&u.auditing)
-	c.bool(&u.auditOut)
-	num(c, &u.auditAgain)
-	u.audit.code(c)
-	num(c, &u.auditedGone)
+	c.bool(&u.comparing)
+	c.bool(&u.compareOut)
+	num(c, &u.compareAgain)
+	u.compared.code(c)
+	num(c, &u.comparedGone)
 }
 
 func (u *recovery) hear(in *input) {
@@ -76,9 +76,9 @@ func (u *recovery) hear(in *input) {
 		return
 	}
 	k.watcher.note(event.NodeBoot, event.StateCompleted, "version "+b.Version+", "+plural(uint64(b.Workers), "worker", "workers"))
-	u.abort()
 }
 
+// abort drops the pins of the last run, when the members are known: what follows concerns them all.
 func (u *recovery) abort() {
 	u.underWay++
 	u.k.send(nil, ask{owner: threadRecovery, op: opAbortAll}, event.AbortUpload, &eventpb.AbortUploadRequest{})
@@ -86,7 +86,7 @@ func (u *recovery) abort() {
 
 func (u *recovery) answer(a *answer) {
 	if a.op != opAbortAll {
-		u.audited(a)
+		u.looked(a)
 		return
 	}
 	u.underWay--
@@ -102,45 +102,47 @@ func (u *recovery) answer(a *answer) {
 	}
 	if u.k.node.unclean {
 		u.k.collector.sweepWanted()
-		u.auditing = true
+		u.comparing, u.compared.node = true, u.k.self()
 	} else {
 		u.swept = true
 	}
 }
 
-// audited takes the end of an effect of the audit. A page that fails is tried again.
-func (u *recovery) audited(a *answer) {
-	u.auditOut = false
-	lost, done, err := u.audit.answer(u.k, nil, ask{owner: threadRecovery}, a)
+// looked takes the end of an effect of the comparison. A page that fails is tried again.
+func (u *recovery) looked(a *answer) {
+	u.compareOut = false
+	lost, done, err := u.compared.answer(u.k, nil, ask{owner: threadRecovery}, a)
 	switch {
 	case err != nil:
-		u.auditAgain = u.k.now + retryBackoffMax
+		u.compareAgain = u.k.now + retryBackoffMax
 		return
 	case !done:
-		u.auditOut = true
+		u.compareOut = true
 		return
 	}
 	for _, id := range lost {
 		u.k.losses.doubt(u.k.self(), inos.ChunkID(id))
 	}
-	u.auditedGone += uint64(len(lost))
-	if u.auditing = !u.audit.end; !u.auditing && u.auditedGone > 0 {
-		u.k.watcher.note(event.ContentMissing, event.StateCompleted, plural(u.auditedGone, "chunk", "chunks")+" that this node held before its unclean stop not found on its disk")
+	u.comparedGone += uint64(len(lost))
+	if u.comparing = !u.compared.end; !u.comparing && u.comparedGone > 0 {
+		u.k.watcher.note(event.ContentMissing, event.StateCompleted, plural(u.comparedGone, "chunk", "chunks")+" that this node held before its unclean stop not found on its disk")
 	}
 }
 
 func (u *recovery) act() {
 	if u.again != 0 && u.again <= u.k.now {
 		u.again = 0
+	}
+	if u.k.node.booted && !u.done && u.underWay == 0 && u.again == 0 && u.k.members.ready() {
 		u.abort()
 	}
-	if u.auditAgain <= u.k.now {
-		u.auditAgain = 0
+	if u.compareAgain <= u.k.now {
+		u.compareAgain = 0
 	}
-	if u.auditing && !u.auditOut && u.auditAgain == 0 && !u.k.losses.full() && !u.k.node.draining {
-		u.auditOut = true
-		u.audit.page(u.k, nil, ask{owner: threadRecovery})
+	if u.comparing && !u.compareOut && u.compareAgain == 0 && !u.k.losses.full() && !u.k.node.draining {
+		u.compareOut = true
+		u.compared.page(u.k, nil, ask{owner: threadRecovery})
 	}
 }
 
-func (u *recovery) wake() inos.Micros { return earlier(u.again, u.auditAgain) }
+func (u *recovery) wake() inos.Micros { return earlier(u.again, u.compareAgain) }

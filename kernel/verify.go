@@ -11,8 +11,8 @@ import (
 
 const opScrub = 1 // content:scrub
 
-// verifies runs the verifications of all stored chunks, page by page: first of what the disk holds, then of what it should. One of a single file is a get whose bytes are let
-// go: it is handed to the gets.
+// verifies runs the verifications of all stored chunks, node by node and page by page: first of what a disk holds, then of what it
+// should. One of a single file is a get whose bytes are let go: it is handed to the gets.
 type verifies struct {
 	k       *Kernel
 	table   map[uint64]*verify
@@ -23,14 +23,31 @@ type verifies struct {
 type verify struct {
 	origin
 	underWay bool
+	nodes    []*nodeScrub
+	at       uint32 // the node of them that is being verified
 	after    []byte
-	scrubbed bool // the disk is read; what follows is the audit
-	audit    audit
+	scrubbed bool // the disk is read; what follows is the comparison
+	compared comparison
 	chunks   uint64
 	stored   uint64
 	bad      [][]byte
+	here     [][]byte // of the node that is being verified
 	badCount uint64
 	reported inos.Micros
+}
+
+// nodeScrub is what the verification found on one node.
+type nodeScrub struct {
+	node inos.NodeID
+	nodeVerified
+}
+
+// current returns the node that is being verified; nil behind the last one.
+func (v *verify) current() *nodeScrub {
+	if int(v.at) >= len(v.nodes) {
+		return nil
+	}
+	return v.nodes[v.at]
 }
 
 func (u *verifies) init(k *Kernel) {
@@ -46,12 +63,18 @@ func (u *verifies) code(c *coder) {
 	objects(c, &u.table, verifiesMax+waitingMax, num[uint64], func(c *coder, v *verify) {
 		v.origin.code(c)
 		c.bool(&v.underWay)
+		pointers(c, &v.nodes, membersMax, func(c *coder, n *nodeScrub) {
+			text(c, &n.node)
+			n.nodeVerified.code(c)
+		})
+		num(c, &v.at)
 		c.bytes(&v.after)
 		c.bool(&v.scrubbed)
-		v.audit.code(c)
+		v.compared.code(c)
 		num(c, &v.chunks)
 		num(c, &v.stored)
 		list(c, &v.bad, badChunksMax, func(c *coder, b *[]byte) { c.bytes(b) })
+		list(c, &v.here, badChunksMax, func(c *coder, b *[]byte) { c.bytes(b) })
 		num(c, &v.badCount)
 		num(c, &v.reported)
 	})
@@ -92,9 +115,12 @@ func (u *verifies) act() {
 		u.waiting = u.waiting[1:]
 		u.active = append(u.active, v.work)
 		v.reported = u.k.now
-		u.page(v)
+		for _, node := range u.k.members.all() {
+			v.nodes = append(v.nodes, &nodeScrub{node: node})
+		}
+		u.next(v)
 	}
-	for _, work := range u.active {
+	for _, work := range slices.Clone(u.active) {
 		if v := u.table[work]; !v.underWay && !v.answered {
 			u.page(v)
 		}
@@ -129,10 +155,11 @@ func (u *verifies) page(v *verify) {
 	}
 	v.underWay = true
 	if v.scrubbed {
-		v.audit.page(u.k, &v.origin, v.ask())
+		v.compared.page(u.k, &v.origin, v.ask())
 		return
 	}
-	u.k.send(&v.origin, ask{owner: threadVerify, op: opScrub, work: v.work}, event.ContentScrub, &eventpb.ContentScrubRequest{After: v.after, Limit: scrubPage})
+	u.k.content(&v.origin, ask{owner: threadVerify, op: opScrub, work: v.work}, v.current().node, event.ContentScrub,
+		&eventpb.ContentScrubRequest{After: v.after, Limit: scrubPage}, bulk{})
 }
 
 func (u *verifies) answer(a *answer) {
@@ -143,7 +170,7 @@ func (u *verifies) answer(a *answer) {
 		return
 	}
 	if a.op != opScrub {
-		u.audited(v, a)
+		u.compare(v, a)
 		return
 	}
 	var r eventpb.ContentScrubReply
@@ -151,16 +178,18 @@ func (u *verifies) answer(a *answer) {
 	if err == nil {
 		if openErr := event.Open(a.env, &r); openErr != nil {
 			err = inos.Errorf(inos.CodeInternal, "content:scrub", "%w", openErr)
-		} else if !r.End && slices.Compare(r.Next, v.after) <= 0 {
-			err = inos.Errorf(inos.CodeInternal, "content:scrub", "the page ends where it began")
+		} else if !r.End && slices.Compare(r.Next, v.after) <= 0 || len(r.Bad) > scrubPage {
+			err = inos.Errorf(inos.CodeInternal, "content:scrub", "the page ends where it began, or names %d bad chunks of %d", len(r.Bad), scrubPage)
 		}
 	}
 	if err != nil {
-		u.k.fail(&v.origin, because("files:verify", err, ""))
-		u.clean(v)
+		u.broken(v, err)
 		return
 	}
 	v.after = r.Next
+	n := v.current()
+	n.chunks += uint64(r.Chunks)
+	n.stored += r.StoredBytes
 	v.chunks += uint64(r.Chunks)
 	v.stored += r.StoredBytes
 	for _, id := range r.Bad {
@@ -170,47 +199,75 @@ func (u *verifies) answer(a *answer) {
 	u.next(v)
 }
 
-// isBad counts a chunk that the disk holds no more.
-func (u *verifies) isBad(v *verify, id []byte) {
-	if len(id) == inos.HashBytes {
-		u.k.losses.doubt(u.k.self(), inos.ChunkID(id))
+// broken ends the verification of a node that gave no answer: the others are verified all the same. A lone node has no others.
+func (u *verifies) broken(v *verify, err *inos.Error) {
+	if u.k.lone() {
+		u.k.fail(&v.origin, because("files:verify", err, ""))
+		u.clean(v)
+		return
 	}
+	v.current().err = err.Message
+	v.scrubbed, v.compared.end = true, true
+	u.next(v)
+}
+
+// isBad counts a chunk that the node holds no more.
+func (u *verifies) isBad(v *verify, id []byte) {
+	n := v.current()
+	if len(id) == inos.HashBytes {
+		u.k.losses.doubt(n.node, inos.ChunkID(id))
+	}
+	n.bad++
 	v.badCount++
 	if len(v.bad) < badChunksMax {
 		v.bad = append(v.bad, id)
+	}
+	if len(v.here) < badChunksMax {
+		v.here = append(v.here, id)
 	}
 }
 
 func (v *verify) ask() ask { return ask{owner: threadVerify, work: v.work} }
 
-// audited takes the end of an effect of the audit. What the scrub set aside may still be listed.
-func (u *verifies) audited(v *verify, a *answer) {
-	lost, done, err := v.audit.answer(u.k, &v.origin, v.ask(), a)
+// compare takes the end of an effect of the comparison. What the scrub set aside may still be listed.
+func (u *verifies) compare(v *verify, a *answer) {
+	lost, done, err := v.compared.answer(u.k, &v.origin, v.ask(), a)
 	switch {
 	case err != nil:
-		u.k.fail(&v.origin, because("files:verify", err, ""))
-		u.clean(v)
+		u.broken(v, err)
 		return
 	case !done:
 		v.underWay = true
 		return
 	}
+	n := v.current()
 	for _, id := range lost {
-		named := slices.ContainsFunc(v.bad, func(b []byte) bool { return bytes.Equal(b, id) })
-		if !named && (v.badCount < badChunksMax || !u.k.losses.holds(u.k.self(), inos.ChunkID(id))) {
+		named := slices.ContainsFunc(v.here, func(b []byte) bool { return bytes.Equal(b, id) })
+		if !named && (n.bad < badChunksMax || !u.k.losses.holds(n.node, inos.ChunkID(id))) {
 			u.isBad(v, id)
 		}
 	}
 	u.next(v)
 }
 
-// next goes on with the next page, or answers.
+// next goes on with the next page or the next node, or answers.
 func (u *verifies) next(v *verify) {
-	if !v.scrubbed || !v.audit.end {
+	if v.scrubbed && v.compared.end {
+		v.at++
+		v.scrubbed, v.after, v.here, v.compared = false, nil, nil, comparison{}
+	}
+	for n := v.current(); n != nil && n.node != u.k.self() && !u.k.members.alive(n.node); n = v.current() {
+		if n.err == "" {
+			n.err = "the node does not answer"
+		}
+		v.at++
+	}
+	if n := v.current(); n != nil {
 		if u.k.now-v.reported >= progressEvery {
 			v.reported = u.k.now
 			u.k.progress(&v.origin, &eventpb.FilesVerifyProgress{Chunks: v.chunks, StoredBytes: v.stored, Bad: v.badCount})
 		}
+		v.compared.node = n.node
 		u.page(v)
 		return
 	}
@@ -218,7 +275,11 @@ func (u *verifies) next(v *verify) {
 	if v.badCount > 0 {
 		detail += ", " + plural(v.badCount, "is bad", "are bad")
 	}
-	u.k.complete(&v.origin, &eventpb.FilesVerifyReply{Chunks: v.chunks, StoredBytes: v.stored, BadChunkIds: v.bad, Bad: v.badCount}, detail)
+	r := &eventpb.FilesVerifyReply{Chunks: v.chunks, StoredBytes: v.stored, BadChunkIds: v.bad, Bad: v.badCount}
+	for _, n := range v.nodes {
+		r.Nodes = append(r.Nodes, &eventpb.NodeVerified{Node: string(n.node), Chunks: n.chunks, StoredBytes: n.stored, Bad: n.bad, Error: n.err})
+	}
+	u.k.complete(&v.origin, r, detail)
 	u.clean(v)
 }
 

@@ -43,10 +43,10 @@ const (
   0    done
   1    failed; the message says why
   2    the command line was not understood, or a path in it is not valid
-  3    there is no such file
+  3    there is no such file or node
   4    no valid token, or not permitted
   5    no node answers
-  6    verify or replay found damage or a difference
+  6    verify, rebuild or replay found damage or a difference
   130  interrupted`
 )
 
@@ -57,14 +57,14 @@ func (a *app) root() *cobra.Command {
 		Long: `INOS turns the machines you own into one storage mesh. Every file is compressed, addressed by
 its content and verified whenever it is read.
 
-Start a node in one terminal, use it from another:
+Start a mesh in one terminal, use it from another:
 
   inos up
   inos put holiday.mp4 /videos/holiday.mp4
   inos ls /videos/
   inos get /videos/holiday.mp4 -o copy.mp4
 
-The other commands find the node by its data folder (--data, INOS_DATA, else ~/.local/share/inos), where
+The other commands find it by its data folder (--data, INOS_DATA, else ~/.local/share/inos), where
 'inos up' writes its address and the operator's token. For a node elsewhere, give its address
 (--node, INOS_NODE) and a token (--token-file, INOS_TOKEN).
 
@@ -94,7 +94,7 @@ Results go to stdout, everything else to stderr.
 	root.SetHelpCommand(cmdHelp())
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, "%v", err) })
 	for _, c := range []*cobra.Command{
-		a.cmdUp(), a.cmdPut(), a.cmdGet(), a.cmdList(), a.cmdStat(), a.cmdRemove(), a.cmdStatus(), a.cmdEvents(), a.cmdTrace(),
+		a.cmdUp(), a.cmdNode(), a.cmdJoin(), a.cmdRebuild(), a.cmdPut(), a.cmdGet(), a.cmdList(), a.cmdStat(), a.cmdRemove(), a.cmdStatus(), a.cmdEvents(), a.cmdTrace(),
 		a.cmdVerify(), a.cmdSet(), a.cmdNodes(), a.cmdRepairs(), a.cmdDrain(), a.cmdInvite(), a.cmdReplay(), a.cmdVersion(), a.cmdWorker(),
 	} {
 		c.DisableFlagsInUseLine = true
@@ -218,7 +218,7 @@ func exitStatus(code inos.Code) int {
 	switch code {
 	case inos.CodeBadPath:
 		return statusUsage
-	case inos.CodeFileNotFound:
+	case inos.CodeFileNotFound, inos.CodeNodeUnknown:
 		return statusNotFound
 	case inos.CodeUnauthenticated, inos.CodePermissionDenied:
 		return statusDenied

@@ -1,12 +1,6 @@
 package main
 
 import (
-	"context"
-	"fmt"
-	"os"
-	"os/signal"
-	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,133 +9,100 @@ import (
 	"github.com/inos-mesh/inos/host"
 )
 
-// stopTimeout bounds a clean stop; what is under way then is broken off, as by a crash.
-const stopTimeout = 45 * time.Second
+const (
+	// upNodes is how many providers a new local mesh has.
+	upNodes = 6
+	// upGrace is the default grace of a local mesh: its nodes come back within a moment or not at all.
+	upGrace = 30 * time.Second
+)
+
+// upFlags are what 'inos up' and 'inos rebuild' were told.
+type upFlags struct {
+	node       nodeFlags
+	nodes      int
+	listen     string
+	meshListen []string
+	rootKey    string
+}
 
 func (a *app) cmdUp() *cobra.Command {
-	config := host.Config{}
-	var noRecord bool
-	var capacity byteCount
+	f := &upFlags{}
 	c := &cobra.Command{
 		Use:   "up",
-		Short: "Start a node on this machine",
-		Long: `Up starts a node and runs it until Ctrl-C, which finishes what is under way; a second Ctrl-C breaks it off, which
-loses nothing that was acknowledged. All state is in the data folder: started again on it, the node has everything.
-The first start creates the operator's token there, readable only by you.
+		Short: "Start a mesh on this machine",
+		Long: `Up starts a mesh on this machine and runs it until Ctrl-C: a switchboard, which decides, and six providers, which hold
+chunks, each a process of its own in a folder of its own below the data folder. A process that ends is started again. Ctrl-C
+finishes what is under way; a second Ctrl-C breaks it off, which loses nothing that was acknowledged. Started again on its
+folder, the mesh has everything. On one machine it survives the loss of processes, not of the machine; 'inos invite' lets
+others in.
 
-On a terminal a few lines show how the node is; elsewhere lines tell what changes.`,
+The first start makes the operator's token, readable only by you, and the mesh's root key: copy that to a safe place and
+keep it there, the map of the mesh can be made again with it.
+
+--nodes 0 runs a lone node instead, which does everything in one process; a folder that holds one is started as that.
+A file called 'down' in a provider's folder keeps it from being started again.
+
+On a terminal a few lines show how the mesh is; elsewhere lines tell what changes.`,
 		Example: `  inos up
-  inos up --data /srv/inos --listen 127.0.0.1:7771
-  inos up --listen 127.0.0.1:0          # any free port; the file 'url' in the data folder names it`,
+  inos up --nodes 9 --data /srv/inos --listen 127.0.0.1:7771
+  inos up --listen 127.0.0.1:0          # any free port; the file 'url' in the data folder names it
+  inos up --nodes 0                     # one node, one process`,
 		Args: arguments(0, 0, "no argument"),
 		RunE: func(c *cobra.Command, _ []string) error {
-			var err error
-			if config.DataDir, err = a.dataDir(); err != nil {
+			if err := f.node.check(c); err != nil {
 				return err
 			}
-			if c.Flags().Changed("quality") && (config.Quality < 2 || config.Quality > 9) {
-				return usage(c, "--quality is 2 to 9, not %d", config.Quality)
+			if f.nodes < 0 || f.nodes > localNodesMax {
+				return usage(c, "--nodes is 0 to %d, not %d", localNodesMax, f.nodes)
 			}
-			if c.Flags().Changed("workers") && config.Workers < 1 {
-				return usage(c, "--workers is at least 1, not %d", config.Workers)
+			dir, err := a.dataDir()
+			if err != nil {
+				return err
 			}
-			config.CapacityBytes = int64(capacity)
-			config.Record = !noRecord
-			return a.up(config)
+			kind, err := kindOf(dir)
+			if err != nil {
+				return err
+			}
+			named := c.Flags().Changed("nodes")
+			switch {
+			case kind == folderLocal && named && f.nodes == 0:
+				return localFolderError(dir)
+			case kind == folderLone && named && f.nodes > 0, kind == folderProvider && named:
+				return &inos.Error{
+					Code: inos.CodeConflict, Op: "start mesh", Message: dir + " is the folder of one node",
+					Hint: "Start it without --nodes. It grows by other machines or folders: 'inos invite' makes an invite, 'inos join' takes it.",
+				}
+			case kind == folderLone || kind == folderProvider || kind == folderEmpty && f.nodes == 0:
+				return a.upLone(dir, f, kind)
+			}
+			if !named {
+				f.nodes = 0 // as many as there are
+			}
+			return a.upMesh(dir, f, false)
 		},
 	}
 	flags := c.Flags()
-	flags.StringVar(&config.Listen, "listen", "", "address of the HTTP interface (default 127.0.0.1:7770)")
-	flags.IntVar(&config.Workers, "workers", 0, "worker processes (default one per core)")
-	flags.IntVar(&config.Quality, "quality", 0, "Brotli quality 2 to 9 (default adjusted to the load)")
-	flags.Var(&capacity, "capacity", "bytes that chunks may take on the disk, trash included, such as 500G or 2Ti (default all but a reserve)")
-	flags.BoolVar(&noRecord, "no-record", false, "write no log for 'inos replay'")
+	flags.IntVar(&f.nodes, "nodes", upNodes, "providers of the mesh; 0: a lone node (default as many as the folder has, else 6)")
+	flags.Lookup("nodes").DefValue = "0" // the text above says what is so
+	f.addListen(c)
+	f.node.add(flags, upGrace, upGrace)
 	return c
 }
 
-// up runs a node until a signal or until it ends by itself.
-func (a *app) up(config host.Config) error {
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(signals)
-	ctx, cancel := context.WithCancel(a.ctx)
-	defer cancel()
-
-	view := a.newView(config.DataDir)
-	config.Stderr = view
-	opening := make(chan struct{})
-	go func() { // a start that recovers much can be broken off too
-		select {
-		case <-signals:
-			cancel()
-		case <-opening:
-		}
-	}()
-	node, err := host.Open(ctx, config)
-	close(opening)
-	if err != nil {
-		view.close()
-		if ctx.Err() != nil {
-			return inos.Errorf(inos.CodeCanceled, "start node", "interrupted")
-		}
-		return err
-	}
-	view.started(node)
-	stopped := a.watch(node, view, signals)
-	view.close()
-	return stopped
+// addListen defines where a mesh on this machine is reached and its root key.
+func (f *upFlags) addListen(c *cobra.Command) {
+	flags := c.Flags()
+	flags.StringVar(&f.listen, "listen", "", "address of the HTTP interface (default 127.0.0.1:7770)")
+	flags.StringArrayVar(&f.meshListen, "mesh-listen", nil, "multiaddress at which nodes of other machines reach the switchboard too, such as /ip4/0.0.0.0/tcp/7771; may be given again")
+	flags.StringVar(&f.rootKey, "root-key", "", "file with the mesh's root key (default 'root.key' in the data folder)")
 }
 
-// watch refreshes the view until the node is to end, and ends it.
-func (a *app) watch(node *host.Node, view *view, signals <-chan os.Signal) error {
-	watching, stop := context.WithCancel(a.ctx)
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		view.follow(watching, node)
-	}()
-	defer func() {
-		stop()
-		<-watched
-	}()
-	select {
-	case <-node.Done():
-		stop()
-		<-watched
-		return a.closeNode(node, view)
-	case <-signals:
-	case <-a.ctx.Done():
+// upLone runs one node in this process: one that does everything, or the provider that the folder is of.
+func (a *app) upLone(dir string, f *upFlags, kind folderKind) error {
+	config := host.Config{DataDir: dir, Listen: f.listen, MeshListen: f.meshListen, RootKeyPath: f.rootKey, Provider: kind == folderProvider}
+	f.node.apply(&config)
+	if kind == folderLone {
+		a.note("%s holds a lone node, which is started as that; it grows by 'inos invite' here and 'inos join' elsewhere", dir)
 	}
-	view.say("stopping", "finishing what is under way; Ctrl-C again breaks it off")
-	go func() {
-		<-signals
-		view.close()
-		fmt.Fprintln(a.stderr, "inos: broken off; what was acknowledged is kept")
-		os.Exit(statusInterrupted)
-	}()
-	return a.closeNode(node, view)
-}
-
-func (a *app) closeNode(node *host.Node, view *view) error {
-	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
-	defer cancel()
-	if err := node.Close(ctx); err != nil {
-		return err
-	}
-	view.say("stopped", "everything acknowledged is kept in the data folder")
-	return nil
-}
-
-// nextSteps tells where to go from a running node; the commands are complete for the folder it runs on.
-func nextSteps(dataDir, defaultDir string) []string {
-	flag := ""
-	if abs, err := filepath.Abs(dataDir); err == nil && dataDir != defaultDir {
-		flag = " --data " + abs
-	}
-	return []string{
-		"inos put FILE /path" + flag,
-		"inos ls" + flag,
-		"inos get /path -o FILE" + flag,
-		"inos events --follow" + flag,
-	}
+	return a.runNode(config, true)
 }

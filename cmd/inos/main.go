@@ -1,5 +1,5 @@
-// Command inos runs a node of an INOS mesh and is the client of one: inos up, put, get, ls, stat, rm, status, events,
-// trace, verify, replay, version. It holds flags, signals and what a person reads; the work is in packages host and
+// Command inos runs nodes of an INOS mesh and is the client of one. Running: inos up, node, join, rebuild. Files: put, get, ls,
+// stat, set, rm, verify. The mesh: nodes, repairs, drain, invite. Seeing: status, events, trace, replay, version. It holds flags, signals and what a person reads; the work is in packages host and
 // host/api.
 package main
 
@@ -8,14 +8,15 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 )
 
 func main() { os.Exit(mainStatus()) }
 
 func mainStatus() int {
-	if len(os.Args) > 1 && os.Args[1] == "up" {
-		// A node ends by itself after a signal; see cmd_up.go.
+	if len(os.Args) > 1 && slices.Contains([]string{"up", "node", "join", "rebuild"}, os.Args[1]) {
+		// A node ends by itself after a signal; see run_node.go and up_mesh.go.
 		return run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

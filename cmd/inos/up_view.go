@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/inos-mesh/inos/host"
 	"github.com/inos-mesh/inos/host/api"
 )
 
@@ -20,10 +19,24 @@ const (
 	// summaryInterval is the least time between two plain summaries, which come only when work was done.
 	summaryInterval = time.Minute
 	logLineMax      = 64 << 10 // bytes of a log line without an end
+	lookTimeout     = 10 * time.Second
+	rebuildInterval = 3 * time.Second // between plain lines of how far a rebuild is
 )
 
-// view shows a running node: a few lines that are drawn again on a terminal, lines of what changes elsewhere, lines of
-// JSON for --json. It is also where the node's log goes, so that log and drawing do not mix.
+// look is what a view shows of one moment.
+type look struct {
+	status   *api.Status
+	nodes    *api.NodesReply   // of a local mesh; nil otherwise
+	repairs  *api.RepairsReply // of a local mesh; nil when it does not say
+	children []childView       // of a local mesh
+	names    nodeNames
+}
+
+// identity is what a view tells of a node that has begun to listen.
+type identity struct{ url, nodeID, version, kernelID string }
+
+// view shows a running node or a local mesh: a few lines that are drawn again on a terminal, lines of what changes
+// elsewhere, lines of JSON for --json. It is also where the logs go, so that log and drawing do not mix.
 type view struct {
 	a     *app
 	out   io.Writer
@@ -32,14 +45,18 @@ type view struct {
 	live  bool
 
 	mu      sync.Mutex // guards the fields below and the output
-	node    *host.Node
+	url     string
 	lines   int // drawn, to be erased before anything else is written
 	partial []byte
 	closed  bool
 
 	last      *api.Status
+	lastNodes map[string]string // what was told of each node of a mesh, by id
+	ready     bool
 	summaryAt time.Time
 	summary   string
+	rebuildAt time.Time
+	rebuild   string // what was told last of a rebuild
 }
 
 func (a *app) newView(dir string) *view {
@@ -88,26 +105,28 @@ func (v *view) sayLocked(event, text string, more map[string]any) {
 	}
 }
 
-// started tells where the node is and what to do with it.
-func (v *view) started(node *host.Node) {
+// started tells where the node is and what to do with it; with steps, also where to go next.
+func (v *view) started(i identity, steps bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.node = node
-	i := node.Info()
-	v.sayLocked("listening", node.URL(), map[string]any{"url": node.URL(), "node_id": i.NodeID, "version": i.Version, "kernel_id": i.KernelID, "data": v.dir})
+	v.url = i.url
+	v.sayLocked("listening", i.url, map[string]any{"url": i.url, "node_id": i.nodeID, "version": i.version, "kernel_id": i.kernelID, "data": v.dir})
 	if v.a.json || v.a.quiet {
 		return
 	}
+	fmt.Fprintf(v.out, "inos: node %s, version %s, data in %s\n", i.nodeID, i.version, v.dir)
+	if !steps {
+		return
+	}
 	fallback, _ := (&app{}).dataDir()
-	fmt.Fprintf(v.out, "inos: node %s, version %s, data in %s\n", i.NodeID, i.Version, v.dir)
 	fmt.Fprintf(v.out, "inos: next, in another terminal:\n")
 	for _, s := range nextSteps(v.dir, fallback) {
 		fmt.Fprintf(v.out, "        %s\n", s)
 	}
 }
 
-// follow looks at the node's status until ctx ends.
-func (v *view) follow(ctx context.Context, node *host.Node) {
+// follow shows what a look sees until ctx ends.
+func (v *view) follow(ctx context.Context, see func(context.Context) (look, error)) {
 	interval := plainInterval
 	if v.live {
 		interval = liveInterval
@@ -115,12 +134,11 @@ func (v *view) follow(ctx context.Context, node *host.Node) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
-		asking, cancel := context.WithTimeout(ctx, 10*time.Second)
-		reply, err := node.Status(asking)
+		asking, cancel := context.WithTimeout(ctx, lookTimeout)
+		l, err := see(asking)
 		cancel()
 		if err == nil {
-			s := api.StatusOf(reply)
-			v.show(&s)
+			v.show(&l)
 		}
 		select {
 		case <-tick.C:
@@ -130,26 +148,91 @@ func (v *view) follow(ctx context.Context, node *host.Node) {
 	}
 }
 
-func (v *view) show(s *api.Status) {
+func (v *view) show(l *look) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.closed {
 		return
 	}
-	if v.last == nil || v.last.Ready != s.Ready {
-		if s.Ready {
-			v.sayLocked("ready", fmt.Sprintf("%s, %s used, %s free", plural(s.Totals.Files, "file"), sizeText(s.Content.UsedBytes), sizeText(s.Content.FreeBytes)), nil)
-		} else if v.last != nil {
-			v.sayLocked("not ready", notReadyText(s), nil)
+	s := l.status
+	ready, why := l.ready()
+	if v.last == nil && ready || v.last != nil && v.ready != ready {
+		if ready {
+			v.sayLocked("ready", l.readyText(), nil)
+		} else {
+			v.sayLocked("not ready", why, nil)
 		}
 	}
+	v.ready = ready
 	if !v.live {
 		v.changes(s)
 	}
+	v.nodeChanges(l)
 	if v.live {
-		v.draw(s)
+		v.draw(l)
 	}
 	v.last = s
+}
+
+// ready tells whether the node takes work and every node of a local mesh that should run answers; else why not.
+func (l *look) ready() (bool, string) {
+	if !l.status.Ready {
+		return false, notReadyText(l.status)
+	}
+	if l.nodes == nil {
+		return true, ""
+	}
+	var missing []string
+	alive := map[string]bool{}
+	for i := range l.nodes.Nodes {
+		n := &l.nodes.Nodes[i]
+		if n.Liveness == "alive" {
+			alive[l.names[n.Node]] = true
+		}
+	}
+	for _, c := range l.children {
+		if c.name != switchboardName && c.state != childDown && c.state != childStopped && !alive[c.name] {
+			missing = append(missing, c.name)
+		}
+	}
+	if len(missing) > 0 {
+		return false, strings.Join(missing, ", ") + " not alive yet"
+	}
+	return true, ""
+}
+
+// readyText says what is ready.
+func (l *look) readyText() string {
+	s := l.status
+	text := fmt.Sprintf("%s, %s used, %s free", plural(s.Totals.Files, "file"), sizeText(s.Content.UsedBytes), sizeText(s.Content.FreeBytes))
+	if l.nodes == nil {
+		return text
+	}
+	text = fmt.Sprintf("%s, %s", plural(uint64(len(l.children)), "process", "processes"), plural(s.Totals.Files, "file"))
+	if s.Survives != "" {
+		text += "; " + printable(s.Survives)
+	}
+	return text
+}
+
+// nodeChanges tells what became of the members of a mesh since the last look.
+func (v *view) nodeChanges(l *look) {
+	if l.nodes == nil {
+		return
+	}
+	told := map[string]string{}
+	for i := range l.nodes.Nodes {
+		n := &l.nodes.Nodes[i]
+		now := n.Liveness
+		if n.State != "active" {
+			now += ", " + n.State
+		}
+		told[n.Node] = now
+		if before, known := v.lastNodes[n.Node]; v.lastNodes != nil && before != now && (known || n.Liveness != "alive") {
+			v.sayLocked("node", l.names.of(n.Node)+": "+printable(now)+remark(n.Notice), map[string]any{"node_id": n.Node, "liveness": n.Liveness, "state": n.State})
+		}
+	}
+	v.lastNodes = told
 }
 
 // notReadyText says why a node takes no work. That it is degraded is no reason.
@@ -178,6 +261,12 @@ func (v *view) changes(s *api.Status) {
 			v.sayLocked("worker", fmt.Sprintf("%d started again: %s", w.Worker, printable(w.Reason)), nil)
 		}
 	}
+	if b := s.Rebuild; b != nil {
+		if text := rebuildText(b); text != v.rebuild && (b.Done || time.Since(v.rebuildAt) >= rebuildInterval) {
+			v.sayLocked("rebuild", text, map[string]any{"rebuild": b})
+			v.rebuild, v.rebuildAt = text, time.Now()
+		}
+	}
 	summary := fmt.Sprintf("%s, %s plain, %s used", plural(s.Totals.Files, "file"), sizeText(s.Totals.PlainBytes), sizeText(s.Content.UsedBytes))
 	now := time.Now()
 	switch {
@@ -199,7 +288,8 @@ func contains(list []string, s string) bool {
 }
 
 // draw draws the live lines over the ones before.
-func (v *view) draw(s *api.Status) {
+func (v *view) draw(l *look) {
+	s := l.status
 	v.width, _ = terminalOf(v.a.stderr) // it may have changed
 	ready := 0
 	for _, w := range s.Workers {
@@ -209,11 +299,15 @@ func (v *view) draw(s *api.Status) {
 	}
 	lines := []string{
 		strings.Repeat("─", min(v.width-1, 60)),
-		fmt.Sprintf("%s   up %s", v.node.URL(), (time.Duration(s.NowUs-s.StartedUs) * time.Microsecond).Round(time.Second)),
+		fmt.Sprintf("%s   up %s", v.url, (time.Duration(s.NowUs-s.StartedUs) * time.Microsecond).Round(time.Second)),
 		fmt.Sprintf("files    %s, %s plain as %s stored", groupText(s.Totals.Files), sizeText(s.Totals.PlainBytes), sizeText(s.Totals.StoredBytes)),
-		fmt.Sprintf("disk     %s used, %s free", sizeText(s.Content.UsedBytes), sizeText(s.Content.FreeBytes)),
 		fmt.Sprintf("work     %s, %s, %d queued   %s", plural(uint64(s.Puts), "put"), plural(uint64(s.Gets), "get"), s.Queued, v.speed(s)),
 		fmt.Sprintf("workers  %d of %d ready, Brotli quality %d", ready, len(s.Workers), s.BrotliQuality),
+	}
+	if l.nodes == nil {
+		lines = append(lines, fmt.Sprintf("disk     %s used, %s free", sizeText(s.Content.UsedBytes), sizeText(s.Content.FreeBytes)))
+	} else {
+		lines = append(lines, l.meshLines(v.width)...)
 	}
 	for _, n := range s.Notices {
 		lines = append(lines, wrap("notice   ", printable(n), v.width-1)...)

@@ -23,7 +23,7 @@ type MeshCallRequest struct {
 	Output        uint64   `protobuf:"varint,4,opt,name=output,proto3" json:"output,omitempty"`                         // buffer that the reply's bulk becomes; 0: none is taken
 	OutputHash    []byte   `protobuf:"bytes,5,opt,name=output_hash,json=outputHash,proto3" json:"outputHash,omitempty"` // BLAKE3 that the reply's bulk must have, else chunk_corrupt; empty: any
 	Grant         *Grant   `protobuf:"bytes,6,opt,name=grant,proto3" json:"grant,omitempty"`                            // signed by the host and sent as the call's ticket
-	Ticket        []byte   `protobuf:"bytes,7,opt,name=ticket,proto3" json:"ticket,omitempty"`                          // a ticket that this node was handed, sent as it is
+	Ticket        []byte   `protobuf:"bytes,7,opt,name=ticket,proto3" json:"ticket,omitempty"`                          // stands for a ticket that this node was handed (MeshServeRequest): the ticket is sent as it is
 	Addrs         []string `protobuf:"bytes,8,rep,name=addrs,proto3" json:"addrs,omitempty"`                            // where the node may be found when it is not connected
 	TimeoutUs     int64    `protobuf:"varint,9,opt,name=timeout_us,json=timeoutUs,proto3" json:"timeoutUs,omitempty"`   // 0: the host's own
 }
@@ -184,7 +184,7 @@ type MeshServeRequest struct {
 	Input         uint64 `protobuf:"varint,4,opt,name=input,proto3" json:"input,omitempty"` // buffer with the bulk, numbered by the host from 2^63 on; 0: none
 	InputBytes    uint32 `protobuf:"varint,5,opt,name=input_bytes,json=inputBytes,proto3" json:"inputBytes,omitempty"`
 	Grant         *Grant `protobuf:"bytes,6,opt,name=grant,proto3" json:"grant,omitempty"`   // of the ticket; absent without one
-	Ticket        []byte `protobuf:"bytes,7,opt,name=ticket,proto3" json:"ticket,omitempty"` // as received, to be handed on
+	Ticket        []byte `protobuf:"bytes,7,opt,name=ticket,proto3" json:"ticket,omitempty"` // stands for the ticket, to be handed on in a MeshCallRequest; the host keeps the ticket itself
 	Invite        []byte `protobuf:"bytes,8,opt,name=invite,proto3" json:"invite,omitempty"` // content of the verified invite that came with node:join or as the grant of a node:heartbeat; empty otherwise
 }
 
@@ -1419,7 +1419,7 @@ func (x *RepairInfo) GetHolder() string {
 	return ""
 }
 
-// node:rebuild:v1, processing: how far the map is made again.
+// RebuildProgress says in a node's status how far the map is made again.
 type RebuildProgress struct {
 	unknownFields []byte
 	Nodes         uint64 `protobuf:"varint,1,opt,name=nodes,proto3" json:"nodes,omitempty"`

@@ -51,17 +51,9 @@ func ReadInvite(text string, now inos.Micros) (*Invite, error) {
 }
 
 func readInvite(text string, now inos.Micros) (*Invite, error) {
-	text = strings.TrimSpace(text)
-	if len(text) > len(InvitePrefix)+inviteText.EncodedLen(InviteBytesMax) {
-		return nil, fmt.Errorf("%d characters are too many for an invite", len(text))
-	}
-	digits, ok := strings.CutPrefix(text, InvitePrefix)
-	if !ok {
-		return nil, fmt.Errorf("an invite begins with %q", InvitePrefix)
-	}
-	raw, err := inviteText.DecodeString(digits)
+	raw, err := decodeInvite(text)
 	if err != nil {
-		return nil, fmt.Errorf("the text is damaged or not whole: %w", err)
+		return nil, err
 	}
 	s, err := parse(raw, InviteBytesMax)
 	if err != nil {
@@ -85,6 +77,23 @@ func readInvite(text string, now inos.Micros) (*Invite, error) {
 	return invite, nil
 }
 
+// decodeInvite returns the bytes of a text, unchecked.
+func decodeInvite(text string) ([]byte, error) {
+	text = strings.TrimSpace(text)
+	if len(text) > len(InvitePrefix)+inviteText.EncodedLen(InviteBytesMax) {
+		return nil, fmt.Errorf("%d characters are too many for an invite", len(text))
+	}
+	digits, ok := strings.CutPrefix(text, InvitePrefix)
+	if !ok {
+		return nil, fmt.Errorf("an invite begins with %q", InvitePrefix)
+	}
+	raw, err := inviteText.DecodeString(digits)
+	if err != nil {
+		return nil, fmt.Errorf("the text is damaged or not whole: %w", err)
+	}
+	return raw, nil
+}
+
 // Invite reads a signed invite of this mesh that a node shows; CodeInviteRefused says why it does not count. One that has expired is
 // read all the same: the node may have joined in time.
 func (v *Verifier) Invite(raw []byte) (*Invite, error) {
@@ -105,4 +114,13 @@ func (v *Verifier) invite(raw []byte) (*Invite, error) {
 		return nil, errors.New("it is of another mesh")
 	}
 	return &Invite{Content: content, Raw: bytes.Clone(raw), By: c.Node, Signed: signed}, nil
+}
+
+// InviteText is Invite of an invite's text.
+func (v *Verifier) InviteText(text string) (*Invite, error) {
+	raw, err := decodeInvite(text)
+	if err != nil {
+		return nil, inos.Errorf(inos.CodeInviteRefused, "check invite", "%w", err)
+	}
+	return v.Invite(raw)
 }

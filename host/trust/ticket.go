@@ -5,6 +5,9 @@ import (
 	"github.com/inos-mesh/inos/event/eventpb"
 )
 
+// TicketSkew is how far the clock of the switchboard that signs a ticket may be behind that of the node it is shown to.
+const TicketSkew = 5 * inos.Minute
+
 // SignTicket makes the ticket of a grant: bytes that the holder shows to the node. At most TicketBytesMax; CodeBadRequest for a
 // grant that does not fit.
 func (s *Signer) SignTicket(grant *eventpb.Grant, now inos.Micros) ([]byte, error) {
@@ -16,7 +19,7 @@ func (s *Signer) SignTicket(grant *eventpb.Grant, now inos.Micros) ([]byte, erro
 }
 
 // Ticket reads the grant of a ticket that peer has shown to self. CodePermissionDenied says why it does not count: it is not
-// signed by a switchboard of this mesh whose certificate is valid now, it has expired, or it is for others. It counts for self either when peer may
+// signed by a switchboard of this mesh whose certificate is valid now, it has expired TicketSkew ago, or it is for others. It counts for self either when peer may
 // use it here, or when self may use it elsewhere: then peer hands it over. Whether the verb and the chunk are what is asked, is
 // for the caller to see.
 func (v *Verifier) Ticket(raw []byte, peer, self inos.NodeID, now inos.Micros) (*eventpb.Grant, error) {
@@ -29,7 +32,7 @@ func (v *Verifier) Ticket(raw []byte, peer, self inos.NodeID, now inos.Micros) (
 	if err != nil {
 		return nil, inos.Errorf(inos.CodePermissionDenied, op, "the ticket does not count: %w", err)
 	}
-	if int64(now) >= grant.ExpiresUs {
+	if now >= inos.Micros(grant.ExpiresUs)+TicketSkew {
 		return nil, inos.Errorf(inos.CodePermissionDenied, op, "the ticket expired at %d us, and this is %d", grant.ExpiresUs, now)
 	}
 	holder, node := inos.NodeID(grant.Holder), inos.NodeID(grant.Node)

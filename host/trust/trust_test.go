@@ -321,7 +321,7 @@ func TestValidity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	until := inos.Micros(grant().ExpiresUs)
+	until := inos.Micros(grant().ExpiresUs) + TicketSkew
 	if _, err := v.Ticket(ticket, provider, other, until-1); err != nil {
 		t.Errorf("ticket at its last moment: %v", err)
 	}

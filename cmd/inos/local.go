@@ -1,0 +1,270 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/inos-mesh/inos"
+)
+
+// The data folder of a local mesh, all of whose nodes 'inos up' runs:
+//
+//	lock          held by the running 'inos up'; its process id
+//	local.json    what this mesh is made of
+//	root.key      the mesh's root seed, to be kept elsewhere; root.key.lock
+//	switchboard/  a node's data folder
+//	provider-1/   another, and so on
+//	names         what the nodes are called, by node id
+//	url, token    links to the switchboard's, where the other commands look
+const (
+	localFile       = "local.json"
+	localVersion    = 1
+	switchboardName = "switchboard"
+	providerPrefix  = "provider-"
+	rootKeyFile     = "root.key"
+	localNodesMax   = 64 // providers on one machine
+)
+
+// Ports for the mesh of a switchboard on this machine: the first when it is free, else one of a range below those that
+// systems give to outgoing connections, since providers have to find it again after every restart.
+const (
+	meshPort         = 7771
+	meshPortLow      = 20_000
+	meshPortHigh     = 30_000
+	meshPortTriesMax = 64
+)
+
+// folderKind is what a data folder is of.
+type folderKind int
+
+const (
+	folderEmpty folderKind = iota
+	folderLone             // a node that does everything
+	folderLocal            // a local mesh
+	folderProvider
+)
+
+// kindOf tells what a data folder is of.
+func kindOf(dir string) (folderKind, error) {
+	for _, k := range []struct {
+		name string
+		kind folderKind
+	}{{localFile, folderLocal}, {"semantic.db", folderLone}, {"mesh.json", folderProvider}} {
+		_, err := os.Stat(filepath.Join(dir, k.name))
+		if err == nil {
+			return k.kind, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return folderEmpty, inos.Errorf(inos.CodeIO, "open data folder", "%w", err)
+		}
+	}
+	return folderEmpty, nil
+}
+
+// local is what a local mesh is made of, as local.json has it.
+type local struct {
+	Version    int    `json:"version"`
+	Providers  int    `json:"providers"`
+	MeshListen string `json:"mesh_listen"` // multiaddress of the switchboard
+
+	dir  string
+	lock *os.File
+}
+
+// openLocal locks the folder of a local mesh and reads what it is made of; an empty folder becomes that of a new one.
+func openLocal(dir string) (*local, error) {
+	const op = "open data folder"
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, inos.Errorf(inos.CodeIO, op, "%w", err)
+	}
+	if err := os.MkdirAll(abs, 0o700); err != nil {
+		return nil, folderError(op, err)
+	}
+	lock, err := os.OpenFile(filepath.Join(abs, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, folderError(op, err)
+	}
+	l := &local{dir: abs, lock: lock}
+	if err := l.take(op); err != nil {
+		l.close()
+		return nil, err
+	}
+	return l, nil
+}
+
+func (l *local) take(op string) error {
+	err := unix.Flock(int(l.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		holder, _ := readSmall(l.lock.Name())
+		return inos.Errorf(inos.CodeFolderInUse, op, "%s is in use by process %s", l.dir, printable(holder))
+	}
+	if err == nil {
+		err = l.lock.Truncate(0)
+	}
+	if err == nil {
+		_, err = l.lock.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	}
+	if err != nil {
+		return folderError(op, err)
+	}
+	s, err := readSmall(l.path(localFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return folderError(op, err)
+	}
+	if err := json.Unmarshal([]byte(s), l); err != nil || l.Version != localVersion || l.Providers < 1 || l.Providers > localNodesMax {
+		return inos.Errorf(inos.CodeBadFormat, op, "%s was not written by this version", l.path(localFile))
+	}
+	return nil
+}
+
+// folderError gives a failure on the folder its code.
+func folderError(op string, err error) error {
+	code := inos.CodeIO
+	switch {
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, unix.EROFS):
+		code = inos.CodeReadOnly
+	case errors.Is(err, unix.ENOSPC):
+		code = inos.CodeDiskFull
+	}
+	return inos.Errorf(code, op, "%w", err)
+}
+
+// close gives the folder free.
+func (l *local) close() { _ = l.lock.Close() }
+
+func (l *local) path(name string) string { return filepath.Join(l.dir, name) }
+
+// isNew says that the mesh was never started.
+func (l *local) isNew() bool { return l.Version == 0 }
+
+// grow makes the mesh one of so many providers and writes that down.
+func (l *local) grow(providers int) error {
+	if l.MeshListen == "" {
+		addr, err := freeMeshAddress()
+		if err != nil {
+			return err
+		}
+		l.MeshListen = addr
+	}
+	l.Version, l.Providers = localVersion, providers
+	raw, err := json.Marshal(l)
+	if err != nil {
+		return inos.Errorf(inos.CodeInternal, "write "+localFile, "%w", err)
+	}
+	return l.write(localFile, append(raw, '\n'))
+}
+
+// write replaces a file of the folder.
+func (l *local) write(name string, content []byte) error {
+	const op = "write data folder"
+	temp, err := os.CreateTemp(l.dir, "."+name+"-*")
+	if err != nil {
+		return folderError(op, err)
+	}
+	defer func() { _ = os.Remove(temp.Name()) }() // gone when it was renamed
+	_, err = temp.Write(content)
+	if err = errors.Join(err, temp.Sync(), temp.Close()); err == nil {
+		err = os.Rename(temp.Name(), l.path(name))
+	}
+	if err != nil {
+		return folderError(op, err)
+	}
+	return nil
+}
+
+// link makes the switchboard's address and token be found where those of a lone node are.
+func (l *local) link() error {
+	for _, name := range []string{"url", "token"} {
+		target := filepath.Join(switchboardName, name)
+		if have, err := os.Readlink(l.path(name)); err == nil && have == target {
+			continue
+		}
+		if err := os.Remove(l.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return folderError("link "+name, err)
+		}
+		if err := os.Symlink(target, l.path(name)); err != nil {
+			return folderError("link "+name, err)
+		}
+	}
+	return nil
+}
+
+// providerNames returns the names of the mesh's providers.
+func (l *local) providerNames() []string {
+	names := make([]string, l.Providers)
+	for i := range names {
+		names[i] = providerPrefix + strconv.Itoa(i+1)
+	}
+	return names
+}
+
+// hasJoined says that a provider's folder was made with an invite.
+func (l *local) hasJoined(name string) bool {
+	_, err := os.Stat(l.path(filepath.Join(name, "mesh.json")))
+	return err == nil
+}
+
+// tierOf returns what a provider of a local mesh is for: about two thirds keep, the others serve.
+func (l *local) tierOf(name string) inos.Tier {
+	i, err := strconv.Atoi(strings.TrimPrefix(name, providerPrefix))
+	if err == nil && i > (2*l.Providers+2)/3 {
+		return inos.TierHot
+	}
+	return inos.TierCold
+}
+
+// shareOf returns the bytes that each provider offers: of a capacity, or of what the disk has free now.
+func (l *local) shareOf(capacity int64) (uint64, error) {
+	if capacity == 0 {
+		var s unix.Statfs_t
+		if err := unix.Statfs(l.dir, &s); err != nil {
+			return 0, folderError("look at the disk", err)
+		}
+		capacity = int64(s.Bavail) / 10 * 9 * int64(s.Bsize)
+	}
+	return uint64(max(capacity/int64(l.Providers), 1)), nil
+}
+
+// rename notes what a node is called.
+func (l *local) rename(names nodeNames) error {
+	raw, err := json.Marshal(names)
+	if err != nil {
+		return inos.Errorf(inos.CodeInternal, "write "+namesFile, "%w", err)
+	}
+	return l.write(namesFile, append(raw, '\n'))
+}
+
+// freeMeshAddress returns a multiaddress of this machine on which nobody listens.
+func freeMeshAddress() (string, error) {
+	ports := []int{meshPort}
+	for range meshPortTriesMax {
+		ports = append(ports, meshPortLow+rand.IntN(meshPortHigh-meshPortLow))
+	}
+	i := slices.IndexFunc(ports, func(port int) bool {
+		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil {
+			return false
+		}
+		_ = listener.Close() // it was only to see
+		return true
+	})
+	if i < 0 {
+		return "", inos.Errorf(inos.CodeAddressInUse, "choose mesh address", "none of %d ports of 127.0.0.1 is free", len(ports))
+	}
+	return fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", ports[i]), nil
+}

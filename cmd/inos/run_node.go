@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/host"
+	"github.com/inos-mesh/inos/host/api"
+)
+
+// stopTimeout bounds a clean stop; what is under way then is broken off, as by a crash.
+const stopTimeout = 45 * time.Second
+
+// signals returns the channel on which a person or the system asks a node to end.
+func endSignals() (signals chan os.Signal, stop func()) {
+	signals = make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	return signals, func() { signal.Stop(signals) }
+}
+
+// runNode runs one node in this process until a signal or until it ends by itself. On a terminal, lively shows how it is.
+func (a *app) runNode(config host.Config, lively bool) error {
+	signals, release := endSignals()
+	defer release()
+	ctx, cancel := context.WithCancel(a.ctx)
+	defer cancel()
+
+	view := a.newView(config.DataDir)
+	view.live = view.live && lively
+	config.Stderr = view
+	opening := make(chan struct{})
+	go func() { // a start that recovers much can be broken off too
+		select {
+		case <-signals:
+			cancel()
+		case <-opening:
+		}
+	}()
+	node, err := host.Open(ctx, config)
+	close(opening)
+	if err != nil {
+		view.close()
+		if ctx.Err() != nil {
+			return inos.Errorf(inos.CodeCanceled, "start node", "interrupted")
+		}
+		return err
+	}
+	i := node.Info()
+	view.started(identity{url: node.URL(), nodeID: i.NodeID, version: i.Version, kernelID: i.KernelID}, lively)
+	stopped := a.watch(node, view, signals)
+	view.close()
+	return stopped
+}
+
+// watch refreshes the view until the node is to end, and ends it.
+func (a *app) watch(node *host.Node, view *view, signals <-chan os.Signal) error {
+	watching, stop := context.WithCancel(a.ctx)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		view.follow(watching, func(ctx context.Context) (look, error) {
+			reply, err := node.Status(ctx)
+			if err != nil {
+				return look{}, err
+			}
+			s := api.StatusOf(reply)
+			return look{status: &s}, nil
+		})
+	}()
+	defer func() {
+		stop()
+		<-watched
+	}()
+	select {
+	case <-node.Done():
+		stop()
+		<-watched
+		return a.closeNode(node, view)
+	case <-signals:
+	case <-a.ctx.Done():
+	}
+	view.say("stopping", "finishing what is under way; Ctrl-C again breaks it off")
+	go func() {
+		<-signals
+		view.close()
+		fmt.Fprintln(a.stderr, "inos: broken off; what was acknowledged is kept")
+		os.Exit(statusInterrupted)
+	}()
+	return a.closeNode(node, view)
+}
+
+func (a *app) closeNode(node *host.Node, view *view) error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	if err := node.Close(ctx); err != nil {
+		return err
+	}
+	view.say("stopped", "everything acknowledged is kept in the data folder")
+	return nil
+}
+
+// nextSteps tells where to go from a running node; the commands are complete for the folder it runs on.
+func nextSteps(dataDir, defaultDir string) []string {
+	flag := ""
+	if abs, err := filepath.Abs(dataDir); err == nil && dataDir != defaultDir {
+		flag = " --data " + abs
+	}
+	return []string{
+		"inos put FILE /path" + flag,
+		"inos ls" + flag,
+		"inos get /path -o FILE" + flag,
+		"inos nodes" + flag,
+		"inos events --follow" + flag,
+	}
+}

@@ -1,0 +1,510 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/host"
+	"github.com/inos-mesh/inos/host/api"
+)
+
+const (
+	// heldTimeout is how long the first start of a switchboard waits for nodes of an 'inos up' that was killed to end.
+	heldTimeout = 15 * time.Second
+	// healthInterval, healthTimeout and healthMissesMax say when a node that runs but answers nothing is killed.
+	healthInterval  = 10 * time.Second
+	healthTimeout   = 10 * time.Second
+	healthMissesMax = 6
+	// inviteLife is how long the invite of a local provider may be used: it is used at once.
+	inviteLife = 10 * time.Minute
+)
+
+// meshRun is a local mesh while 'inos up' runs it.
+type meshRun struct {
+	a       *app
+	l       *local
+	f       *upFlags
+	rebuild bool
+	view    *view
+	sup     *supervisor
+	began   time.Time
+
+	switchboard *child
+	providers   []*child
+
+	listening chan struct{} // closed when the switchboard listens for the first time
+
+	mu       sync.Mutex // guards the fields below
+	names    nodeNames
+	urls     map[string]string      // by a child's name
+	failures map[string]*inos.Error // what a child said last before it ended
+	reasons  map[string]string      // what was told last of why a child ended
+	client   *api.Client            // of the switchboard, once it listens
+	rebuilt  *api.Rebuild           // what came of a rebuild
+	fatal    error                  // why the mesh cannot run
+	dead     chan struct{}          // closed with fatal
+	done     chan struct{}          // closed with rebuilt
+}
+
+// upMesh runs a local mesh until a signal, or until a rebuild is done.
+func (a *app) upMesh(dir string, f *upFlags, rebuild bool) error {
+	l, err := openLocal(dir)
+	if err != nil {
+		return err
+	}
+	defer l.close()
+	if l.isNew() && f.nodes == 0 {
+		f.nodes = upNodes
+	}
+	if f.nodes > 0 && f.nodes < l.Providers {
+		return &inos.Error{
+			Code: inos.CodeConflict, Op: "start mesh", Message: fmt.Sprintf("the mesh in %s has %s", l.dir, plural(uint64(l.Providers), "provider")),
+			Hint: "To make it smaller, empty a provider with 'inos drain' and take it out with 'inos nodes rm'.",
+		}
+	}
+	first := l.isNew()
+	if f.nodes > l.Providers {
+		if err := l.grow(f.nodes); err != nil {
+			return err
+		}
+	}
+	if err := l.link(); err != nil {
+		return err
+	}
+	m, err := a.newMeshRun(l, f, rebuild)
+	if err != nil {
+		return err
+	}
+	if first {
+		m.view.say("mesh", fmt.Sprintf("a switchboard and %s on this machine: it survives the loss of a process, not of the machine; 'inos invite' lets other machines in", plural(uint64(l.Providers), "provider")))
+		m.view.say("root key", m.rootKey()+": copy it to a safe place and keep it there; with it the map of the mesh can be made again ('inos rebuild')")
+	}
+	return m.run()
+}
+
+func (a *app) newMeshRun(l *local, f *upFlags, rebuild bool) (*meshRun, error) {
+	command, err := os.Executable()
+	if err != nil {
+		return nil, inos.Errorf(inos.CodeIO, "start mesh", "the path of this binary: %w", err)
+	}
+	names, err := readNames(l.dir)
+	if err != nil || names == nil {
+		names = nodeNames{} // they are told again by the nodes
+	}
+	m := &meshRun{
+		a: a, l: l, f: f, rebuild: rebuild, view: a.newView(l.dir), sup: newSupervisor(command), began: time.Now(), names: names, urls: map[string]string{},
+		failures: map[string]*inos.Error{}, reasons: map[string]string{}, dead: make(chan struct{}), done: make(chan struct{}), listening: make(chan struct{}),
+	}
+	m.switchboard = m.newNode(switchboardName, m.switchboardArgs)
+	for _, name := range l.providerNames() {
+		m.providers = append(m.providers, m.newNode(name, func() []string { return m.providerArgs(name) }))
+		m.providers[len(m.providers)-1].prepare = func(ctx context.Context) error { return m.join(ctx, name) }
+	}
+	return m, nil
+}
+
+func (m *meshRun) newNode(name string, args func() []string) *child {
+	c := newChild(name, m.l.path(name), args)
+	c.out, c.log, c.changed = m.told, m.logged, m.became
+	return c
+}
+
+func (m *meshRun) rootKey() string {
+	if m.f.rootKey != "" {
+		return m.f.rootKey
+	}
+	return m.l.path(rootKeyFile)
+}
+
+func (m *meshRun) switchboardArgs() []string {
+	args := []string{"node", "--json", "--switchboard", "--data", m.l.path(switchboardName), "--root-key", m.rootKey()}
+	if m.rebuild {
+		args = append(args, "--rebuild")
+	}
+	for _, addr := range append([]string{m.l.MeshListen}, m.f.meshListen...) {
+		args = append(args, "--mesh-listen", addr)
+	}
+	listen := m.f.listen
+	m.mu.Lock()
+	if before := m.urls[switchboardName]; before != "" {
+		listen = strings.TrimPrefix(before, "http://") // a port that was free at the first start is kept
+	}
+	m.mu.Unlock()
+	if listen != "" {
+		args = append(args, "--listen", listen)
+	}
+	return append(args, m.f.node.args(true)...)
+}
+
+func (m *meshRun) providerArgs(name string) []string {
+	args := []string{"node", "--json", "--provider", "--data", m.l.path(name), "--listen", "127.0.0.1:0", "--mesh-listen", "/ip4/127.0.0.1/tcp/0"}
+	return append(args, m.f.node.args(false)...)
+}
+
+// run starts everything, shows it and stops it.
+func (m *meshRun) run() (err error) {
+	signals, release := endSignals()
+	defer release()
+	ctx, cancel := context.WithCancel(m.a.ctx)
+	defer cancel()
+	go m.sup.keep(m.switchboard)
+	for _, c := range m.providers {
+		go m.sup.keep(c)
+	}
+	go m.health(ctx)
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		m.view.follow(ctx, m.look)
+	}()
+	select {
+	case <-signals:
+	case <-m.a.ctx.Done():
+	case <-m.done:
+	case <-m.dead:
+		m.mu.Lock()
+		err = m.fatal
+		m.mu.Unlock()
+	}
+	if err == nil && m.rebuild && m.outcome() == nil {
+		err = errRebuildInterrupted
+	}
+	m.view.say("stopping", "finishing what is under way; Ctrl-C again breaks it off")
+	go m.breakOff(signals)
+	cancel()
+	<-watched
+	m.end()
+	if err == nil {
+		m.view.say("stopped", "everything acknowledged is kept in the data folder")
+	}
+	m.view.close()
+	if err == nil && m.rebuild {
+		return m.a.printRebuilt(m.outcome())
+	}
+	return err
+}
+
+// outcome returns what came of a rebuild, or nil before its end.
+func (m *meshRun) outcome() *api.Rebuild {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.rebuilt
+}
+
+// end stops the switchboard first, so that what it has under way finds its providers, then those.
+func (m *meshRun) end() {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	m.switchboard.end(ctx)
+	ctx, cancel = context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	var stopping sync.WaitGroup
+	for _, c := range m.providers {
+		stopping.Go(func() { c.end(ctx) })
+	}
+	stopping.Wait()
+}
+
+// breakOff ends everything at a second signal.
+func (m *meshRun) breakOff(signals <-chan os.Signal) {
+	<-signals
+	m.view.close()
+	for _, c := range m.children() {
+		c.stopOnce.Do(func() { close(c.stop) })
+		c.kill()
+	}
+	fmt.Fprintln(m.a.stderr, "inos: broken off; what was acknowledged is kept")
+	os.Exit(statusInterrupted)
+}
+
+func (m *meshRun) children() []*child { return append([]*child{m.switchboard}, m.providers...) }
+
+// join makes a provider's folder one of this mesh, when it is not yet or when its invite was refused. It runs before each
+// start of the provider.
+func (m *meshRun) join(ctx context.Context, name string) error {
+	m.mu.Lock()
+	failure := m.failures[name]
+	delete(m.failures, name)
+	m.mu.Unlock()
+	if m.l.hasJoined(name) && (failure == nil || failure.Code != inos.CodeInviteRefused) {
+		return nil
+	}
+	select {
+	case <-m.listening:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	m.mu.Lock()
+	client := m.client
+	m.mu.Unlock()
+	hostName, err := os.Hostname()
+	if err != nil {
+		return inos.Errorf(inos.CodeIO, "invite "+name, "the machine's name: %w", err)
+	}
+	share, err := m.l.shareOf(int64(m.f.node.capacity))
+	if err != nil {
+		return err
+	}
+	invite, err := client.Invite(ctx, api.InviteQuestion{
+		Zone: "home", Host: hostName, Tier: string(m.l.tierOf(name)), OfferedBytes: share, LifeUs: inviteLife.Microseconds(),
+	})
+	if err != nil {
+		return err
+	}
+	_, err = host.Join(m.l.path(name), invite.Text)
+	return err
+}
+
+// errNotYet says that the switchboard cannot be asked.
+var errNotYet = errors.New("the switchboard is not there yet")
+
+// told takes a line of JSON of a node: what happened to it.
+func (m *meshRun) told(c *child, line []byte) {
+	var e struct {
+		Event    string `json:"event"`
+		Text     string `json:"text"`
+		URL      string `json:"url"`
+		NodeID   string `json:"node_id"`
+		Version  string `json:"version"`
+		KernelID string `json:"kernel_id"`
+	}
+	if json.Unmarshal(line, &e) != nil {
+		m.logged(c, line)
+		return
+	}
+	switch e.Event {
+	case "listening":
+		m.listens(c, identity{url: e.URL, nodeID: e.NodeID, version: e.Version, kernelID: e.KernelID})
+		c.running()
+	case "notice", "not ready", "worker":
+		if c != m.switchboard { // whose status is shown
+			m.view.say(c.name, e.Event+": "+e.Text)
+		}
+	}
+}
+
+// listens notes where a node is and what it is called.
+func (m *meshRun) listens(c *child, i identity) {
+	m.mu.Lock()
+	again := m.urls[c.name] != ""
+	m.urls[c.name] = i.url
+	if m.names[i.nodeID] != c.name {
+		for id, name := range m.names { // a folder that was emptied has another node
+			if name == c.name {
+				delete(m.names, id)
+			}
+		}
+		m.names[i.nodeID] = c.name
+		if err := m.l.rename(m.names); err != nil {
+			m.view.say(c.name, err.Error())
+		}
+	}
+	if c == m.switchboard {
+		secret, err := readSmall(filepath.Join(c.dir, "token"))
+		if err == nil {
+			m.client, err = api.NewClient(i.url, secret)
+		}
+		if err == nil && !again {
+			close(m.listening)
+		}
+		if err != nil {
+			m.failLocked(inos.Errorf(inos.CodeIO, "start mesh", "%w", err))
+		}
+	}
+	m.mu.Unlock()
+	if c == m.switchboard && !again {
+		m.view.started(i, !m.rebuild)
+	}
+}
+
+// logged takes a line of a node's log; an error as JSON is the last thing that it says.
+func (m *meshRun) logged(c *child, line []byte) {
+	var said struct {
+		Error *struct {
+			Code, Operation, Message, Hint string
+		} `json:"error"`
+	}
+	if json.Unmarshal(line, &said) == nil && said.Error != nil {
+		e := &inos.Error{Code: codeNamed(said.Error.Code), Op: said.Error.Operation, Message: said.Error.Message, Hint: said.Error.Hint}
+		m.mu.Lock()
+		m.failures[c.name] = e
+		m.mu.Unlock()
+		line = []byte(e.Error())
+	}
+	text := strings.TrimPrefix(string(line), "inos: ")
+	_, _ = fmt.Fprintf(m.view, "inos: %s: %s\n", c.name, printable(text)) // the view takes everything
+}
+
+// codeNamed returns the code of a name of the catalogue.
+func codeNamed(name string) inos.Code {
+	for c := inos.CodeInternal; c.Name() != "unknown"; c++ {
+		if c.Name() == name {
+			return c
+		}
+	}
+	return inos.CodeInternal
+}
+
+// became tells what became of a node's process, and ends the mesh when the switchboard cannot run.
+func (m *meshRun) became(c *child) {
+	v := c.view()
+	switch v.state {
+	case childWaiting:
+		m.mu.Lock()
+		same := !v.ran && m.reasons[c.name] == v.reason
+		m.reasons[c.name] = v.reason
+		m.mu.Unlock()
+		if !same {
+			m.view.say(c.name, v.reason+"; it is started again")
+		}
+		if c == m.switchboard {
+			m.judge()
+		}
+	case childDown:
+		m.view.say(c.name, "kept down by the file "+filepath.Join(c.dir, downFile))
+	case childFailed:
+		m.view.say(c.name, fmt.Sprintf("%s; it ended %d times within %v and is not started again", v.reason, restartsMax+1, restartWindow))
+		if c == m.switchboard {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.failLocked(inos.Errorf(inos.CodeInternal, "run mesh", "the switchboard ended %d times, last: %s", restartsMax+1, v.reason))
+		}
+	}
+}
+
+// judge ends the mesh when its switchboard has failed at its first start for a reason that no other start mends.
+func (m *meshRun) judge() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	failure := m.failures[switchboardName]
+	if failure == nil || m.urls[switchboardName] != "" {
+		return
+	}
+	held := failure.Code == inos.CodeFolderInUse || failure.Code == inos.CodeSecondSwitchboard || failure.Code == inos.CodeAddressInUse
+	if held && time.Since(m.began) < heldTimeout {
+		return // the nodes of an 'inos up' that was killed are about to end
+	}
+	m.failLocked(failure)
+}
+
+func (m *meshRun) failLocked(err error) {
+	if m.fatal == nil {
+		m.fatal = err
+		close(m.dead)
+	}
+}
+
+// look asks the switchboard how the mesh is.
+func (m *meshRun) look(ctx context.Context) (l look, err error) {
+	m.mu.Lock()
+	client := m.client
+	l.names = nodeNames{}
+	for id, name := range m.names {
+		l.names[id] = name
+	}
+	m.mu.Unlock()
+	if client == nil {
+		return l, errNotYet
+	}
+	s, err := client.Status(ctx)
+	if err != nil {
+		return l, err
+	}
+	l.status = &s
+	if m.rebuild && l.rebuilt() {
+		m.mu.Lock()
+		if m.rebuilt == nil {
+			m.rebuilt = s.Rebuild
+			close(m.done)
+		}
+		m.mu.Unlock()
+	}
+	if nodes, err := client.Nodes(ctx); err == nil {
+		l.nodes = &nodes
+		m.retire(&nodes)
+	}
+	if repairs, err := client.Repairs(ctx, 1); err == nil {
+		l.repairs = &repairs
+	}
+	for _, c := range m.children() {
+		l.children = append(l.children, c.view())
+	}
+	return l, nil
+}
+
+// retire stops the nodes that were taken out of the mesh.
+func (m *meshRun) retire(r *api.NodesReply) {
+	for i := range r.Nodes {
+		if r.Nodes[i].State != inos.MemberRemoved.String() {
+			continue
+		}
+		m.mu.Lock()
+		name := m.names[r.Nodes[i].Node]
+		m.mu.Unlock()
+		at := slices.IndexFunc(m.providers, func(c *child) bool { return c.name == name })
+		if at < 0 {
+			continue
+		}
+		c := m.providers[at]
+		c.stopOnce.Do(func() {
+			close(c.stop)
+			m.view.say(c.name, "is no member of the mesh any more and is stopped; "+c.dir+" may be deleted")
+		})
+	}
+}
+
+// health kills nodes that run and answer nothing: their own watchdog may hang with them.
+func (m *meshRun) health(ctx context.Context) {
+	client := &http.Client{Timeout: healthTimeout, Transport: &http.Transport{Proxy: nil, DisableKeepAlives: true}}
+	misses := map[string]int{}
+	for wait(ctx, healthInterval) == nil {
+		var asking sync.WaitGroup
+		var mu sync.Mutex // guards misses
+		for _, c := range m.children() {
+			m.mu.Lock()
+			address := m.urls[c.name]
+			m.mu.Unlock()
+			asking.Go(func() {
+				healthy := c.view().state != childRunning || answers(ctx, client, address)
+				mu.Lock()
+				defer mu.Unlock()
+				if misses[c.name]++; healthy || ctx.Err() != nil {
+					misses[c.name] = 0
+				} else if misses[c.name] >= healthMissesMax {
+					misses[c.name] = 0
+					m.view.say(c.name, "answers nothing and is killed")
+					c.kill()
+				}
+			})
+		}
+		asking.Wait()
+	}
+}
+
+func answers(ctx context.Context, client *http.Client, address string) bool {
+	u, err := url.JoinPath(address, "healthz")
+	if err != nil {
+		return false
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
+	if err != nil {
+		return false
+	}
+	response, err := client.Do(r)
+	if err != nil {
+		return false
+	}
+	_ = response.Body.Close() // nothing is read of it
+	return true
+}

@@ -1,0 +1,163 @@
+package host
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/hex"
+	"errors"
+	"io/fs"
+	"os"
+
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/host/trust"
+)
+
+// rebuildingFile marks a data folder whose map is being made again, so that a start after a crash goes on with it.
+const rebuildingFile = "rebuilding"
+
+// authority is what a node believes and, a switchboard, signs with.
+type authority struct {
+	verifier *trust.Verifier
+	signer   *trust.Signer // nil: no switchboard
+	root     *trust.Root   // nil unless commit records are to be opened
+	state    *meshState
+	invite   *trust.Invite // of a provider
+}
+
+// openAuthority finds or makes what a switchboard signs with, and the key of its node. Fresh says that the folder has no semantic memory.
+//
+// A root that is made here is not written down before keepAuthority: a folder that has a root key and no semantic memory is one
+// that was emptied.
+func (n *Node) openAuthority(fresh bool) error {
+	const op = "start switchboard"
+	state, err := n.folder.meshState()
+	if err != nil {
+		return err
+	}
+	if state != nil && state.Invite != "" {
+		return inos.Errorf(inos.CodeConflict, op, "%s is the folder of a provider; a switchboard needs one of its own", n.folder.dir)
+	}
+	if n.rootKey, err = openRootKey(n.config.RootKeyPath); err != nil {
+		return err
+	}
+	if err := n.wantRebuild(op, fresh); err != nil {
+		return err
+	}
+	certified := state != nil && len(state.Certificate) > 0
+	if n.rootKey.root == nil && !certified {
+		if err := n.rootKey.create(); err != nil {
+			return err
+		}
+	}
+	if err := n.openKey(n.rootKey.root); err != nil {
+		return err
+	}
+	if state == nil {
+		state = &meshState{}
+	}
+	return n.certify(state)
+}
+
+// wantRebuild refuses a start that would take an emptied folder for a new mesh, and notes that a rebuild has begun.
+func (n *Node) wantRebuild(op string, fresh bool) error {
+	if _, err := os.Stat(n.folder.path(rebuildingFile)); err == nil {
+		n.config.Rebuild = true
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return diskError(op, err)
+	}
+	if n.config.Rebuild {
+		if n.rootKey.root == nil {
+			e := inos.Errorf(inos.CodeBadRequest, op, "a rebuild opens commit records, and the root key is not at %s", n.rootKey.path)
+			e.Hint = "Bring the mesh's root key back to that place, or name another with --root-key."
+			return e
+		}
+		return n.folder.write(rebuildingFile, "")
+	}
+	if fresh && n.rootKey.root != nil {
+		e := inos.Errorf(inos.CodeConflict, op, "the mesh of the root key %s has no map in %s: started as it is, this switchboard would take the mesh's files for garbage", n.rootKey.path, n.folder.dir)
+		e.Hint = "Run 'inos rebuild' to make the map again from the mesh. For a new mesh, name another --root-key."
+		return e
+	}
+	return nil
+}
+
+// rebuilt notes that the map is whole again.
+func (n *Node) rebuilt() error {
+	if err := os.Remove(n.folder.path(rebuildingFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return diskError("end rebuild", err)
+	}
+	return nil
+}
+
+// certify checks the certificate that the folder has, or has the root key make one.
+func (n *Node) certify(state *meshState) error {
+	now := n.clock.Now()
+	root := n.rootKey.root
+	rootPublic := state.RootKey
+	if root != nil {
+		rootPublic = root.PublicKey()
+	}
+	verifier, err := trust.NewVerifier(rootPublic)
+	if err != nil {
+		return err
+	}
+	signer, err := trust.NewSigner(verifier, n.key, state.Certificate, now)
+	if root != nil && (err != nil || signer.About().Expires-now < certificateLife/2) {
+		from := now - certificateSkew
+		if err == nil {
+			from = signer.About().NotBefore // who was first tells two switchboards apart
+		}
+		if state.Certificate, err = root.Certify(n.id, from, now+certificateLife); err != nil {
+			return err
+		}
+		if signer, err = trust.NewSigner(verifier, n.key, state.Certificate, now); err != nil {
+			return err
+		}
+	}
+	if err != nil {
+		return inos.Errorf(inos.CodeOf(err), "start switchboard", "%w; the root key %s, which could certify this node again, is not there", err, n.config.RootKeyPath)
+	}
+	state.RootKey = bytes.Clone(rootPublic)
+	n.authority = authority{verifier: verifier, signer: signer, state: state}
+	if n.config.Rebuild {
+		n.authority.root = root
+	}
+	return nil
+}
+
+// keepAuthority writes down what openAuthority made, after the semantic memory exists: the root first, from which the node's key can be
+// made again; the certificate last, because a folder that has one does without the root key's file.
+func (n *Node) keepAuthority() error {
+	if err := n.rootKey.keep(); err != nil {
+		return err
+	}
+	n.rootKey.root = nil // the seed is not needed any more
+	if err := n.folder.write(nodeKeyFile, hex.EncodeToString(n.key.Seed())+"\n"); err != nil {
+		return err
+	}
+	return n.folder.keepMeshState(n.authority.state)
+}
+
+// nodeKeyFile holds the node's Ed25519 seed.
+const nodeKeyFile = "node.key"
+
+// openKey reads the node's key. The first start makes it: a switchboard's from the mesh's root, so that it has the same node id when its
+// folder is lost, which keepAuthority writes down; any other at random.
+func (n *Node) openKey(root *trust.Root) error {
+	_, err := os.Stat(n.folder.path(nodeKeyFile))
+	if errors.Is(err, fs.ErrNotExist) && root != nil {
+		n.key = root.SwitchboardKey()
+	} else {
+		text, err := n.folder.secret(nodeKeyFile, "", ed25519.SeedSize)
+		if err != nil {
+			return err
+		}
+		seed, err := hex.DecodeString(text)
+		if err != nil {
+			return inos.Errorf(inos.CodeBadFormat, "read "+nodeKeyFile, "%s is not hexadecimal: %w", n.folder.path(nodeKeyFile), err)
+		}
+		n.key = ed25519.NewKeyFromSeed(seed)
+	}
+	n.id = trust.NodeOf(n.key.Public().(ed25519.PublicKey))
+	return nil
+}

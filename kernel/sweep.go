@@ -1,0 +1,349 @@
+package kernel
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event"
+	"github.com/inos-mesh/inos/event/eventpb"
+)
+
+// sweep goes through what one node's disk holds and trashes what has no row and no put has under way. In a mesh it also
+// settles copies that the map does not name for the node: where enough others are trusted they are surplus and trashed; where they
+// are short they are hashed again on the node and adopted. One node is swept at a time.
+type sweep struct {
+	node    inos.NodeID   // that is being swept; empty: none is
+	wanted  []inos.NodeID // wait for their turn
+	from    []byte        // the page begins behind this id
+	to      []byte        // and ends with this one
+	trashed uint64
+	adopted uint64
+	at      inos.Micros
+	tries   uint32
+	adopt   [][]byte    // chunks of the page to be hashed again, then adopted
+	good    [][]byte    // of them those that are there
+	last    inos.NodeID // swept last in the turn that all nodes have
+	turnAt  inos.Micros // when the next one has its turn; 0: not planned
+}
+
+func (s *sweep) code(c *coder) {
+	text(c, &s.node)
+	list(c, &s.wanted, membersMax, text[inos.NodeID])
+	c.bytes(&s.from)
+	c.bytes(&s.to)
+	num(c, &s.trashed)
+	num(c, &s.adopted)
+	num(c, &s.at)
+	num(c, &s.tries)
+	ids := func(c *coder, b *[]byte) { c.bytes(b) }
+	list(c, &s.adopt, inventoryPage, ids)
+	list(c, &s.good, inventoryPage, ids)
+	text(c, &s.last)
+	num(c, &s.turnAt)
+}
+
+// sweepWanted asks for a sweep of every member's disk for chunks without a row.
+func (u *collector) sweepWanted() {
+	if !u.k.node.provider {
+		u.k.recovery.swept = true // this node has no disk to search
+	}
+	for _, node := range u.k.members.all() {
+		if node != u.k.self() || u.k.node.provider {
+			u.sweepNode(node)
+		}
+	}
+}
+
+// sweepNode asks for a sweep of one node's disk.
+func (u *collector) sweepNode(node inos.NodeID) {
+	if !slices.Contains(u.sweep.wanted, node) && len(u.sweep.wanted) < membersMax {
+		u.sweep.wanted = append(u.sweep.wanted, node)
+	}
+}
+
+// sweepDue says that a page is to be asked for now, and begins a sweep when none is under way. A node that does not answer waits: when it
+// was dead, its return brings it here again.
+func (u *collector) sweepDue() bool {
+	s := &u.sweep
+	if !u.k.node.switchboard {
+		return false
+	}
+	if s.node != "" {
+		return s.at <= u.k.now
+	}
+	u.takeTurn()
+	if s.at > u.k.now {
+		return false
+	}
+	u.sweep.wanted = slices.DeleteFunc(s.wanted, func(node inos.NodeID) bool { return u.gone(node) })
+	for i, node := range s.wanted {
+		if node == u.k.self() || u.k.members.alive(node) {
+			s.wanted = slices.Delete(s.wanted, i, i+1)
+			s.node, s.from, s.trashed, s.adopted, s.tries, s.at = node, nil, 0, 0, 0, u.k.now
+			return true
+		}
+	}
+	return false
+}
+
+// gone says that a node need not be waited for: it is dead or no member.
+func (u *collector) gone(node inos.NodeID) bool {
+	return node != u.k.self() && (u.k.members.dead(node) || !slices.Contains(u.k.members.all(), node))
+}
+
+// takeTurn has every node of a mesh swept now and then: what a lost order left behind is found by nothing else.
+func (u *collector) takeTurn() {
+	s := &u.sweep
+	if s.turnAt > u.k.now || u.k.lone() {
+		return
+	}
+	all := u.k.members.all()
+	first := s.turnAt == 0
+	s.turnAt = u.k.now + sweepEvery/inos.Micros(len(all))
+	if first {
+		return
+	}
+	i, found := slices.BinarySearch(all, s.last)
+	if found {
+		i++
+	}
+	s.last = all[i%len(all)]
+	if u.k.members.alive(s.last) && (s.last != u.k.self() || u.k.node.provider) {
+		u.sweepNode(s.last)
+	}
+}
+
+func (u *collector) sweepWake() (at inos.Micros) {
+	s := &u.sweep
+	if !u.k.node.switchboard {
+		return 0
+	}
+	if s.node != "" || len(s.wanted) > 0 {
+		at = s.at
+	}
+	if s.node == "" && len(s.wanted) > 0 && s.at <= u.k.now {
+		at = u.k.now + collectEvery // for nodes that do not answer
+	}
+	if !u.k.lone() {
+		at = earlier(at, s.turnAt)
+	}
+	return at
+}
+
+// ask sends a node one question of a sweep.
+func (u *collector) ask(op uint8, effect string, m event.Message) {
+	u.underWay = true
+	u.k.content(nil, ask{owner: threadCollector, op: op}, u.sweep.node, effect, m, bulk{timeout: trashTimeout})
+}
+
+// inventory asks for the next page of a sweep.
+func (u *collector) inventory() {
+	u.begin()
+	u.ask(opInventory, event.ContentInventory, &eventpb.ContentInventoryRequest{After: u.sweep.from, Limit: inventoryPage})
+}
+
+// listed takes a page of what the node holds.
+func (u *collector) listed(a *answer) {
+	s := &u.sweep
+	var r eventpb.ContentInventoryReply
+	if a.err != nil || event.Open(a.env, &r) != nil || !ascends(s.from, r.ChunkIds, inventoryPage) {
+		u.sweepLater()
+		return
+	}
+	if len(r.ChunkIds) == 0 {
+		u.sweepDone()
+		return
+	}
+	s.to = r.ChunkIds[len(r.ChunkIds)-1]
+	if u.k.lone() {
+		u.send(opUnknown, event.UnknownChunks, &eventpb.UnknownChunksRequest{ChunkIds: r.ChunkIds})
+		return
+	}
+	u.send(opSwept, event.ChunkStates, &eventpb.ChunkStatesRequest{ChunkIds: r.ChunkIds})
+}
+
+// ascends says that a page of at most limit ids is in order and behind an id.
+func ascends(after []byte, ids [][]byte, limit int) bool {
+	if len(ids) > limit {
+		return false
+	}
+	for _, id := range ids {
+		if len(id) != inos.HashBytes || bytes.Compare(id, after) <= 0 {
+			return false
+		}
+		after = id
+	}
+	return true
+}
+
+func (u *collector) unknown(a *answer) {
+	var r eventpb.UnknownChunksReply
+	if a.err != nil || event.Open(a.env, &r) != nil || len(r.ChunkIds) > inventoryPage {
+		u.sweepLater()
+		return
+	}
+	var all []*eventpb.ChunkGeneration
+	for _, id := range r.ChunkIds {
+		all = append(all, &eventpb.ChunkGeneration{ChunkId: id})
+	}
+	u.trashSwept(all)
+}
+
+// told takes what the map says of the chunks of a page.
+func (u *collector) told(a *answer) {
+	s := &u.sweep
+	var r eventpb.ChunkStatesReply
+	if a.err != nil || event.Open(a.env, &r) != nil || len(r.States) > inventoryPage {
+		u.sweepLater()
+		return
+	}
+	var trash []*eventpb.ChunkGeneration
+	s.adopt, s.good = nil, nil
+	for _, c := range r.States {
+		switch u.unlisted(c) {
+		case copyTrash:
+			trash = append(trash, &eventpb.ChunkGeneration{ChunkId: c.ChunkId, Generation: c.Generation})
+		case copyAdopt:
+			s.adopt = append(s.adopt, c.ChunkId)
+		}
+	}
+	u.trashSwept(trash)
+}
+
+// What is to be done with a chunk on a node's disk.
+const (
+	copyKeep = iota
+	copyTrash
+	copyAdopt
+)
+
+// unlisted decides about a chunk that the node being swept holds.
+func (u *collector) unlisted(c *eventpb.ChunkState) int {
+	if c.Generation == 0 {
+		return copyTrash // no row
+	}
+	if slices.ContainsFunc(c.Copies, func(held *eventpb.Copy) bool { return held.Node == string(u.sweep.node) }) {
+		return copyKeep
+	}
+	switch {
+	case c.Condemned:
+		return copyTrash
+	case c.Wanted == 0:
+		return copyKeep // it is collectable: a round comes for its row, and a later sweep for this copy
+	case u.k.liveDomains(c) >= c.Wanted:
+		return copyTrash
+	}
+	return copyAdopt
+}
+
+// trashSwept has the node trash what the sweep chose, as far as no put relies on it.
+func (u *collector) trashSwept(all []*eventpb.ChunkGeneration) {
+	if u.spoiled {
+		u.sweepLater()
+		return
+	}
+	if u.pending = u.choose(all); len(u.pending) == 0 {
+		u.adoptNext()
+		return
+	}
+	u.ask(opTrashSwept, event.ContentTrash, &eventpb.ContentTrashRequest{Chunks: u.pending})
+}
+
+func (u *collector) sweptAway(a *answer) {
+	var r eventpb.ContentTrashReply
+	if a.err != nil {
+		u.sweepLater()
+		return
+	}
+	if event.Open(a.env, &r) == nil {
+		u.sweep.trashed += uint64(r.Chunks)
+	}
+	u.usageStale = true
+	u.adoptNext()
+}
+
+// adoptNext has the node hash the next chunk that is to be adopted; when none is left, their copies are entered.
+func (u *collector) adoptNext() {
+	s := &u.sweep
+	u.letGo()
+	switch {
+	case len(s.adopt) > 0:
+		u.ask(opRehash, event.ContentScrub, &eventpb.ContentScrubRequest{After: before(s.adopt[0]), Limit: 1})
+	case len(s.good) > 0:
+		u.send(opAdopt, event.AddCopies, &eventpb.AddCopiesRequest{Node: string(s.node), Epoch: u.k.members.epoch(s.node), ChunkIds: s.good})
+	default:
+		u.pageDone()
+	}
+}
+
+// before returns the id that a page has to begin behind for its first chunk to be this one, if it is there.
+func before(id []byte) []byte {
+	b := slices.Clone(id)
+	for i := len(b) - 1; i >= 0; i-- {
+		if b[i]--; b[i] != 0xff {
+			return b
+		}
+	}
+	return nil // of the least id
+}
+
+func (u *collector) rehashed(a *answer) {
+	s := &u.sweep
+	var r eventpb.ContentScrubReply
+	if a.err != nil || event.Open(a.env, &r) != nil {
+		u.sweepLater()
+		return
+	}
+	if bytes.Equal(r.Next, s.adopt[0]) && len(r.Bad) == 0 {
+		s.good = append(s.good, s.adopt[0])
+	}
+	s.adopt = s.adopt[1:]
+	u.adoptNext()
+}
+
+func (u *collector) adopted(a *answer) {
+	s := &u.sweep
+	var r eventpb.AddCopiesReply
+	if a.err != nil || event.Open(a.env, &r) != nil {
+		u.sweepLater()
+		return
+	}
+	s.good = nil
+	s.adopted += uint64(len(r.Taken))
+	u.pageDone()
+}
+
+func (u *collector) pageDone() {
+	u.letGo()
+	u.sweep.from, u.sweep.tries = u.sweep.to, 0
+}
+
+// sweepLater tries the page again after a pause; a node of the mesh that does not answer has to wait for its next turn.
+func (u *collector) sweepLater() {
+	s := &u.sweep
+	u.letGo()
+	s.adopt, s.good = nil, nil
+	s.at = u.k.now + collectEvery
+	if s.tries++; s.node != u.k.self() && (s.tries > retriesMax || u.gone(s.node)) {
+		s.node = ""
+	}
+}
+
+func (u *collector) sweepDone() {
+	s := &u.sweep
+	u.letGo()
+	detail := plural(s.trashed, "chunk", "chunks") + " without a row moved to the trash"
+	if s.node == u.k.self() {
+		u.k.recovery.swept = true
+	} else {
+		detail = "node " + string(s.node) + ": " + detail
+	}
+	if s.adopted > 0 {
+		detail += ", " + plural(s.adopted, "copy", "copies") + " that the map did not name"
+	}
+	s.node = ""
+	if s.trashed+s.adopted > 0 || u.k.lone() {
+		u.k.watcher.note("node:recover:v1:requested", event.StateCompleted, detail)
+	}
+}

@@ -1,0 +1,360 @@
+package sim
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event"
+	"github.com/inos-mesh/inos/event/eventpb"
+)
+
+// The checkers of moments: what must hold when a version is committed, a client is answered or a chunk is trashed.
+
+// checkManifest holds a committed manifest against what the client sent.
+func (w *World) checkManifest(v *version) {
+	if v.body == nil {
+		w.violate("version %d of %s is committed and no client sent it", v.number, v.info.Path)
+		return
+	}
+	var at uint64
+	var walk func(id inos.ChunkID)
+	walk = func(id inos.ChunkID) {
+		n, ok := parseNode(w.ever[id])
+		if !ok {
+			w.violate("%s: %s is no manifest node", v.info.Path, id)
+			return
+		}
+		n.each(func(e *inos.Entry) {
+			if n.level > 0 {
+				walk(e.ChunkID)
+				return
+			}
+			want := v.body.chunk(at, min(inos.ChunkBytesMax, v.body.bytes-min(at, v.body.bytes)))
+			if e.PlainHash != plainHash(want) || e.Chain != chain(want, at) || !bytes.Equal(plainOf(w.ever[e.ChunkID]), want) {
+				w.violate("%s version %d: the manifest has other bytes at %d than the client sent", v.info.Path, v.number, at)
+			}
+			at += e.PlainBytes
+		})
+	}
+	walk(inos.ChunkID(v.info.ManifestId))
+	if id := v.body.fileID(); at != v.body.bytes || !bytes.Equal(id[:], v.info.FileId) || v.info.PlainBytes != at {
+		w.violate("%s version %d is committed with %d bytes, the client sent %d; file id %x, not %s", v.info.Path, v.number, at, v.body.bytes, v.info.FileId, id)
+	}
+}
+
+// domainOf names the domain of a node at a level.
+func (p *process) domainOf(level string) string {
+	switch level {
+	case "zone":
+		return p.zone
+	case "host":
+		return p.zone + "/" + p.host
+	}
+	return string(p.id)
+}
+
+// levelOf is the level at which so many copies spread: the widest one with as many domains among the members, and hosts rather than processes
+// as soon as there are two.
+func (w *World) levelOf(replicas int) string {
+	for _, level := range []string{"zone", "host"} {
+		if w.domainsAt(level) >= replicas {
+			return level
+		}
+	}
+	return "process"
+}
+
+// domainsAt counts the domains that members offer space in.
+func (w *World) domainsAt(level string) int {
+	seen := map[string]bool{}
+	for _, p := range w.nodes {
+		if p.provider && p.member && !p.removed {
+			seen[p.domainOf(level)] = true
+		}
+	}
+	return len(seen)
+}
+
+// spreadOf returns in how many domains of a level a chunk lies, as far as it is up to the kernels: what the world itself took from a
+// disk counts.
+func (w *World) spreadOf(id inos.ChunkID, level string, without *process) int {
+	seen := map[string]bool{}
+	for _, p := range w.nodes {
+		if p != without && p.provider && p.disk.accounts(id, false) {
+			seen[p.domainOf(level)] = true
+		}
+	}
+	return len(seen)
+}
+
+// checkSpread holds what lies on the disks against what has to before a version may be seen or acknowledged.
+func (w *World) checkSpread(when string, v *version, sync uint32) {
+	level := w.levelOf(int(v.info.ReplicasWanted))
+	need := max(int(sync), min(int(v.info.ReplicasWanted), 2, w.domainsAt(level)))
+	for _, id := range v.chunks {
+		if n := w.spreadOf(id, level, nil); n < need {
+			w.violate("%s of version %d of %s: chunk %s lies in %d domains of level %s, %d are needed", when, v.number, v.info.Path, id, n, level, need)
+			return
+		}
+	}
+}
+
+// checkReceipt holds a receipt against the disks: every chunk and the commit record lie in each domain that it names.
+func (w *World) checkReceipt(v *version, r *eventpb.Receipt, sync uint32) {
+	if r == nil {
+		w.violate("version %d of %s is acknowledged without a receipt", v.number, v.info.Path)
+		return
+	}
+	level := r.Level
+	need := max(int(sync), min(int(v.info.ReplicasWanted), 2, w.domainsAt(w.levelOf(int(v.info.ReplicasWanted)))))
+	distinct := map[string]bool{}
+	for _, name := range r.Domains {
+		distinct[name] = true
+		for _, id := range v.chunks {
+			if !w.inDomain(level, name, func(p *process) bool { return p.disk.accounts(id, false) }) {
+				w.violate("the receipt of version %d of %s names the %s %s, where chunk %s is not", v.number, v.info.Path, level, name, id)
+				return
+			}
+		}
+		if !w.inDomain(level, name, func(p *process) bool { return w.recorded(p, v, true) }) {
+			w.violate("the receipt of version %d of %s names the %s %s, where its commit record is not", v.number, v.info.Path, level, name)
+		}
+	}
+	if len(distinct) < need {
+		w.violate("version %d of %s is acknowledged with %d domains of level %s on its receipt, %d are needed: %v", v.number, v.info.Path, len(distinct), level, need, r.Domains)
+	}
+	if hosts := w.domainsAt("host"); level == "process" && hosts > 1 && len(distinct) >= 2 {
+		on := map[string]bool{}
+		for _, p := range w.nodes {
+			if slices.ContainsFunc(r.Domains, func(d string) bool { return sameDomain(p, level, d) }) {
+				on[p.domainOf("host")] = true
+			}
+		}
+		if len(on) < 2 {
+			w.violate("the receipt of version %d of %s counts copies on one host as several while there are %d hosts", v.number, v.info.Path, hosts)
+		}
+	}
+}
+
+func (w *World) inDomain(level, name string, ok func(p *process) bool) bool {
+	for _, p := range w.nodes {
+		if sameDomain(p, level, name) && ok(p) {
+			return true
+		}
+	}
+	return false
+}
+
+// sameDomain says that a receipt's name of a domain means the process's.
+func sameDomain(p *process, level, name string) bool {
+	switch level {
+	case "zone":
+		return name == p.zone
+	case "host":
+		return name == p.host || name == p.zone+"/"+p.host
+	}
+	return name == string(p.id) || strings.HasSuffix(name, "/"+string(p.id))
+}
+
+// recorded says that the process's disk has a commit record of the version.
+func (w *World) recorded(p *process, v *version, blameless bool) bool {
+	for id, r := range w.truth.records {
+		if r.File.GetVersion() == v.number && r.File.GetPath() == v.info.Path && r.File.GetOwner() == v.info.Owner &&
+			(p.disk.holds(id, true) || blameless && p.disk.spoiled[id]) {
+			return true
+		}
+	}
+	return false
+}
+
+// checkDone looks at an answer that is good news.
+func (w *World) checkDone(r *request, e *eventpb.Envelope) {
+	switch r.op.kind {
+	case opPut:
+		m := &eventpb.FilesPutReply{}
+		w.open(e, m)
+		if v := w.acked(r, m.File.GetVersion(), false); v != nil {
+			v.receipt = m.Receipt
+			w.checkSpread("acknowledgement", v, r.op.sync)
+			w.checkReceipt(v, m.Receipt, r.op.sync)
+		}
+	case opDelete:
+		m := &eventpb.FilesDeleteReply{}
+		w.open(e, m)
+		if v := w.acked(r, m.Version, true); v != nil {
+			w.checkRecorded(v)
+		}
+	case opSet:
+		m := &eventpb.FilesSetReply{}
+		w.open(e, m)
+		if v := w.acked(r, m.File.GetVersion(), false); v != nil {
+			w.checkRecorded(v)
+			if v.info.ReplicasWanted != r.op.replicas {
+				w.violate("%s is set to %d replicas, not %d", r.op.path, v.info.ReplicasWanted, r.op.replicas)
+			}
+		}
+	case opGet:
+		m := &eventpb.FilesGetReply{}
+		w.open(e, m)
+		w.checkGot(r, m)
+	}
+}
+
+// checkRecorded wants the commit record of an acknowledged version on the mesh.
+func (w *World) checkRecorded(v *version) {
+	domains := map[string]bool{}
+	level := w.levelOf(inos.ReplicasDefault)
+	for _, p := range w.nodes {
+		if p.provider && w.recorded(p, v, true) {
+			domains[p.domainOf(level)] = true
+		}
+	}
+	if need := min(2, w.domainsAt(level)); len(domains) < need {
+		w.violate("version %d of %s is acknowledged and its commit record lies in %d domains, not %d", v.number, v.info.Path, len(domains), need)
+	}
+}
+
+// acked marks the version that an answer names.
+func (w *World) acked(r *request, number uint64, tomb bool) *version {
+	w.truth.changes++
+	v := w.truth.history(r.owner(), r.op.path).find(number)
+	switch {
+	case v == nil:
+		w.violate("%s of %s is acknowledged as version %d, which never was", opNames[r.op.kind], r.op.path, number)
+		return nil
+	case v.key != r.id || v.tomb != tomb:
+		w.violate("%s of %s is acknowledged as version %d, which another request made", opNames[r.op.kind], r.op.path, number)
+	}
+	v.acked = true
+	return v
+}
+
+// checkFound looks at the version that a get is about to send.
+func (w *World) checkFound(r *request, f *eventpb.FileInfo) {
+	v := w.truth.history(r.owner(), f.GetPath()).find(f.GetVersion())
+	if v == nil || v.tomb || v.body == nil {
+		w.violate("get of %s finds version %d, which is not there to be read", r.op.path, f.GetVersion())
+		return
+	}
+	if v.number < r.version {
+		w.violate("get of %s finds version %d, and %d was acknowledged before it began", r.op.path, v.number, r.version)
+	}
+	r.found = v
+}
+
+// checkGot looks at a get that says it has sent everything.
+func (w *World) checkGot(r *request, m *eventpb.FilesGetReply) {
+	if r.header == nil || r.found == nil {
+		w.violate("get of %s ends without a header", r.op.path)
+		return
+	}
+	body := r.found.body
+	switch {
+	case r.op.discard:
+	case r.op.encoded:
+		if r.framed != 2 || r.pos != body.chunks() {
+			w.violate("get of %s ends after %d of %d stored chunks", r.op.path, r.pos, body.chunks())
+		}
+	default:
+		length := body.bytes - min(r.op.offset, body.bytes)
+		if r.op.length >= 0 {
+			length = min(length, uint64(r.op.length))
+		}
+		if r.pos != length || r.header.LengthBytes != length || r.header.OffsetBytes != r.op.offset {
+			w.violate("get of %s ends after %d bytes; %d from %d on were asked for and %d announced", r.op.path, r.pos, length, r.op.offset, r.header.LengthBytes)
+		}
+	}
+}
+
+// checkFailure looks at an answer that is bad news.
+func (w *World) checkFailure(r *request, err *inos.Error) {
+	h := w.truth.history(r.owner(), r.op.path)
+	switch err.Code {
+	case inos.CodeInternal, inos.CodeBadFormat, inos.CodeBadEnvelope, inos.CodePermissionDenied, inos.CodeUnauthenticated, inos.CodeModuleFailed:
+		w.violate("%s of %s fails with %s: %v", opNames[r.op.kind], r.op.path, err.Code.Name(), err)
+	case inos.CodeFileNotFound:
+		// It may be gone when some delete was under way since the newest version that was acknowledged before.
+		if v := h.find(r.version); v != nil && !v.tomb && r.op.kind == opGet {
+			for _, later := range h.versions {
+				if later.tomb && later.number > v.number {
+					return
+				}
+			}
+			w.violate("get of %s finds nothing, and version %d was acknowledged before it began", r.op.path, v.number)
+		}
+	case inos.CodeChunkCorrupt, inos.CodeChunkNotFound, inos.CodePeerUnreachable, inos.CodeQuorumLost, inos.CodeDeadlineExceeded:
+		if r.op.kind == opGet && r.op.path != "" {
+			w.checkUnreadable(r, err)
+		}
+	}
+}
+
+// steady is how long a node has to be well before a reader may count on it.
+const steady = 2 * inos.Minute
+
+// checkUnreadable looks at a get that failed for want of a chunk: some chunk of the version must have had no intact copy on a node
+// that was well all the time.
+func (w *World) checkUnreadable(r *request, err *inos.Error) {
+	if r.found == nil || w.now < w.troubleTo+steady {
+		return
+	}
+	for _, id := range r.found.chunks {
+		well := slices.ContainsFunc(w.nodes, func(p *process) bool {
+			return p.up && !p.frozen && p.since < r.sent-steady && p.disk.holds(id, false) && !p.liar.any() && w.listed(p, id)
+		})
+		if !well {
+			return
+		}
+	}
+	w.violate("get of %s version %d fails although every chunk lies intact on a node that is well: %v", r.op.path, r.found.number, err)
+}
+
+// listed says that the map has the process's copy of a chunk.
+func (w *World) listed(p *process, id inos.ChunkID) bool {
+	copies, err := w.semantic.ChunkCopies(background, []inos.ChunkID{id})
+	return err == nil && slices.ContainsFunc(copies[0], func(c inos.Copy) bool { return c.Node == p.id })
+}
+
+// checkTrash looks at a chunk that is about to be trashed on a disk: a guarded one keeps as many copies as it wants, or as many as it
+// had to have when it was acknowledged.
+func (w *World) checkTrash(p *process, id inos.ChunkID) {
+	if !p.disk.holds(id, false) {
+		return
+	}
+	v := w.truth.guard()[id]
+	if v == nil {
+		return
+	}
+	level := w.levelOf(int(v.info.ReplicasWanted))
+	if left, need := w.spreadOf(id, level, p), min(int(v.info.ReplicasWanted), 2, w.domainsAt(level)); left < need {
+		w.violate("chunk %s of version %d of %s is trashed on %s, which leaves it in %d domains of level %s", id, v.number, v.info.Path, p, left, level)
+	}
+}
+
+// checkTrashRecord looks at a commit record that is about to be trashed: of the newest version that was acknowledged one has to stay.
+func (w *World) checkTrashRecord(p *process, id inos.ChunkID) {
+	r := w.truth.records[id]
+	if r == nil || !p.disk.holds(id, true) {
+		return
+	}
+	h := w.truth.history(r.File.GetOwner(), r.File.GetPath())
+	v := h.acked()
+	if v == nil || r.File.GetVersion() < v.number {
+		return
+	}
+	for _, other := range w.nodes {
+		if other == p || !other.provider {
+			continue
+		}
+		for _, later := range h.versions {
+			if later.number >= r.File.GetVersion() && w.recorded(other, later, true) {
+				return
+			}
+		}
+	}
+	w.violate("the last commit record of version %d of %s is trashed on %s", r.File.GetVersion(), h.path, p)
+}
+
+var _ = event.Stage

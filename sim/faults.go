@@ -1,0 +1,184 @@
+package sim
+
+import (
+	"slices"
+
+	"github.com/inos-mesh/inos"
+)
+
+// strike does a fault. What would destroy the last copy that the map knows of something acknowledged is not done: the promise is for as
+// long as one domain lives.
+func (w *World) strike(f Fault) {
+	p := w.nodes[f.Node]
+	if !p.joined {
+		return
+	}
+	w.logf("fault %s", f)
+	w.faultsDone++
+	until := w.now + f.For
+	if until > w.troubleTo {
+		w.troubleTo = until
+	}
+	switch f.Kind {
+	case FaultCrash:
+		w.crash(p)
+		w.at(until, func() { w.start(p) })
+	case FaultStop:
+		p.freeze()
+		w.at(until, p.melt)
+	case FaultLose, FaultWipe:
+		w.destroy(p, f, until)
+	case FaultCut:
+		w.cut(p, w.nodes[f.Other], until)
+	case FaultIsolate:
+		for _, other := range w.nodes {
+			if other != p {
+				w.cut(p, other, until)
+				w.cut(other, p, until)
+			}
+		}
+	case FaultLoss:
+		w.network.loss, w.network.lossTo = f.N, until
+	case FaultLate:
+		w.network.late, w.network.lateTo = f.N, until
+	case FaultTwice:
+		w.network.twice, w.network.twiceTo = f.N, until
+	case FaultRot:
+		w.rot(p, f.N)
+	case FaultDiskError:
+		p.disk.errorsTo = until
+	case FaultDiskFull:
+		p.disk.fullTo = until
+	case FaultDiskSlow:
+		p.disk.slowTo = until
+	case FaultDoubt:
+		w.semantic.doubtTo = until
+	case FaultSlowMemory:
+		w.semantic.slowTo = until
+	case FaultWorker:
+		w.board.killWorker(f.Other%int(max(1, w.board.workerSlots)), "killed by the world")
+	case FaultClock:
+		w.crash(p)
+		p.offset = inos.Micros(f.N) * inos.Second
+		w.at(until, func() { w.start(p) })
+	case FaultLie:
+		if p != w.board {
+			p.liar = lie{drops: f.N == 1, garbles: f.N == 2}
+		}
+	}
+}
+
+// cut keeps messages of one direction away until a time.
+func (w *World) cut(from, to *process, until inos.Micros) {
+	l := link{from.index, to.index}
+	w.network.cut[l] = true
+	w.cuts++
+	cut := w.cuts
+	w.lastCut[l] = cut
+	if w.random.IntN(2) == 0 {
+		w.news(from, to, false, w.micros(15*inos.Second))
+	}
+	w.at(until, func() {
+		if w.lastCut[l] != cut {
+			return
+		}
+		delete(w.network.cut, l)
+		if from.up && to.up && (from == w.board || to == w.board) {
+			w.connect(from)
+		}
+	})
+}
+
+// destroy takes a process and its disk away, for good or until it comes back empty.
+func (w *World) destroy(p *process, f Fault, until inos.Micros) {
+	if !p.provider || p == w.board || !w.spareable(p, p.disk.list(false), p.disk.list(true)) {
+		return
+	}
+	w.crash(p)
+	for _, record := range []bool{false, true} {
+		for _, id := range p.disk.list(record) {
+			p.disk.spoiled[id] = true
+		}
+	}
+	w.format(p.disk)
+	if p.lost = f.Kind == FaultLose; !p.lost {
+		w.at(until, func() { w.start(p) })
+	}
+}
+
+// rot makes some chunks of a disk bad.
+func (w *World) rot(p *process, n int) {
+	record := w.random.IntN(6) == 0
+	ids := p.disk.list(record)
+	for range n {
+		if len(ids) == 0 {
+			return
+		}
+		i := w.random.IntN(len(ids))
+		if one := ids[i : i+1]; record && w.spareable(p, nil, one) || !record && w.spareable(p, one, nil) {
+			w.logf("chunk %s rots on %s", ids[i], p)
+			p.disk.rot(ids[i], record)
+		}
+		ids = slices.Delete(ids, i, i+1)
+	}
+}
+
+// spareable says that everything guarded among the chunks and records has another copy that the map knows, on a disk that does not lie and
+// is not gone.
+func (w *World) spareable(p *process, chunks, records []inos.ChunkID) bool {
+	guarded := w.truth.guard()
+	for _, id := range chunks {
+		if guarded[id] == nil || !p.disk.holds(id, false) {
+			continue
+		}
+		if !slices.ContainsFunc(w.nodes, func(q *process) bool {
+			return q != p && q.provider && !q.lost && !q.liar.any() && q.disk.holds(id, false) && w.listed(q, id)
+		}) {
+			return false
+		}
+	}
+	for _, id := range records {
+		r := w.truth.records[id]
+		if r == nil || !p.disk.holds(id, true) {
+			continue
+		}
+		h := w.truth.history(r.File.GetOwner(), r.File.GetPath())
+		v := h.acked()
+		if v == nil || r.File.GetVersion() < v.number {
+			continue
+		}
+		if !slices.ContainsFunc(w.nodes, func(q *process) bool {
+			return q != p && q.provider && !q.lost && !q.liar.any() && w.recorded(q, v, false)
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// heal ends all faults: links carry, clocks agree, processes that are not lost run. What was destroyed stays so.
+func (w *World) heal() {
+	w.logf("the faults end")
+	w.ending = true
+	n := &w.network
+	n.cut = map[link]bool{}
+	n.loss, n.late, n.twice = 0, 0, 0
+	w.semantic.doubtTo, w.semantic.slowTo = 0, 0
+	for _, p := range w.nodes {
+		d := p.disk
+		d.errorsTo, d.fullTo, d.slowTo = 0, 0, 0
+		if p.lost {
+			continue
+		}
+		p.melt()
+		if p.offset > 2*inos.Second || p.offset < -2*inos.Second {
+			w.crash(p) // its clock is set right
+			p.offset = 0
+		}
+		if !p.up {
+			w.start(p)
+			continue
+		}
+		w.connect(p)
+	}
+}

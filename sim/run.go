@@ -1,0 +1,90 @@
+package sim
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/data/semantic"
+	"github.com/inos-mesh/inos/event"
+	"github.com/inos-mesh/inos/event/eventpb"
+)
+
+// Result is what became of a world.
+type Result struct {
+	Seed       uint64
+	Violations []string
+	Digest     uint64 // of every effect of every kernel, in order
+	Steps      uint64
+	Faults     int // that were done
+	Ops        int // of clients, answered
+	Virtual    inos.Micros
+	Codes      map[inos.Code]int // of failed requests
+}
+
+// Run runs the world of a seed. trace, when not nil, gets a line for everything that happens.
+func Run(seed uint64, trace io.Writer) Result { return newPlan(seed).run(trace) }
+
+// run runs a plan.
+func (p Plan) run(trace io.Writer) Result {
+	w := newWorld(p, trace)
+	w.live()
+	r := Result{
+		Seed: p.Seed, Violations: w.violations, Digest: w.digest, Steps: w.steps, Faults: w.faultsDone, Virtual: w.now - epoch, Codes: w.clients.codes,
+	}
+	for _, n := range w.clients.answered {
+		r.Ops += n
+	}
+	return r
+}
+
+func newWorld(p Plan, trace io.Writer) *World {
+	w := &World{
+		seed: p.Seed, random: rand.New(rand.NewPCG(p.Seed, 2)), now: epoch, byID: map[inos.NodeID]*process{}, ever: map[inos.ChunkID][]byte{},
+		plan: p, truth: newTruth(), trace: trace, catch: true, heartbeat: p.heartbeat, graceCold: p.graceCold, graceHot: p.graceHot,
+		repairRate: p.repairRate, workTime: 8 * inos.Millisecond, clientPace: 2 * inos.Millisecond, lastCut: map[link]uint64{},
+	}
+	w.semantic.Memory = semantic.NewMemory()
+	w.network = network{base: p.netBase, cut: map[link]bool{}}
+	w.clients = clients{open: map[string]*request{}, codes: map[inos.Code]int{}}
+	for i, n := range p.Nodes {
+		x := &process{
+			w: w, index: i, id: inos.NodeID(fmt.Sprintf("node-%02d", i)), zone: n.zone, host: n.host, tier: n.tier, offered: uint64(n.capacity),
+			switchboard: n.switchboard, provider: n.provider, offset: n.offset, disk: w.newDisk(n.capacity),
+		}
+		if x.switchboard {
+			x.workerSlots = 2
+			w.board = x
+		} else {
+			x.invite = event.Payload(&eventpb.Invite{
+				Id: fmt.Sprintf("invite-%02d", i), Operator: "ann", Zone: n.zone, Host: n.host, Tier: string(n.tier), OfferedBytes: uint64(n.capacity),
+				ExpiresUs: int64(epoch + inos.Day), RootKey: moduleID[:],
+			})
+		}
+		w.nodes = append(w.nodes, x)
+		w.byID[x.id] = x
+	}
+	return w
+}
+
+// live runs the world from its beginning to its end.
+func (w *World) live() {
+	for i, n := range w.plan.Nodes {
+		p := w.nodes[i]
+		w.at(epoch+n.start, func() { w.start(p) })
+	}
+	for _, o := range w.plan.ops {
+		w.at(epoch+o.At, func() { w.ask(o) })
+	}
+	for _, f := range w.plan.Faults {
+		w.at(epoch+f.At, func() { w.strike(f) })
+	}
+	w.run(epoch + faultsTo + inos.Second)
+	if w.over {
+		return
+	}
+	w.heal()
+	w.run(epoch + w.plan.end)
+	w.settle()
+}

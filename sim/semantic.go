@@ -1,0 +1,83 @@
+package sim
+
+import (
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/data/verbs"
+	"github.com/inos-mesh/inos/event"
+	"github.com/inos-mesh/inos/event/eventpb"
+)
+
+// performSemantic is the switchboard's semantic memory. While its answers are in doubt, a verb is done or not and ends with CodeIO either
+// way: its outcome is unknown.
+func (w *World) performSemantic(p *process, e *eventpb.Envelope) (event.Message, error) {
+	if !p.switchboard {
+		w.violate("%s asks for %s and is no switchboard", p, e.EventType)
+	}
+	if !verbs.Known(e.EventType) {
+		w.violate("%s asks for %s, which is no verb", p, e.EventType)
+		return nil, inos.Errorf(inos.CodeUnknownEvent, e.EventType, "no such verb")
+	}
+	if w.now < w.semantic.doubtTo && w.random.IntN(5) == 0 {
+		if w.random.IntN(2) == 0 {
+			_, _ = w.verb(p, e)
+		}
+		return nil, inos.Errorf(inos.CodeIO, event.Stage(e.EventType), "the outcome is unknown")
+	}
+	return w.verb(p, e)
+}
+
+// verb does a verb and tells the truth of it.
+func (w *World) verb(p *process, e *eventpb.Envelope) (event.Message, error) {
+	m, err := verbs.Perform(background, w.semantic.Memory, e, p.now())
+	if err != nil {
+		if code := inos.CodeOf(err); code == inos.CodeInternal || code == inos.CodeBadRequest {
+			w.violate("%s: %s is refused: %v", p, e.EventType, err)
+		}
+		return nil, err
+	}
+	w.learn(e, m)
+	return m, nil
+}
+
+// learn takes from a verb that was done what it means for the truth.
+func (w *World) learn(e *eventpb.Envelope, m event.Message) {
+	switch r := m.(type) {
+	case *eventpb.CommitFileReply:
+		var q eventpb.CommitFileRequest
+		w.open(e, &q)
+		w.truth.committed(w, r.File, q.Key.Id, false, r.Repeated)
+	case *eventpb.SetReplicasReply:
+		var q eventpb.SetReplicasRequest
+		w.open(e, &q)
+		w.truth.committed(w, r.File, q.Key.Id, false, r.Repeated)
+	case *eventpb.DeleteFileReply:
+		var q eventpb.DeleteFileRequest
+		w.open(e, &q)
+		w.truth.committed(w, &eventpb.FileInfo{Owner: q.Owner, Path: q.Path, Version: r.Version}, q.Key.Id, true, r.Repeated)
+	case *eventpb.AdmitNodeReply:
+		w.member(r.Member)
+	case *eventpb.SetNodeReply:
+		w.member(r.Member)
+	case *eventpb.SettleRecordReply:
+		var q eventpb.SettleRecordRequest
+		w.open(e, &q)
+		w.truth.settled(q.Key)
+	case *eventpb.RestoreVersionReply:
+		var q eventpb.RestoreVersionRequest
+		w.open(e, &q)
+		if r.Restored {
+			w.truth.restored(w, q.Record)
+		}
+	}
+}
+
+// member takes what the semantic memory says of a node.
+func (w *World) member(m *eventpb.Member) {
+	p := w.byID[inos.NodeID(m.Node)]
+	if p == nil {
+		w.violate("%q is admitted and is no node", m.Node)
+		return
+	}
+	state := inos.MemberState(m.State)
+	p.member, p.draining, p.removed = true, state == inos.MemberDraining, state == inos.MemberRemoved
+}
