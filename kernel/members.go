@@ -41,7 +41,7 @@ func (u *memberships) ready() bool { return true }
 
 // place returns the nodes that a chunk's copies go to so that, with those of have, it has the number of replicas: alive, with
 // room for the bytes, each in a domain of its own, best first. There are fewer when there are no more.
-func (u *memberships) place(id inos.ChunkID, replicas uint32, have []inos.NodeID, bytes uint64) []inos.NodeID {
+func (u *memberships) place(id inos.ChunkID, replicas uint32, have, avoid []inos.NodeID, bytes uint64) []inos.NodeID {
 	if len(have) > 0 {
 		return nil
 	}
