@@ -3,7 +3,11 @@ package sim
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
+	"path/filepath"
+	"runtime"
 	"slices"
+	"strings"
 
 	"github.com/inos-mesh/inos"
 	"github.com/inos-mesh/inos/event"
@@ -240,11 +244,25 @@ func (p *process) safely(e *eventpb.Envelope) (eff kernel.Effects, ok bool) {
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			p.w.violate("the kernel of %s panics: %v", p, r)
+			p.w.violate("the kernel of %s panics: %v%s", p, r, panicSite())
 			eff, ok = kernel.Effects{}, false
 		}
 	}()
 	return p.kernel.Step(p.now(), e), true
+}
+
+// panicSite names the lines of the kernel that a panic came through.
+func panicSite() (s string) {
+	var pcs [32]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])
+	for more := true; more; {
+		var f runtime.Frame
+		f, more = frames.Next()
+		if strings.Contains(f.File, "/kernel/") {
+			s += fmt.Sprintf(" < %s:%d", filepath.Base(f.File), f.Line)
+		}
+	}
+	return s
 }
 
 // setAlarm sees to it that the kernel is called when it wants to be.
