@@ -100,7 +100,7 @@ func (u *collector) takeTurn() {
 	}
 	all := u.k.members.all()
 	if len(all) == 0 {
-		return // they are not known yet
+		return // nobody has joined yet
 	}
 	first := s.turnAt == 0
 	s.turnAt = u.k.now + sweepEvery/inos.Micros(len(all))

@@ -25,6 +25,8 @@ var (
 	shrinking = flag.Bool("sim.shrink", true, "shrink the faults of the first bad world and write its transcript")
 )
 
+func init() { flag.BoolVar(&unfinished, "sim.unfinished", false, "") }
+
 func init() { flag.BoolVar(&allLone, "sim.lone", false, "worlds of one node only") }
 
 // seedsDefault is what two cores run in about three minutes.
