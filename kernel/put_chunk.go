@@ -404,7 +404,7 @@ func (u *puts) done(p *put, x *chunk) {
 // chunkRow returns a row as the semantic memory takes it.
 func (k *Kernel) chunkRow(r *row) *eventpb.ChunkRow {
 	out := &eventpb.ChunkRow{Entry: inos.AppendEntry(nil, &r.entry), Known: r.known, Node: r.node}
-	for _, id := range k.members.place(r.entry.ChunkID, inos.ReplicasDefault, nil, 0) {
+	for _, id := range k.members.place(r.entry.ChunkID, inos.ReplicasDefault, nil, nil, 0) {
 		out.Nodes = append(out.Nodes, string(id))
 	}
 	for i := 0; i+inos.HashBytes <= len(r.children); i += inos.HashBytes {

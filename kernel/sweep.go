@@ -99,6 +99,9 @@ func (u *collector) takeTurn() {
 		return
 	}
 	all := u.k.members.all()
+	if len(all) == 0 {
+		return // nobody has joined yet
+	}
 	first := s.turnAt == 0
 	s.turnAt = u.k.now + sweepEvery/inos.Micros(len(all))
 	if first {
