@@ -230,6 +230,8 @@ func (u *collector) unlisted(c *eventpb.ChunkState) int {
 		return copyKeep
 	}
 	switch {
+	case len(c.ChunkId) == inos.HashBytes && u.k.repairs.busy(inos.ChunkID(c.ChunkId)):
+		return copyKeep // it may be about to be named
 	case c.Condemned:
 		return copyTrash
 	case c.Wanted == 0:
