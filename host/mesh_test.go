@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"lukechampine.com/blake3"
@@ -27,12 +28,13 @@ func (n *Node) testInvite() (string, error) {
 // scripted is a host without a kernel: the test answers what the kernel would be asked.
 type scripted struct {
 	*Node
-	l *loop
-	t *testing.T
+	l       *loop
+	t       testing.TB
+	outputs atomic.Uint64
 }
 
 // newScripted makes one; a root makes it a switchboard, else it is a provider of that mesh.
-func newScripted(t *testing.T, root, certifies *trust.Root, kernel func(s *scripted, e *eventpb.Envelope)) *scripted {
+func newScripted(t testing.TB, root, certifies *trust.Root, kernel func(s *scripted, e *eventpb.Envelope)) *scripted {
 	t.Helper()
 	n := &Node{
 		config: Config{Switchboard: root != nil, Provider: true, Stderr: testLog{t}, MeshListen: []string{"/ip4/127.0.0.1/tcp/0"}},

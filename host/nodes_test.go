@@ -58,7 +58,9 @@ func (m *testMesh) openProvider(i int, invite string) {
 	m.providers[i] = n
 }
 
-func (m *testMesh) folderOf(i int) string { return filepath.Join(m.parent, fmt.Sprintf("provider-%d", i)) }
+func (m *testMesh) folderOf(i int) string {
+	return filepath.Join(m.parent, fmt.Sprintf("provider-%d", i))
+}
 
 func (m *testMesh) invite(host string) string {
 	m.t.Helper()

@@ -77,7 +77,7 @@ func (l *loop) performInviteSign(_ context.Context, e *eventpb.Envelope) (event.
 	}
 	if len(q.Invite.Switchboards) == 0 {
 		refused := inos.Errorf(inos.CodeConflict, op, "this node listens for no other: an invite would lead nowhere")
-		refused.Hint = "Start it with 'inos up', or with 'inos node --mesh ADDRESS'."
+		refused.Hint = "Start it with 'inos up', or with 'inos node --mesh-listen ADDRESS'."
 		return nil, refused
 	}
 	text, err := signer.SignInvite(q.Invite, l.node.clock.Now())

@@ -11,6 +11,7 @@ import (
 // Effects of the losses.
 const (
 	opCheck  = iota + 1 // content:read_chunk, to see whether the copy is really gone
+	opLook              // content:missing_chunks, to see which of many are
 	opDrop              // semantic:drop_copies
 	opStates            // semantic:chunk_states of what was dropped
 	opWant              // semantic:want_repairs
@@ -18,39 +19,47 @@ const (
 
 // losses tells the semantic memory which copies a node holds no more, so that the same bytes put again are written again and
 // not found, and that the copies are made again elsewhere. A copy that a read or a scrub finds bad, or that a failed write may
-// have left without bytes, is doubted; it is read once more from its node when no write of it is under way; is it gone, then it
-// is dropped when no put is about to stage it.
+// have left without bytes, is doubted; it is read once more from its node when no write of it is under way, of many on another node those that
+// it does not say to be missing; is it gone, then it is dropped when no put is about to stage it.
 //
 // From the doubt to the end of the drop the copy is in table: puts do not rely on it and do not write it. A node that does not
 // answer is asked again a few times; the copies of a dead one count for nothing, and are compared with its disk when it returns
 // (reconcile.go): its doubts are let go.
 type losses struct {
 	k        *Kernel
-	table    map[string]bool // by copyKey
-	doubted  []string        // wait to be checked
-	checking []*lossCheck    // at most one of a node
-	later    []*lossCheck    // of nodes that gave no answer
-	last     uint64          // number of the last check
-	lost     []string        // wait to be dropped
-	dropping []string        // of one node
-	again    inos.Micros     // when to try a failed drop again; 0: nothing to try
+	table    map[string]uint8 // by copyKey
+	doubted  []string         // wait to be checked
+	checking []*lossCheck     // at most one of a node
+	later    []*lossCheck     // of nodes that gave no answer
+	due      inos.Micros      // when the first of them is to be asked again
+	fresh    bool             // a check may have become possible
+	last     uint64           // number of the last check
+	lost     []string         // wait to be dropped
+	dropping []string         // of one node
+	again    inos.Micros      // when to try a failed drop again; 0: nothing to try
 	failures uint32
 	tries    map[string]uint32 // checks without an answer
 	dropped  uint64            // copies, since the boot
 	short    shortage
 }
 
-// lossCheck is a copy that is being read, or is to be read again.
+// What is known of a copy in the table.
+const (
+	lossDoubted = iota + 1
+	lossListed  // its node says that it holds it: it has to be read
+)
+
+// lossCheck is a copy that is being read, or copies of one node that are looked for; or they are to be again.
 type lossCheck struct {
 	number uint64
-	key    string
-	buffer uint64
+	keys   []string
+	buffer uint64 // 0: they are looked for
 	again  inos.Micros
 }
 
 func (x *lossCheck) code(c *coder) {
 	num(c, &x.number)
-	text(c, &x.key)
+	list(c, &x.keys, dropsPerCall, text[string])
 	num(c, &x.buffer)
 	num(c, &x.again)
 }
@@ -64,7 +73,7 @@ func copyOf(key string) (inos.NodeID, inos.ChunkID) {
 
 func (u *losses) init(k *Kernel) {
 	u.k = k
-	u.table, u.tries = map[string]bool{}, map[string]uint32{}
+	u.table, u.tries = map[string]uint8{}, map[string]uint32{}
 }
 
 func (u *losses) about() about {
@@ -74,7 +83,7 @@ func (u *losses) about() about {
 func (u *losses) hear(*input) {}
 
 func (u *losses) code(c *coder) {
-	table(c, &u.table, lossesMax, text[string], (*coder).bool)
+	table(c, &u.table, lossesMax, text[string], num[uint8])
 	ids := func(l *[]string) {
 		list(c, l, lossesMax, text[string])
 		for _, key := range *l {
@@ -84,12 +93,19 @@ func (u *losses) code(c *coder) {
 	checks := func(l *[]*lossCheck, limit int) {
 		pointers(c, l, limit, func(c *coder, x *lossCheck) { x.code(c) })
 		for _, x := range *l {
-			u.member(c, x.key)
+			if len(x.keys) == 0 {
+				c.fail("a check of no copy")
+			}
+			for _, key := range x.keys {
+				u.member(c, key)
+			}
 		}
 	}
 	ids(&u.doubted)
 	checks(&u.checking, lossChecksMax)
 	checks(&u.later, lossesMax)
+	num(c, &u.due)
+	c.bool(&u.fresh)
 	num(c, &u.last)
 	ids(&u.lost)
 	ids(&u.dropping)
@@ -101,14 +117,14 @@ func (u *losses) code(c *coder) {
 }
 
 func (u *losses) member(c *coder, key string) {
-	if len(key) <= inos.HashBytes || !u.table[key] {
+	if len(key) <= inos.HashBytes || u.table[key] == 0 {
 		c.fail("a lost copy %x that is not in the table", key)
 	}
 }
 
 // holds says that a node's copy of the chunk is doubted or lost, and the semantic memory may still name it.
 func (u *losses) holds(node inos.NodeID, id inos.ChunkID) bool {
-	return len(u.table) > 0 && u.table[copyKey(node, id)]
+	return len(u.table) > 0 && u.table[copyKey(node, id)] != 0
 }
 
 // any says that the test holds for a copy that is doubted or lost.
@@ -139,26 +155,18 @@ func lostCopy(err *inos.Error) bool {
 // doubt notes a copy whose bytes the node may have lost.
 func (u *losses) doubt(node inos.NodeID, id inos.ChunkID) {
 	if key := copyKey(node, id); u.enter(key) {
-		u.doubted = append(u.doubted, key)
-	}
-}
-
-// gone notes a copy that the node is known to have lost: it is not read once more.
-func (u *losses) gone(node inos.NodeID, id inos.ChunkID) {
-	if key := copyKey(node, id); u.enter(key) {
-		u.lost = append(u.lost, key)
-		u.k.puts.lost(node, id)
+		u.doubted, u.fresh = append(u.doubted, key), true
 	}
 }
 
 func (u *losses) enter(key string) bool {
-	if u.table[key] {
+	if u.table[key] != 0 {
 		return false
 	}
 	if len(u.table) >= lossesMax {
 		panic("kernel: more copies are doubted than reads and writes can be under way")
 	}
-	u.table[key] = true
+	u.table[key] = lossDoubted
 	return true
 }
 
@@ -166,7 +174,7 @@ func (u *losses) act() {
 	if !u.k.ready() {
 		return
 	}
-	if len(u.doubted) > 0 || len(u.later) > 0 {
+	if u.fresh || len(u.checking) == 0 && len(u.doubted) > 0 || u.due != 0 && u.due <= u.k.now {
 		u.check()
 	}
 	if u.again != 0 && u.again <= u.k.now {
@@ -178,52 +186,70 @@ func (u *losses) act() {
 	u.short.act(u.k)
 }
 
-func (u *losses) wake() (at inos.Micros) {
-	at = earlier(u.again, u.short.again)
-	for _, x := range u.later {
-		at = earlier(at, x.again)
-	}
-	return at
+func (u *losses) wake() inos.Micros {
+	return earlier(earlier(u.again, u.short.again), u.due)
 }
 
-// check reads copies in doubt, one of a node at a time: a put may have written them since.
+// check asks nodes for copies in doubt, each for one to read or for many to look for: a put may have written them since.
 func (u *losses) check() {
+	u.fresh, u.due = false, 0
 	u.later = slices.DeleteFunc(u.later, func(x *lossCheck) bool {
-		due := x.again <= u.k.now
-		if due {
-			u.doubted = append(u.doubted, x.key)
+		if x.again > u.k.now {
+			u.due = earlier(u.due, x.again)
+			return false
 		}
-		return due
+		u.doubted = append(u.doubted, x.keys...)
+		return true
 	})
 	busy := map[inos.NodeID]bool{}
 	for _, x := range u.checking {
-		node, _ := copyOf(x.key)
+		node, _ := copyOf(x.keys[0])
 		busy[node] = true
 	}
+	next := map[string]*lossCheck{}
 	var moot []string
 	u.doubted = slices.DeleteFunc(u.doubted, func(key string) bool {
 		node, id := copyOf(key)
+		x := next[string(node)]
 		switch {
 		case node != u.k.self() && u.k.members.dead(node):
 			moot = append(moot, key)
-		case len(u.checking) >= lossChecksMax || busy[node]:
+			return true
+		case busy[node], u.k.puts.writing(node, id):
 			return false
-		default:
-			busy[node] = true // the first of a node goes first
-			if u.k.puts.writing(node, id) {
-				return false
-			}
-			u.last++
-			x := &lossCheck{number: u.last, key: key, buffer: u.k.buffer()}
-			u.checking = append(u.checking, x)
-			u.k.content(nil, ask{owner: threadLoss, op: opCheck, work: x.number}, node, event.ContentRead,
-				&eventpb.ContentReadRequest{ChunkId: id[:], Output: x.buffer}, bulk{output: x.buffer, hash: id[:], grant: u.k.readGrant(id[:], node)})
+		case x == nil && len(u.checking)+len(next) < lossChecksMax:
+			next[string(node)] = &lossCheck{keys: []string{key}}
+			return true
+		case x == nil || node == u.k.self() || len(x.keys) >= dropsPerCall || u.table[key] != u.table[x.keys[0]] || u.table[key] == lossListed:
+			return false
 		}
+		x.keys = append(x.keys, key)
 		return true
 	})
+	for _, node := range sortedKeys(next) {
+		u.send(inos.NodeID(node), next[node])
+	}
 	if len(moot) > 0 {
 		u.forget(moot...)
 	}
+}
+
+func (u *losses) send(node inos.NodeID, x *lossCheck) {
+	u.last++
+	x.number = u.last
+	u.checking = append(u.checking, x)
+	if len(x.keys) > 1 {
+		q := &eventpb.ContentMissingRequest{}
+		for _, key := range x.keys {
+			q.ChunkIds = append(q.ChunkIds, []byte(key[:inos.HashBytes]))
+		}
+		u.k.content(nil, ask{owner: threadLoss, op: opLook, work: x.number}, node, event.ContentMissing, q, bulk{})
+		return
+	}
+	x.buffer = u.k.buffer()
+	id := []byte(x.keys[0][:inos.HashBytes])
+	u.k.content(nil, ask{owner: threadLoss, op: opCheck, work: x.number}, node, event.ContentRead,
+		&eventpb.ContentReadRequest{ChunkId: id, Output: x.buffer}, bulk{output: x.buffer, hash: id, grant: u.k.readGrant(id, node)})
 }
 
 // drop asks for the next batch, of one node's copies of chunks that no put has written or found and not staged yet: a row would
@@ -247,7 +273,7 @@ func (u *losses) drop() {
 
 func (u *losses) answer(a *answer) {
 	switch a.op {
-	case opCheck:
+	case opCheck, opLook:
 		u.checked(a)
 		return
 	case opStates, opWant:
@@ -277,30 +303,59 @@ func (u *losses) answer(a *answer) {
 	u.forget(keys...)
 }
 
-// checked takes the end of a read: a copy that is there is believed again. On this node any error counts as gone, which costs no
-// more than writing the chunk again; another node is asked again unless it says that it has no good copy. A put that relies
-// on what is gone fails: its sender has the bytes.
+// checked takes the end of a check: a copy that is there is believed again. On this node any error counts as gone, which costs no
+// more than writing the chunk again; another node is asked again unless it says that it has no good copy.
 func (u *losses) checked(a *answer) {
 	i := slices.IndexFunc(u.checking, func(x *lossCheck) bool { return x.number == a.work })
 	x := u.checking[i]
 	u.checking = slices.Delete(u.checking, i, i+1)
-	node, id := copyOf(x.key)
+	node, _ := copyOf(x.keys[0])
 	a.unfilled(u.k, &x.buffer)
+	u.fresh = true
+	tries := u.tries[x.keys[0]]
 	switch {
+	case a.err == nil && a.op == opLook:
+		u.looked(x, a)
 	case a.err == nil:
 		u.k.release(&x.buffer)
-		u.forget(x.key)
-	case node == u.k.self() || lostCopy(a.err) || a.err.Code == inos.CodeIO && u.tries[x.key] >= retriesMax:
-		delete(u.tries, x.key)
-		u.lost = append(u.lost, x.key)
-		u.k.puts.lost(node, id)
-	case u.tries[x.key] >= retriesMax:
-		u.forget(x.key) // a reader or an audit will doubt it again
+		u.forget(x.keys...)
+	case a.op == opCheck && (node == u.k.self() || lostCopy(a.err) || a.err.Code == inos.CodeIO && tries >= retriesMax):
+		u.lose(x.keys[0])
+	case tries >= retriesMax:
+		u.forget(x.keys...) // a reader or an audit will doubt them again
 	default:
-		x.again = u.k.now + min(retryBackoffMin<<u.tries[x.key], retryBackoffMax)
-		u.tries[x.key]++
+		x.again = u.k.now + min(retryBackoffMin<<tries, retryBackoffMax)
+		u.tries[x.keys[0]]++
 		u.later = append(u.later, x)
+		u.due = earlier(u.due, x.again)
 	}
+}
+
+// looked takes which of many copies a node does not hold. The others have to be read: it may hold them and their bytes be bad.
+func (u *losses) looked(x *lossCheck, a *answer) {
+	var r eventpb.ContentMissingReply
+	if event.Open(a.env, &r) != nil {
+		r.ChunkIds = nil
+	}
+	gone := map[string]bool{}
+	for _, id := range r.ChunkIds {
+		gone[string(id)] = true
+	}
+	for _, key := range x.keys {
+		if gone[key[:inos.HashBytes]] {
+			u.lose(key)
+			continue
+		}
+		u.table[key] = lossListed
+		u.doubted = append(u.doubted, key)
+	}
+}
+
+// lose has a copy dropped. A put that relies on what is gone fails: its sender has the bytes.
+func (u *losses) lose(key string) {
+	delete(u.tries, key)
+	u.lost = append(u.lost, key)
+	u.k.puts.lost(copyOf(key))
 }
 
 // forget ends the doubts: puts that waited go on.
@@ -319,5 +374,9 @@ func (u *losses) forget(keys ...string) {
 
 // idle says that nothing is left to tell, or that the semantic memory does not take it, or that a node does not answer.
 func (u *losses) idle() bool {
-	return len(u.checking) == 0 && len(u.dropping) == 0 && !u.short.underWay && (len(u.table) == len(u.later) || u.failures >= retriesMax)
+	waiting := 0
+	for _, x := range u.later {
+		waiting += len(x.keys)
+	}
+	return len(u.checking) == 0 && len(u.dropping) == 0 && !u.short.underWay && (len(u.table) == waiting || u.failures >= retriesMax)
 }

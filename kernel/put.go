@@ -58,6 +58,7 @@ type put struct {
 	length      int64 // -1: not known
 	contentType string
 	wanted      uint32
+	sync        uint32 // domains to wait for, asked for by name; 0: the default
 	quorum      uint32 // domains that have to hold every chunk
 	expected    []byte
 	upload      string
@@ -159,6 +160,7 @@ func (p *put) code(c *coder) {
 	num(c, &p.length)
 	text(c, &p.contentType)
 	num(c, &p.wanted)
+	num(c, &p.sync)
 	num(c, &p.quorum)
 	c.bytes(&p.expected)
 	text(c, &p.upload)
@@ -232,8 +234,6 @@ func (u *puts) accept(p *put, e *eventpb.Envelope) *inos.Error {
 		return inos.Errorf(inos.CodeBadPath, op, "%w", err)
 	}
 	k := u.k
-	replicas := max(q.Replicas, 1)
-	domains := k.members.distinct(k.members.all(), replicas)
 	switch {
 	case len(u.waiting) >= waitingMax:
 		return busy(op, "puts", waitingMax)
@@ -249,27 +249,35 @@ func (u *puts) accept(p *put, e *eventpb.Envelope) *inos.Error {
 		return inos.Errorf(inos.CodeBadRequest, op, "the content type has %d bytes, at most %d", len(q.ContentType), contentTypeMax)
 	case q.Replicas > replicasMax || q.Sync > replicasMax:
 		return inos.Errorf(inos.CodeBadRequest, op, "%d replicas and sync %d, at most %d", q.Replicas, q.Sync, replicasMax)
-	case q.Replicas > domains:
-		level := k.members.level(q.Replicas)
-		if level == "process" {
-			level = "node"
-		}
-		return inos.Errorf(inos.CodeReplicasUnreachable, op, "%s asked for by name, this mesh has %s", plural(uint64(q.Replicas), "replica", "replicas"),
-			plural(uint64(domains), level, level+"s"))
 	}
 	p.stream, p.length, p.contentType, p.expected = q.Stream, q.LengthBytes, q.ContentType, q.ExpectedFileId
 	if err := u.crowded(p); err != nil {
 		return err
 	}
-	if p.wanted = q.Replicas; p.wanted == 0 {
+	p.wanted, p.sync = q.Replicas, q.Sync
+	p.upload = event.NewID(k.now, k.random.ten())
+	return nil
+}
+
+// safe says in how many domains each chunk of a put has to be before it is acknowledged, or why that cannot be.
+func (u *puts) safe(p *put) *inos.Error {
+	const op = "files:put"
+	k := u.k
+	if p.wanted > 0 {
+		if err := k.members.reachable(p.wanted); err != nil {
+			return because(op, err, string(p.path))
+		}
+	} else {
 		p.wanted = inos.ReplicasDefault
 	}
-	var err *inos.Error
-	if p.quorum, err = k.members.quorum(p.wanted, q.Sync); err != nil {
-		return because(op, err, q.Path)
+	quorum, err := k.members.quorum(p.wanted, p.sync)
+	switch {
+	case err != nil && err.Code == inos.CodeQuorumLost && k.lone():
+		quorum = 1 // its disk is full, and may be emptied
+	case err != nil:
+		return because(op, err, string(p.path))
 	}
-	p.wanted = max(p.wanted, p.quorum)
-	p.upload = event.NewID(k.now, k.random.ten())
+	p.quorum, p.wanted = quorum, max(p.wanted, quorum)
 	return nil
 }
 
@@ -299,6 +307,10 @@ func (u *puts) act() {
 				u.fail(p, err)
 				continue
 			}
+		}
+		if err := u.safe(p); err != nil {
+			u.fail(p, err)
+			continue
 		}
 		u.waiting = u.waiting[1:]
 		p.phase = putRunning

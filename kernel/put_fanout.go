@@ -134,10 +134,9 @@ func (u *puts) extend(s *fanout, avoid []inos.NodeID) {
 	}
 	avoid = append(s.nodes(copyFailed), avoid...)
 	for _, x := range k.members.place(s.id, s.wanted, have, avoid, s.bytes) {
-		if k.losses.holds(x, s.id) || len(s.copies) >= fanoutNodesMax && s.copy(x) == nil {
-			continue
+		if len(s.copies) < fanoutNodesMax || s.copy(x) != nil {
+			u.writeTo(s, x)
 		}
-		u.writeTo(s, x)
 	}
 }
 

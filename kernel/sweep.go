@@ -99,6 +99,9 @@ func (u *collector) takeTurn() {
 		return
 	}
 	all := u.k.members.all()
+	if len(all) == 0 {
+		return // nobody has joined yet
+	}
 	first := s.turnAt == 0
 	s.turnAt = u.k.now + sweepEvery/inos.Micros(len(all))
 	if first {
@@ -227,6 +230,8 @@ func (u *collector) unlisted(c *eventpb.ChunkState) int {
 		return copyKeep
 	}
 	switch {
+	case len(c.ChunkId) == inos.HashBytes && u.k.repairs.busy(inos.ChunkID(c.ChunkId)):
+		return copyKeep // it may be about to be named
 	case c.Condemned:
 		return copyTrash
 	case c.Wanted == 0:

@@ -351,7 +351,9 @@ func (s *script) run(line string) {
 	case "sent":
 		s.lines = append(s.lines, w.streams[s.paths[args["path"]]].parts...)
 	default:
-		panic("unknown command " + verb)
+		if !s.read(verb, args, has) {
+			panic("unknown command " + verb)
+		}
 	}
 }
 
@@ -563,7 +565,11 @@ func describeReply(e *eventpb.Envelope, state event.State) string {
 		}
 		return line
 	case stage == "files:verify" && open(&verify):
-		return fmt.Sprintf(" chunks=%d bad=%d", verify.Chunks, verify.Bad)
+		line := fmt.Sprintf(" chunks=%d bad=%d", verify.Chunks, verify.Bad)
+		if len(verify.Nodes) > 1 {
+			line += describeNodes(verify.Nodes)
+		}
+		return line
 	case stage == "files:delete" && open(&deleted):
 		return fmt.Sprintf(" version=%d", deleted.Version)
 	case stage == "node:status" && open(&status):

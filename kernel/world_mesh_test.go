@@ -392,6 +392,8 @@ func (w *world) performMesh(e *eventpb.Envelope) (event.Message, *inos.Error) {
 		return &eventpb.DistrustNodeReply{Epoch: m.Epoch}, nil
 	case event.AddCopies, event.ConfirmCopies, event.AuditCopies:
 		return w.performCopies(e)
+	case event.ChunkStates, event.WantRepairs:
+		return w.performStates(e)
 	case event.SetReplicas, event.PendingRecords, event.SettleRecord, event.UnsettleRecords:
 		return w.performRecords(e)
 	}

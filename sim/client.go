@@ -148,7 +148,6 @@ func (w *World) send(r *request) {
 	}
 }
 
-
 func (r *request) message() (string, event.Message) {
 	o := r.op
 	switch o.kind {

@@ -74,7 +74,9 @@ func (d *disk) holds(id inos.ChunkID, record bool) bool {
 }
 
 // accounts says that the disk has the chunk or record, or had it and lost it by the world's doing.
-func (d *disk) accounts(id inos.ChunkID, record bool) bool { return d.spoiled[id] || d.holds(id, record) }
+func (d *disk) accounts(id inos.ChunkID, record bool) bool {
+	return d.spoiled[id] || d.holds(id, record)
+}
 
 // rot makes the bytes of a chunk wrong.
 func (d *disk) rot(id inos.ChunkID, record bool) {

@@ -39,6 +39,9 @@ func (w *World) oneWay(from, to *process) (d inos.Micros, lost bool) {
 	return d, false
 }
 
+// ticketSkew is what a host allows the clocks to differ when it looks at a ticket.
+const ticketSkew = 2 * inos.Minute
+
 // hostTimeout ends a call whose kernel named no bound.
 const hostTimeout = 30 * inos.Second
 
@@ -117,7 +120,16 @@ func (w *World) arrive(d *delivery) {
 		}
 		m.Grant, m.Ticket = g, d.q.Ticket
 	}
-	m.Invite = w.inviteIn(d.q.Envelope)
+	if g := m.Grant; g != nil {
+		shown := g.Holder == string(from.id) && g.Node == string(to.id)
+		if to.now() >= inos.Micros(g.ExpiresUs)+ticketSkew || !shown && g.Holder != string(to.id) {
+			w.refuseTicket(d)
+			return
+		}
+	}
+	if to.switchboard && len(from.invite) > 0 && w.introduces(d.q.Envelope) {
+		m.Invite = from.invite
+	}
 	if d.q.Input != 0 {
 		to.hostBuf++
 		m.Input, m.InputBytes = to.hostBuf, lengthOf(d.input)
@@ -128,34 +140,32 @@ func (w *World) arrive(d *delivery) {
 	to.give(e)
 }
 
-// inviteIn returns the content of the signed invite that an envelope carries, as the host hands it over once it has checked the
-// signature.
-func (w *World) inviteIn(envelope []byte) []byte {
+// introduces says that an envelope is one to which the host adds the node's invite.
+func (w *World) introduces(envelope []byte) bool {
 	e, err := event.Decode(envelope)
 	if err != nil {
 		w.violate("an envelope between nodes does not decode: %v", err)
-		return nil
+		return false
 	}
-	var signed []byte
-	switch e.EventType {
-	case event.NodeJoin:
-		var q eventpb.NodeJoinRequest
-		w.open(e, &q)
-		signed = q.Invite
-	case event.NodeHeartbeat:
-		var q eventpb.HeartbeatRequest
-		w.open(e, &q)
-		signed = q.Grant
-	}
-	content, ok := bytes.CutPrefix(signed, []byte(meshMark))
-	if !ok {
-		return nil
-	}
-	return content
+	return e.EventType == event.NodeJoin || e.EventType == event.NodeHeartbeat
 }
 
-// signInvite is an invite as the operator hands it on.
-func signInvite(i *eventpb.Invite) []byte { return append([]byte(meshMark), event.Payload(i)...) }
+// refuseTicket sends the answer of a host that does not take a ticket.
+func (w *World) refuseTicket(d *delivery) {
+	e, err := event.Decode(d.q.Envelope)
+	if err != nil {
+		return
+	}
+	failed := event.Failed(e, d.to.now(), inos.Errorf(inos.CodePermissionDenied, "check ticket", "the ticket does not count"))
+	if back, lost := w.oneWay(d.to, d.f.p); !lost {
+		w.at(w.now+back, func() {
+			if f := d.f; !f.ended && f.p.life == f.life && f.p.up {
+				f.done, f.message = true, &eventpb.MeshCallReply{Envelope: event.Encode(nil, failed)}
+				f.tell()
+			}
+		})
+	}
+}
 
 // served sends the answer of a kernel back.
 func (w *World) served(p *process, d *delivery, e *eventpb.Envelope) {

@@ -51,24 +51,24 @@ type FaultKind uint8
 
 // The kinds of faults.
 const (
-	FaultCrash     FaultKind = iota // the process is killed and comes back after For
-	FaultStop                       // the process is stopped for For
-	FaultLose                       // the process and its disk are gone for good
-	FaultWipe                       // the process comes back after For with an empty disk
-	FaultCut                        // nothing comes from Node to Other for For
-	FaultIsolate                    // Node and the others do not hear each other for For
-	FaultLoss                       // N permille of all messages are lost for For
-	FaultLate                       // N permille of all messages take up to half a minute for For
-	FaultTwice                      // N permille of all requests between nodes come twice for For
-	FaultRot                        // N chunks of Node's disk go bad
-	FaultDiskError                  // a quarter of the disk's calls fail for For
-	FaultDiskFull                   // nothing fits for For
-	FaultDiskSlow                   // the disk is slow for For
-	FaultDoubt                      // the outcome of verbs of the semantic memory is unknown now and then for For
-	FaultSlowMemory                 // the semantic memory is slow for For
-	FaultWorker                     // a worker of the switchboard dies
-	FaultClock                      // the process comes back with its clock N seconds off
-	FaultLie                        // from here on the node lies (N: 1 drops, 2 garbles)
+	FaultCrash      FaultKind = iota // the process is killed and comes back after For
+	FaultStop                        // the process is stopped for For
+	FaultLose                        // the process and its disk are gone for good
+	FaultWipe                        // the process comes back after For with an empty disk
+	FaultCut                         // nothing comes from Node to Other for For
+	FaultIsolate                     // Node and the others do not hear each other for For
+	FaultLoss                        // N permille of all messages are lost for For
+	FaultLate                        // N permille of all messages take up to half a minute for For
+	FaultTwice                       // N permille of all requests between nodes come twice for For
+	FaultRot                         // N chunks of Node's disk go bad
+	FaultDiskError                   // a quarter of the disk's calls fail for For
+	FaultDiskFull                    // nothing fits for For
+	FaultDiskSlow                    // the disk is slow for For
+	FaultDoubt                       // the outcome of verbs of the semantic memory is unknown now and then for For
+	FaultSlowMemory                  // the semantic memory is slow for For
+	FaultWorker                      // a worker of the switchboard dies
+	FaultClock                       // the process comes back with its clock N seconds off
+	FaultLie                         // from here on the node lies (N: 1 drops, 2 garbles)
 	faultKinds
 )
 

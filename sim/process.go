@@ -3,7 +3,11 @@ package sim
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
+	"path/filepath"
+	"runtime"
 	"slices"
+	"strings"
 
 	"github.com/inos-mesh/inos"
 	"github.com/inos-mesh/inos/event"
@@ -27,19 +31,20 @@ type process struct {
 	invite      []byte
 	workerSlots uint32
 
-	up      bool
-	frozen  bool // stopped, and may be continued
-	lost    bool // never comes back
+	up       bool
+	frozen   bool // stopped, and may be continued
+	lost     bool // never comes back
 	removed  bool // the operator took it out
 	draining bool
-	joined  bool // was started once
-	life    int  // counts its starts
-	clean   bool // it was stopped in order
-	since   inos.Micros
-	offset  inos.Micros // of its clock
-	kernel  *kernel.Kernel
-	disk    *disk
-	liar    lie
+	joined   bool // was started once
+	member   bool // the semantic memory knows it
+	life     int  // counts its starts
+	clean    bool // it was stopped in order
+	since    inos.Micros
+	offset   inos.Micros // of its clock
+	kernel   *kernel.Kernel
+	disk     *disk
+	liar     lie
 
 	buffers  map[uint64][]byte
 	hostBuf  uint64
@@ -239,11 +244,25 @@ func (p *process) safely(e *eventpb.Envelope) (eff kernel.Effects, ok bool) {
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			p.w.violate("the kernel of %s panics: %v", p, r)
+			p.w.violate("the kernel of %s panics: %v%s", p, r, panicSite())
 			eff, ok = kernel.Effects{}, false
 		}
 	}()
 	return p.kernel.Step(p.now(), e), true
+}
+
+// panicSite names the lines of the kernel that a panic came through.
+func panicSite() (s string) {
+	var pcs [32]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])
+	for more := true; more; {
+		var f runtime.Frame
+		f, more = frames.Next()
+		if strings.Contains(f.File, "/kernel/") {
+			s += fmt.Sprintf(" < %s:%d", filepath.Base(f.File), f.Line)
+		}
+	}
+	return s
 }
 
 // setAlarm sees to it that the kernel is called when it wants to be.
@@ -419,4 +438,3 @@ func sortedKeys[V any](m map[string]V) []string {
 	slices.Sort(keys)
 	return keys
 }
-

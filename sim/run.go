@@ -7,6 +7,7 @@ import (
 
 	"github.com/inos-mesh/inos"
 	"github.com/inos-mesh/inos/data/semantic"
+	"github.com/inos-mesh/inos/event"
 	"github.com/inos-mesh/inos/event/eventpb"
 )
 
@@ -56,7 +57,7 @@ func newWorld(p Plan, trace io.Writer) *World {
 			x.workerSlots = 2
 			w.board = x
 		} else {
-			x.invite = signInvite(&eventpb.Invite{
+			x.invite = event.Payload(&eventpb.Invite{
 				Id: fmt.Sprintf("invite-%02d", i), Operator: "ann", Zone: n.zone, Host: n.host, Tier: string(n.tier), OfferedBytes: uint64(n.capacity),
 				ExpiresUs: int64(epoch + inos.Day), RootKey: moduleID[:],
 			})

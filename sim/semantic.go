@@ -54,6 +54,10 @@ func (w *World) learn(e *eventpb.Envelope, m event.Message) {
 		var q eventpb.DeleteFileRequest
 		w.open(e, &q)
 		w.truth.committed(w, &eventpb.FileInfo{Owner: q.Owner, Path: q.Path, Version: r.Version}, q.Key.Id, true, r.Repeated)
+	case *eventpb.AdmitNodeReply:
+		w.member(r.Member)
+	case *eventpb.SetNodeReply:
+		w.member(r.Member)
 	case *eventpb.SettleRecordReply:
 		var q eventpb.SettleRecordRequest
 		w.open(e, &q)
@@ -65,4 +69,15 @@ func (w *World) learn(e *eventpb.Envelope, m event.Message) {
 			w.truth.restored(w, q.Record)
 		}
 	}
+}
+
+// member takes what the semantic memory says of a node.
+func (w *World) member(m *eventpb.Member) {
+	p := w.byID[inos.NodeID(m.Node)]
+	if p == nil {
+		w.violate("%q is admitted and is no node", m.Node)
+		return
+	}
+	state := inos.MemberState(m.State)
+	p.member, p.draining, p.removed = true, state == inos.MemberDraining, state == inos.MemberRemoved
 }

@@ -1,38 +1,116 @@
 package sim
 
 import (
+	"bytes"
 	"fmt"
 
 	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/data/semantic"
+	"github.com/inos-mesh/inos/event"
+	"github.com/inos-mesh/inos/event/eventpb"
 )
 
 // settleWithin is how long after the faults have stopped everything has to be whole and quiet.
 const settleWithin = 40 * inos.Minute
 
-// settle waits until everything is whole and quiet, and reads everything back.
+// settle waits until everything is whole and quiet, and reads everything back; then, in some worlds, it does the same with a map that has been
+// made again.
 func (w *World) settle() {
-	if w.over {
-		return
+	w.quieten()
+	w.readAll()
+	if w.plan.rebuild && !w.over {
+		w.rebuild()
+		w.quieten()
+		w.compare()
+		w.readAll()
 	}
+}
+
+// quieten waits until everything is whole and quiet.
+func (w *World) quieten() {
 	limit := w.now + settleWithin
-	for w.now < limit && !w.over {
-		if w.unsettled(false) == "" {
-			break
-		}
+	for w.now < limit && !w.over && w.unsettled() != "" {
 		w.run(w.now + 5*inos.Second)
 	}
 	if w.over {
 		return
 	}
-	if what := w.unsettled(true); what != "" {
+	if what := w.unsettled(); what != "" {
 		w.violate("%d minutes after the faults have stopped: %s", settleWithin/inos.Minute, what)
+	}
+}
+
+// rebuild empties the switchboard, lays forged and foreign records on a disk, and starts it again to make its map from the mesh.
+func (w *World) rebuild() {
+	w.logf("the switchboard is emptied")
+	w.crash(w.board)
+	w.semantic.Memory = semantic.NewMemory()
+	for _, p := range w.nodes {
+		p.member, p.removed, p.draining = false, false, false
+	}
+	w.forge()
+	w.rebuilding = true
+	w.board.clean = true
+	w.start(w.board)
+	w.run(w.now + inos.Minute)
+}
+
+// forge lays records on a disk that are not of this mesh: a path in a version above all, and one that never was.
+func (w *World) forge() {
+	p := w.nodes[len(w.nodes)-1]
+	if !p.up || !p.provider {
 		return
 	}
-	w.readAll()
+	for _, path := range []string{"/a", "/forged"} {
+		r := &eventpb.Record{File: &eventpb.FileInfo{Owner: "ann", Path: path, Version: 1000, CreatedUs: int64(w.now)}, Tombstone: true}
+		b := append([]byte{kindRecord}, "that mesh"...)
+		b = append(b, make([]byte, 8)...)
+		b = append(b, event.Payload(r)...)
+		if _, err := p.disk.records.Put(background, chunkID(b), b); err != nil {
+			w.violate("a forged record is not kept: %v", err)
+		}
+	}
+}
+
+// compare holds the map that was made again against the one before: paths, versions, content, deletions.
+func (w *World) compare() {
+	if w.over {
+		return
+	}
+	w.rebuilding = false
+	for _, owner := range []string{sessions[0].Subject, sessions[1].Subject} {
+		files, _, err := w.semantic.ListFiles(background, inos.Subject(owner), "", "", 0)
+		if err != nil {
+			w.violate("list: %v", err)
+			return
+		}
+		found := map[string]inos.FileInfo{}
+		for _, f := range files {
+			found[string(f.Path)] = f
+			if len(w.truth.history(owner, string(f.Path)).versions) == 0 {
+				w.violate("the rebuild makes %s, which never was", f.Path)
+			}
+		}
+		for _, h := range w.truth.sorted() {
+			v := h.last()
+			if h.owner != owner || v == nil {
+				continue
+			}
+			f, ok := found[h.path]
+			switch {
+			case v.tomb && ok:
+				w.violate("%s was deleted by version %d and comes back as version %d by the rebuild", h.path, v.number, f.Version)
+			case !v.tomb && !ok:
+				w.violate("the rebuild does not find %s version %d (acknowledged: %t)", h.path, v.number, v.acked)
+			case !v.tomb && (f.Version != v.number || !bytes.Equal(f.ManifestID[:], v.info.ManifestId) || f.ReplicasWanted != v.info.ReplicasWanted || f.CreatedAt != inos.Micros(v.info.CreatedUs)):
+				w.violate("the rebuild makes another %s: version %d with %d replicas, not %d with %d", h.path, f.Version, f.ReplicasWanted, v.number, v.info.ReplicasWanted)
+			}
+		}
+	}
 }
 
 // unsettled says what is not whole or quiet yet.
-func (w *World) unsettled(all bool) string {
+func (w *World) unsettled() string {
 	if n := len(w.clients.open); n > 0 {
 		for _, k := range sortedKeys(w.clients.open) {
 			r := w.clients.open[k]
@@ -48,6 +126,20 @@ func (w *World) unsettled(all bool) string {
 		return fmt.Sprintf("%d uploads keep their pins", t.Uploads)
 	case t.Collectable > 0:
 		return fmt.Sprintf("%d chunks that nothing refers to are not collected", t.Collectable)
+	}
+	pending, err := w.semantic.PendingRecords(background, inos.RecordKey{}, 1)
+	if err != nil {
+		w.violate("pending records: %v", err)
+	}
+	if len(pending) > 0 && !unfinished {
+		return fmt.Sprintf("the record of version %d of %s is pending", pending[0].File.Version, pending[0].File.Path)
+	}
+	repairs, total, err := w.semantic.ListRepairs(background, 1)
+	if err != nil {
+		w.violate("repairs: %v", err)
+	}
+	if total > 0 {
+		return fmt.Sprintf("%d repairs are queued, of chunk %s (%s) first", total, repairs[0].ID, repairs[0].Reason)
 	}
 	for _, p := range w.nodes {
 		if p.up && len(p.buffers) > 0 {
@@ -92,7 +184,7 @@ func (w *World) short() string {
 
 // usable says that a node's copies count when everything is well.
 func (w *World) usable(p *process) bool {
-	return p.provider && p.joined && !p.lost && !p.removed && !p.draining && p.up && !p.frozen
+	return p.provider && p.member && !p.lost && !p.removed && !p.draining && p.up && !p.frozen
 }
 
 // orphans names a chunk that lies on a disk for nothing.
@@ -115,6 +207,9 @@ func (w *World) orphans() string {
 
 // readAll reads every path as a client does and compares.
 func (w *World) readAll() {
+	if w.over {
+		return
+	}
 	var wait []*request
 	for _, h := range w.truth.sorted() {
 		if h.last() == nil {

@@ -1,46 +1,233 @@
 package sim
 
 import (
+	"bufio"
 	"flag"
+	"fmt"
 	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/inos-mesh/inos"
 )
 
 var (
-	oneSeed   = flag.Uint64("sim.seed", 0, "run the world of this seed only, and write its transcript to standard error")
+	oneSeed   = flag.Uint64("sim.seed", 0, "run the world of this seed only, and write its transcript to standard output")
 	firstSeed = flag.Uint64("sim.first", 0, "the first of the fresh seeds; 0: from the clock")
-	seedCount = flag.Int("sim.seeds", 50, "fresh seeds")
+	seedCount = flag.Int("sim.seeds", 0, "fresh seeds; 0: INOS_SIM_SEEDS, or the default")
+	quitAfter = flag.Int("sim.quit", 10, "stop after so many bad worlds")
+	shrinking = flag.Bool("sim.shrink", true, "shrink the faults of the first bad world and write its transcript")
 )
 
-// TestOneWorld runs one world and prints its transcript.
-func TestOneWorld(t *testing.T) {
+func init() { flag.BoolVar(&unfinished, "sim.unfinished", false, "") }
+
+func init() { flag.BoolVar(&allLone, "sim.lone", false, "worlds of one node only") }
+
+// seedsDefault is what two cores run in about three minutes.
+const seedsDefault = 4000
+
+// TestSeed runs the world of one seed and prints its transcript.
+func TestSeed(t *testing.T) {
 	if *oneSeed == 0 {
 		t.Skip("no seed was named")
 	}
-	r := Run(*oneSeed, os.Stderr)
-	t.Logf("%+v", r)
-	if len(r.Violations) > 0 {
-		t.Fail()
+	out := bufio.NewWriterSize(os.Stdout, 1<<20)
+	r := Run(*oneSeed, out)
+	_ = out.Flush()
+	t.Logf("%d steps, %d faults, %d requests answered, digest %x", r.Steps, r.Faults, r.Ops, r.Digest)
+	for _, v := range r.Violations {
+		t.Error(v)
 	}
 }
 
-func init() { flag.BoolVar(&allLone, "sim.lone", true, "worlds of one node only") }
+// keptSeeds reads the seeds whose worlds went wrong once: a number a line, then what it was.
+func keptSeeds(t *testing.T) (seeds []uint64) {
+	t.Helper()
+	raw, err := os.ReadFile("testdata/seeds.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(raw)) {
+		number, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if number == "" || number[0] == '#' {
+			continue
+		}
+		seed, err := strconv.ParseUint(number, 10, 64)
+		if err != nil {
+			t.Fatalf("testdata/seeds.txt: %v", err)
+		}
+		seeds = append(seeds, seed)
+	}
+	return seeds
+}
 
-func TestWorlds(t *testing.T) {
+// total sums what worlds did.
+type total struct {
+	mu     sync.Mutex // guards what follows
+	worlds int
+	steps  uint64
+	faults int
+	ops    int
+	bad    []Result
+	first  int // number of the first bad world; 0: none
+	codes  map[inos.Code]int
+}
+
+func (s *total) add(i int, r Result) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.worlds++
+	s.steps += r.Steps
+	s.faults += r.Faults
+	s.ops += r.Ops
+	for c, n := range r.Codes {
+		s.codes[c] += n
+	}
+	if len(r.Violations) > 0 {
+		s.bad = append(s.bad, r)
+		if s.first == 0 || i+1 < s.first {
+			s.first = i + 1
+		}
+	}
+}
+
+// spend runs worlds on all cores until there are no more seeds or enough are bad.
+func spend(seeds []uint64) *total {
+	s := &total{codes: map[inos.Code]int{}}
+	var next atomic.Int64
+	var all sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		all.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				s.mu.Lock()
+				enough := len(s.bad) >= *quitAfter
+				s.mu.Unlock()
+				if i >= len(seeds) || enough {
+					return
+				}
+				s.add(i, Run(seeds[i], nil))
+			}
+		})
+	}
+	all.Wait()
+	return s
+}
+
+func report(t *testing.T, s *total) {
+	t.Helper()
+	for _, r := range s.bad {
+		t.Errorf("seed %d, digest %x: %s", r.Seed, r.Digest, r.Violations[0])
+	}
+	if s.first > 0 {
+		t.Logf("first bad world: number %d, %s", s.first, s.bad[0].Violations[0])
+	}
+	if len(s.bad) > 0 && *shrinking {
+		explain(t, s.bad[0].Seed)
+	}
+}
+
+// explain shrinks a bad world and writes its transcript.
+func explain(t *testing.T, seed uint64) {
+	t.Helper()
+	faults, requests, r := Shrink(seed)
+	t.Logf("seed %d goes wrong with %d faults and %d requests of clients too: %s", seed, len(faults), requests, r.Violations[0])
+	for _, f := range faults {
+		t.Logf("  %s", f)
+	}
+	name := filepath.Join(os.TempDir(), fmt.Sprintf("inos-sim-%d.txt", seed))
+	file, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := bufio.NewWriterSize(file, 1<<20)
+	Run(seed, out)
+	if err := out.Flush(); err != nil {
+		t.Error(err)
+	}
+	if err := file.Close(); err != nil {
+		t.Error(err)
+	}
+	t.Logf("transcript: %s", name)
+}
+
+// TestKeptSeeds runs the worlds in which a bug was found.
+func TestKeptSeeds(t *testing.T) {
+	if *oneSeed != 0 || *firstSeed != 0 {
+		t.Skip("seeds were named")
+	}
+	report(t, spend(keptSeeds(t)))
+}
+
+// TestFreshSeeds runs worlds that nobody has seen.
+func TestFreshSeeds(t *testing.T) {
 	if *oneSeed != 0 {
 		t.Skip("one seed was named")
 	}
-	first := *firstSeed
-	if first == 0 {
-		first = 1
-	}
-	bad := 0
-	for seed := first; seed < first+uint64(*seedCount); seed++ {
-		r := Run(seed, nil)
-		if len(r.Violations) > 0 {
-			bad++
-			t.Errorf("seed %d (%d nodes): %d steps, %d faults: %s", seed, len(newPlan(seed).Nodes), r.Steps, r.Faults, r.Violations[0])
+	count := *seedCount
+	if count == 0 {
+		if os.Getenv("INOS_SIM_SEEDS") == "" {
+			t.Skip("the mesh's threads are not all there yet")
+		}
+		count = seedsDefault
+		if env := os.Getenv("INOS_SIM_SEEDS"); env != "" {
+			n, err := strconv.Atoi(env)
+			if err != nil {
+				t.Fatalf("INOS_SIM_SEEDS: %v", err)
+			}
+			count = n
+		} else if testing.Short() {
+			count = seedsDefault / 20
 		}
 	}
-	t.Logf("%d of %d worlds bad", bad, *seedCount)
+	first := *firstSeed
+	if first == 0 {
+		first = uint64(time.Now().UnixMilli()) << 12
+	}
+	seeds := make([]uint64, count)
+	for i := range seeds {
+		seeds[i] = first + uint64(i)
+	}
+	began := time.Now()
+	s := spend(seeds)
+	took := time.Since(began)
+	t.Logf("%d worlds from seed %d: %d faults, %d requests answered, %d steps, %.1f worlds/s; %d bad", s.worlds, first, s.faults, s.ops, s.steps,
+		float64(s.worlds)/took.Seconds(), len(s.bad))
+	if testing.CoverMode() != "" {
+		t.Logf("%.1f %% of the kernel's branches were taken", 100*testing.Coverage())
+	}
+	var codes []string
+	for _, c := range sortedCodes(s.codes) {
+		codes = append(codes, fmt.Sprintf("%s %d", c.Name(), s.codes[c]))
+	}
+	t.Logf("requests that failed: %s", strings.Join(codes, ", "))
+	report(t, s)
+}
+
+func sortedCodes(m map[inos.Code]int) (codes []inos.Code) {
+	for c := range inos.Code(1 << 10) {
+		if m[c] > 0 {
+			codes = append(codes, c)
+		}
+	}
+	return codes
+}
+
+// TestReplay runs worlds twice: a seed is a world.
+func TestReplay(t *testing.T) {
+	if *oneSeed != 0 || *firstSeed != 0 {
+		t.Skip("seeds were named")
+	}
+	for seed := uint64(1); seed <= 8; seed++ {
+		a, b := Run(seed, nil), Run(seed, nil)
+		if a.Digest != b.Digest || a.Steps != b.Steps {
+			t.Errorf("seed %d: %d steps with digest %x, then %d with %x", seed, a.Steps, a.Digest, b.Steps, b.Digest)
+		}
+	}
 }

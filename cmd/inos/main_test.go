@@ -74,6 +74,10 @@ func TestScripts(t *testing.T) {
 			"remove":  scriptRemove,
 			"address": scriptAddress,
 			"chunk":   scriptChunk,
+			"until":   scriptUntil,
+			"crash":   scriptCrash,
+			"empty":   scriptEmpty,
+			"unheld":  scriptUnheld,
 		},
 	})
 }

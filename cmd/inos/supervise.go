@@ -60,6 +60,7 @@ type child struct {
 	pid      int
 	restarts int
 	reason   string // of its last end
+	ran      bool   // the last start made a process
 	process  *os.Process
 	starts   []time.Time
 
@@ -75,6 +76,7 @@ type childView struct {
 	pid      int
 	restarts int
 	reason   string
+	ran      bool
 }
 
 func newChild(name, dir string, args func() []string) *child {
@@ -88,7 +90,7 @@ func newChild(name, dir string, args func() []string) *child {
 func (c *child) view() childView {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return childView{c.name, c.state, c.pid, c.restarts, c.reason}
+	return childView{c.name, c.state, c.pid, c.restarts, c.reason, c.ran}
 }
 
 // become notes a state and tells of it.
@@ -143,6 +145,9 @@ func (s *supervisor) keep(c *child) {
 			return
 		}
 		began := time.Now()
+		c.mu.Lock()
+		c.ran = false
+		c.mu.Unlock()
 		c.become(childStarting)
 		reason := s.once(c)
 		select {
@@ -209,7 +214,9 @@ func (c *child) noteEnd(reason string) bool {
 	if len(c.starts) > restartsMax {
 		return false
 	}
-	c.restarts++
+	if c.ran {
+		c.restarts++
+	}
 	return true
 }
 
@@ -247,7 +254,7 @@ func (s *supervisor) once(c *child) (reason string) {
 		return err.Error()
 	}
 	c.mu.Lock()
-	c.pid, c.process = cmd.Process.Pid, cmd.Process
+	c.pid, c.process, c.ran = cmd.Process.Pid, cmd.Process, true
 	c.mu.Unlock()
 	waited := make(chan error, 1)
 	go func() { waited <- cmd.Wait() }()

@@ -132,6 +132,7 @@ func TestChildThatDoesNotEnd(t *testing.T) {
 
 func TestBudget(t *testing.T) {
 	c := newChild("node", t.TempDir(), nil)
+	c.ran = true
 	for i := range restartsMax {
 		if !c.noteEnd("x") {
 			t.Fatalf("the budget was used up by %d ends", i+1)

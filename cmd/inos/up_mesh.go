@@ -49,6 +49,7 @@ type meshRun struct {
 	names    nodeNames
 	urls     map[string]string      // by a child's name
 	failures map[string]*inos.Error // what a child said last before it ended
+	reasons  map[string]string      // what was told last of why a child ended
 	client   *api.Client            // of the switchboard, once it listens
 	rebuilt  *api.Rebuild           // what came of a rebuild
 	fatal    error                  // why the mesh cannot run
@@ -103,7 +104,7 @@ func (a *app) newMeshRun(l *local, f *upFlags, rebuild bool) (*meshRun, error) {
 	}
 	m := &meshRun{
 		a: a, l: l, f: f, rebuild: rebuild, view: a.newView(l.dir), sup: newSupervisor(command), began: time.Now(), names: names, urls: map[string]string{},
-		failures: map[string]*inos.Error{}, dead: make(chan struct{}), done: make(chan struct{}), listening: make(chan struct{}),
+		failures: map[string]*inos.Error{}, reasons: map[string]string{}, dead: make(chan struct{}), done: make(chan struct{}), listening: make(chan struct{}),
 	}
 	m.switchboard = m.newNode(switchboardName, m.switchboardArgs)
 	for _, name := range l.providerNames() {
@@ -360,7 +361,13 @@ func (m *meshRun) became(c *child) {
 	v := c.view()
 	switch v.state {
 	case childWaiting:
-		m.view.say(c.name, v.reason+"; it is started again")
+		m.mu.Lock()
+		same := !v.ran && m.reasons[c.name] == v.reason
+		m.reasons[c.name] = v.reason
+		m.mu.Unlock()
+		if !same {
+			m.view.say(c.name, v.reason+"; it is started again")
+		}
 		if c == m.switchboard {
 			m.judge()
 		}

@@ -66,7 +66,7 @@ func newHost(c *Config, l *Limits) (host.Host, error) {
 		libp2p.Identity(key), libp2p.NoListenAddrs, reachability,
 		libp2p.Transport(tcp.NewTCPTransport, tcp.WithConnectionTimeout(l.Dial)),
 		libp2p.Transport(quic.NewTransport),
-		libp2p.Security(libp2ptls.ID, libp2ptls.New),
+		libp2p.Security(libp2ptls.ID, newSecurity),
 		libp2p.Muxer(yamuxID, newMuxer()),
 		libp2p.ResourceManager(resources),
 		libp2p.EnableRelay(), libp2p.EnableHolePunching(),

@@ -11,6 +11,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/peerstore"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
 	"github.com/libp2p/go-libp2p/p2p/protocol/circuitv2/client"
+	"github.com/libp2p/go-libp2p/p2p/protocol/holepunch"
 	"github.com/multiformats/go-multiaddr"
 
 	"github.com/inos-mesh/inos"
@@ -128,18 +129,20 @@ func (m *Mesh) reserve(node peer.AddrInfo) {
 	wait := m.backoff()
 	failing := false
 	for m.ctx.Err() == nil {
-		ctx, cancel := context.WithTimeout(m.ctx, m.limits.Dial)
-		place, err := client.Reserve(ctx, m.host, node)
-		cancel()
+		var place *client.Reservation
+		err := m.dial(m.ctx, node)
+		if err == nil {
+			m.awaitPuncher()
+			ctx, cancel := context.WithTimeout(m.ctx, m.limits.Dial)
+			place, err = client.Reserve(ctx, m.host, node)
+			cancel()
+		}
 		if err != nil {
 			if !failing && m.ctx.Err() == nil {
 				m.logf("mesh: relay %s has no place for this node, trying on: %s", node.ID, reason(err))
 			}
 			failing = true
 			m.setReserved(node.ID, nil)
-			if s, ok := m.host.Network().(*swarm.Swarm); ok {
-				s.Backoff().Clear(node.ID)
-			}
 			pause(m.ctx, wait())
 			continue
 		}
@@ -148,6 +151,19 @@ func (m *Mesh) reserve(node peer.AddrInfo) {
 		m.whileReserved(node.ID, time.Until(place.Expiration)/2)
 	}
 }
+
+// awaitPuncher waits until holes can be punched, which takes an address that a relay has seen this node at. The library tries once for each
+// relayed connection, when it is made: one that came earlier would stay relayed. Without such an address, in a network of its
+// own, the wait is short.
+func (m *Mesh) awaitPuncher() {
+	for end := time.Now().Add(puncherWait); time.Now().Before(end) && m.ctx.Err() == nil; pause(m.ctx, puncherWait/100) {
+		if slices.Contains(m.host.Mux().Protocols(), holepunch.Protocol) {
+			return
+		}
+	}
+}
+
+const puncherWait = 3 * time.Second
 
 // whileReserved returns when a place has to be asked for again: at its time, or when the connection to the relay is lost, which
 // ends it.

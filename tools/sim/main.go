@@ -1,0 +1,218 @@
+// Program sim breaks the kernel on purpose and counts the worlds of the simulation that notice.
+//
+//	sim bugs [-rounds N] [-seeds N] [NAME…]      the planted bugs of sim/bugs, with the median number of seeds each took to be found
+//	sim mutants [-count N] [-seeds N] [-seed N]  mutants drawn from the kernel's source: a condition negated, a statement dropped
+//
+// A changed kernel is compiled as an overlay of the build; no file of the repository is touched.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "sim:", err)
+		os.Exit(1)
+	}
+}
+
+func run(args []string) error {
+	if len(args) == 0 {
+		return errors.New("say bugs or mutants")
+	}
+	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
+	rounds := flags.Int("rounds", 3, "how often each planted bug is looked for, each time from another seed")
+	count := flags.Int("count", 100, "mutants")
+	seeds := flags.Int("seeds", 0, "worlds of one round at most; 0: 2,000 for a planted bug, 60 for a mutant")
+	seed := flags.Uint64("seed", 1, "what the mutants are drawn from")
+	if err := flags.Parse(args[1:]); err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "inos-sim.")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	switch args[0] {
+	case "bugs":
+		if *seeds == 0 {
+			*seeds = 2000
+		}
+		return bugs(dir, flags.Args(), *rounds, *seeds)
+	case "mutants":
+		if *seeds == 0 {
+			*seeds = 60
+		}
+		return mutants(dir, *count, *seeds, *seed)
+	}
+	return fmt.Errorf("%q is neither bugs nor mutants", args[0])
+}
+
+// change is one file of the repository with other text.
+type change struct {
+	file string
+	text string
+}
+
+var errBuild = errors.New("it does not compile")
+
+// build compiles the simulation with a change and returns the program.
+func build(dir string, c change) (string, error) {
+	file, err := filepath.Abs(c.file)
+	if err != nil {
+		return "", err
+	}
+	changed := filepath.Join(dir, "changed.go")
+	if err := os.WriteFile(changed, []byte(c.text), 0o600); err != nil {
+		return "", err
+	}
+	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {file: changed}})
+	if err != nil {
+		return "", err
+	}
+	list := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(list, overlay, 0o600); err != nil {
+		return "", err
+	}
+	program := filepath.Join(dir, "sim.test")
+	out, err := exec.Command("go", "test", "-c", "-vet=off", "-overlay", list, "-o", program, "./sim").CombinedOutput() //nolint:gosec // our own files
+	if err != nil {
+		return "", fmt.Errorf("%w: %s", errBuild, out)
+	}
+	return program, nil
+}
+
+// worldTimeout bounds one round: a kernel that loops for ever is noticed too.
+const worldTimeout = 4 * time.Minute
+
+var (
+	firstBad = regexp.MustCompile(`first bad world: number (\d+), (.*)`)
+	branches = regexp.MustCompile(`\d+ worlds`)
+)
+
+// found is how a round ended.
+type found struct {
+	seeds int // it took; 0: nothing was found
+	how   string
+}
+
+// worlds runs the program from a seed on until a world is bad.
+func worlds(program string, first uint64, seeds int) (found, error) {
+	cmd := exec.Command(program, "-test.run", "^TestFreshSeeds$", "-test.v", "-test.timeout", worldTimeout.String(),
+		"-sim.first", strconv.FormatUint(first, 10), "-sim.seeds", strconv.Itoa(seeds), "-sim.quit", "1", "-sim.shrink=false")
+	cmd.Dir = "sim"
+	out, err := cmd.CombinedOutput()
+	if m := firstBad.FindSubmatch(out); m != nil {
+		n, _ := strconv.Atoi(string(m[1]))
+		return found{n, string(m[2])}, nil
+	}
+	if err != nil {
+		lines := strings.Split(string(out), "\n")
+		return found{1, "the simulation stopped: " + lines[0]}, nil
+	}
+	if !branches.Match(out) {
+		return found{}, fmt.Errorf("no world was run: %s", out)
+	}
+	return found{}, nil
+}
+
+// bugs looks for each planted bug.
+func bugs(dir string, names []string, rounds, seeds int) error {
+	files, err := filepath.Glob("sim/bugs/*.txt")
+	if err != nil {
+		return err
+	}
+	slices.Sort(files)
+	missed, all := 0, 0
+	for _, file := range files {
+		name := strings.TrimSuffix(filepath.Base(file), ".txt")
+		if len(names) > 0 && !slices.Contains(names, name) {
+			continue
+		}
+		all++
+		b, err := readBug(file)
+		if err != nil {
+			return err
+		}
+		program, err := build(dir, b.change)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		var took []int
+		how := ""
+		for round := range rounds {
+			f, err := worlds(program, uint64(round+1)*1_000_000, seeds)
+			if err != nil {
+				return err
+			}
+			if f.seeds == 0 {
+				f.seeds = seeds + 1
+			} else if how == "" {
+				how = f.how
+			}
+			took = append(took, f.seeds)
+		}
+		slices.Sort(took)
+		median := strconv.Itoa(took[len(took)/2])
+		if took[len(took)/2] > seeds {
+			median = "not found"
+			missed++
+		}
+		fmt.Printf("%-26s %10s  %v  %s\n    %.200s\n", name, median, took, b.breaks, how)
+	}
+	fmt.Printf("planted bugs: %d passed, %d failed\n", all-missed, missed)
+	if missed > 0 {
+		return fmt.Errorf("%d of %d planted bugs were not found", missed, all)
+	}
+	return nil
+}
+
+// bug is a planted bug: what it breaks, and the text that it replaces in one file.
+type bug struct {
+	breaks string
+	change
+}
+
+// readBug reads a file of sim/bugs: lines "breaks: …" and "file: …", then, each after a line of dashes, the text that has to be in the
+// file exactly once, and what stands there instead.
+func readBug(name string) (b bug, err error) {
+	raw, err := os.ReadFile(name)
+	if err != nil {
+		return b, err
+	}
+	parts := strings.Split(string(raw), "\n----\n")
+	if len(parts) != 3 {
+		return b, fmt.Errorf("%s: %d parts, not 3", name, len(parts))
+	}
+	for line := range strings.Lines(parts[0]) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		switch key {
+		case "breaks":
+			b.breaks = value
+		case "file":
+			b.file = value
+		}
+	}
+	text, err := os.ReadFile(b.file)
+	if err != nil {
+		return b, fmt.Errorf("%s: %w", name, err)
+	}
+	before, after := parts[1], strings.TrimSuffix(parts[2], "\n")
+	if n := strings.Count(string(text), before); n != 1 {
+		return b, fmt.Errorf("%s: its text is %d times in %s, not once:\n%s", name, n, b.file, before)
+	}
+	b.text = strings.Replace(string(text), before, after, 1)
+	return b, nil
+}
