@@ -340,7 +340,10 @@ func (u *fetches) failed(f *fetch, err *inos.Error) *inos.Error {
 	}
 	var code inos.Code
 	var said []string
-	for _, t := range f.tries {
+	for i, t := range f.tries {
+		if slices.ContainsFunc(f.tries[i+1:], func(later *fetchTry) bool { return later.node == t.node }) {
+			continue
+		}
 		if code == 0 || t.code != inos.CodeChunkNotFound && (code == inos.CodeChunkNotFound || code == inos.CodeChunkCorrupt) {
 			code = t.code
 		}

@@ -18,7 +18,7 @@ const settleWithin = 40 * inos.Minute
 func (w *World) settle() {
 	w.quieten()
 	w.readAll()
-	if w.plan.rebuild && !w.over {
+	if w.plan.rebuild && !w.over && !unfinished {
 		w.rebuild()
 		w.quieten()
 		w.compare()
