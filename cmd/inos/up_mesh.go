@@ -144,12 +144,12 @@ func (m *meshRun) switchboardArgs() []string {
 	if listen != "" {
 		args = append(args, "--listen", listen)
 	}
-	return append(args, m.f.node.args(true)...)
+	return append(args, m.f.node.args(true, m.l.path("cache"))...)
 }
 
 func (m *meshRun) providerArgs(name string) []string {
 	args := []string{"node", "--json", "--provider", "--data", m.l.path(name), "--listen", "127.0.0.1:0", "--mesh-listen", "/ip4/127.0.0.1/tcp/0"}
-	return append(args, m.f.node.args(false)...)
+	return append(args, m.f.node.args(false, m.l.path("cache"))...)
 }
 
 // run starts everything, shows it and stops it.
