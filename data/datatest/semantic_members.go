@@ -309,7 +309,7 @@ func semanticEpochs(t *testing.T, m inos.Semantic) {
 	must(t, m.StageChunks(background, "u", "ann", []inos.ChunkRow{d1, d2, d3}, 1))
 	id1, id2, id3 := d1.Entry.ChunkID, d2.Entry.ChunkID, d3.Entry.ChunkID
 	first := epochOf(t, m, "a")
-	must(t, m.AuditCopies(background, "a", first, []inos.ChunkID{id1}, 50))
+	must(t, m.AuditCopies(background, "a", first, []inos.ChunkID{id1, id2}, 50))
 	wantCopies(t, m, id1, "a*@50 b*")
 	epoch, err := m.DistrustNode(background, "a")
 	must(t, err)
