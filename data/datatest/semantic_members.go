@@ -43,6 +43,8 @@ var memberCases = []semanticCase{
 	{"copies are added to chunks that are not on their way out", semanticAddCopies},
 	{"a proof counts in its epoch", semanticAudits},
 	{"a copy is retired while trusted ones are kept", semanticRetire},
+	{"the verbs of the mesh end with their context and with the memory", semanticMeshEnds},
+	{"repairs, audits and records go on from many goroutines", semanticMeshConcurrent},
 }
 
 func members(t testing.TB, m inos.Semantic) map[inos.NodeID]inos.Member {
