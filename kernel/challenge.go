@@ -16,3 +16,6 @@ func (u *challenges) answer(*answer)    {}
 func (u *challenges) act()              {}
 func (u *challenges) wake() inos.Micros { return 0 }
 func (u *challenges) code(*coder)       {}
+
+// complained asks for the audit of a copy whose bytes did not verify for a reader.
+func (u *challenges) complained(node inos.NodeID, id inos.ChunkID) {}

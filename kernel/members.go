@@ -6,112 +6,414 @@ import (
 	"github.com/inos-mesh/inos/event/eventpb"
 )
 
+// Effects of the members.
+const (
+	opAdmitSelf = iota + 1 // semantic:admit_node of this node
+	opListNodes            // semantic:list_nodes
+	opAdmit                // semantic:admit_node of a newcomer
+	opSetAddrs             // semantic:set_node
+	opDistrust             // semantic:distrust_node
+	opProbe                // content:usage of a member that did not answer
+)
+
 // memberships is what a switchboard knows of the mesh's nodes: what they were granted, from the semantic memory, and whether they
-// are alive, from their heartbeats. It says where copies go, in which domains they are, and whom to read from.
+// are alive, from their heartbeats (liveness.go). It says where copies go, in which domains they are, and whom to read from (domains.go).
 type memberships struct {
-	k         *Kernel
-	placement *Placement // prepared from the state, not part of a snapshot
+	k          *Kernel
+	table      map[inos.NodeID]*member
+	loaded     bool // the table is that of the semantic memory
+	underWay   uint32
+	again      inos.Micros // when to try again what failed at boot
+	pause      inos.Micros
+	listAt     inos.Micros // when to read the counters of placed bytes again
+	listing    bool
+	admissions map[uint64]*admission
+	next       inos.Micros // the earliest time at which a member's liveness may change
+	changedAt  inos.Micros // when the members or their liveness changed last
+
+	prepared *domains // follows from the rest, not part of a snapshot
 }
 
-func (u *memberships) init(k *Kernel) { u.k = k }
+// admission is a call of a node that waits to be let in.
+type admission struct {
+	node inos.NodeID
+	beat bool
+}
+
+func (u *memberships) init(k *Kernel) {
+	u.k = k
+	u.table, u.admissions = map[inos.NodeID]*member{}, map[uint64]*admission{}
+}
 
 func (u *memberships) about() about {
-	return about{name: "members", kind: "watcher", inFlightMax: 8}
+	return about{name: "members", kind: "watcher", inFlightMax: membersMax}
 }
 
-func (u *memberships) hear(*input)       {}
-func (u *memberships) answer(*answer)    {}
-func (u *memberships) act()              {}
-func (u *memberships) wake() inos.Micros { return 0 }
+func (u *memberships) hear(*input) {}
 
 func (u *memberships) code(c *coder) {
-	if c.reading && c.err == nil {
-		u.boot()
-	}
+	objects(c, &u.table, membersMax, text[inos.NodeID], func(c *coder, m *member) { m.code(c) })
+	c.bool(&u.loaded)
+	num(c, &u.underWay)
+	num(c, &u.again)
+	num(c, &u.pause)
+	num(c, &u.listAt)
+	c.bool(&u.listing)
+	objects(c, &u.admissions, servingMax, num[uint64], func(c *coder, a *admission) {
+		text(c, &a.node)
+		c.bool(&a.beat)
+	})
+	num(c, &u.next)
+	num(c, &u.changedAt)
 }
 
-// boot begins with this node alone.
+// boot lets a switchboard that holds chunks into its own mesh and loads the members. A provider has none.
 func (u *memberships) boot() {
+	u.pause = retryBackoffMin
+	u.load()
+}
+
+func (u *memberships) load() {
 	n := &u.k.node
-	u.placement = NewPlacement([]PlacementNode{{ID: inos.NodeID(n.id), Zone: n.zone, Host: n.host, Offered: 1}}, inos.ReplicasDefault)
-}
-
-// ready says that the members are known: nothing is placed before.
-func (u *memberships) ready() bool { return true }
-
-// place returns the nodes that a chunk's copies go to so that, with those of have, it has the number of replicas: alive, with
-// room for the bytes, each in a domain of its own, best first. There are fewer when there are no more.
-func (u *memberships) place(id inos.ChunkID, replicas uint32, have []inos.NodeID, bytes uint64) []inos.NodeID {
-	if len(have) > 0 {
-		return nil
+	switch {
+	case !n.switchboard:
+		u.loaded = true
+	case n.provider:
+		u.send(opAdmitSelf, event.AdmitNode, &eventpb.AdmitNodeRequest{Member: &eventpb.Member{
+			Node: n.id, Operator: n.operator, Zone: n.zone, Host: n.host, Tier: tierOf(n.tier), OfferedBytes: n.offered, Addrs: n.addrs,
+		}})
+	default:
+		u.list()
 	}
-	return u.placement.Place(nil, id, int(replicas))
 }
 
-// distinct returns in how many domains the nodes are, at the level at which so many replicas spread.
-func (u *memberships) distinct(nodes []inos.NodeID, replicas uint32) uint32 {
-	return uint32(min(len(nodes), 1))
-}
-
-// domain names the domain of a node at the level at which so many replicas spread.
-func (u *memberships) domain(node inos.NodeID, replicas uint32) string { return string(node) }
-
-// level names the level at which so many replicas spread: zone, host or process.
-func (u *memberships) level(replicas uint32) string { return "process" }
-
-// quorum returns the number of domains that have to hold a file before it is acknowledged: sync when asked for by name, else two or
-// as many as there are. CodeReplicasUnreachable for what the mesh can never do, CodeQuorumLost while too few are alive.
-func (u *memberships) quorum(replicas, sync uint32) (uint32, *inos.Error) { return 1, nil }
-
-// survives says for a person what so many domains of a level are worth.
-func (u *memberships) survives(domains, replicas uint32) string { return degradedReason }
-
-// rank orders the nodes that hold a chunk for reading: alive before suspect, trusted before not, near, little loaded and fast
-// first. Dead ones come last.
-func (u *memberships) rank(copies []*eventpb.Copy) (out []inos.NodeID) {
-	for _, c := range copies {
-		out = append(out, inos.NodeID(c.Node))
+// tierOf returns a tier; of a node that names none it is cold.
+func tierOf(tier string) string {
+	if tier == string(inos.TierHot) {
+		return tier
 	}
-	return out
+	return string(inos.TierCold)
 }
 
-// hedge returns how long to wait for a node's answer before another is asked too.
-func (u *memberships) hedge(node inos.NodeID) inos.Micros { return callDeadline }
+func (u *memberships) send(op uint8, effect string, m event.Message) {
+	u.underWay++
+	u.k.send(nil, ask{owner: threadMembers, op: op}, effect, m)
+}
 
-// alive says that a member answers: its copies count and it can be asked.
-func (u *memberships) alive(node inos.NodeID) bool { return string(node) == u.k.node.id }
+func (u *memberships) list() {
+	u.listing = true
+	u.send(opListNodes, event.ListNodes, &eventpb.ListNodesRequest{})
+}
 
-// dead says that a member was silent beyond its grace: its copies do not count.
-func (u *memberships) dead(node inos.NodeID) bool { return string(node) != u.k.node.id }
+func (u *memberships) act() {
+	k := u.k
+	if !k.node.booted || !k.node.switchboard {
+		return
+	}
+	if !u.loaded {
+		if u.again != 0 && u.again <= k.now {
+			u.again = 0
+			u.load()
+		}
+		return
+	}
+	if u.listAt != 0 && u.listAt <= k.now && !u.listing && !k.node.draining {
+		u.list()
+	}
+	if u.next != 0 && u.next <= k.now {
+		u.look()
+	}
+}
 
-// all returns the members that are not removed, sorted.
-func (u *memberships) all() []inos.NodeID { return []inos.NodeID{inos.NodeID(u.k.node.id)} }
+func (u *memberships) wake() inos.Micros {
+	switch {
+	case !u.k.node.switchboard:
+		return 0
+	case !u.loaded:
+		return u.again
+	case u.listing || u.k.node.draining:
+		return u.next
+	}
+	return earlier(u.next, u.listAt)
+}
 
-// epoch returns the epoch of a member's copies.
-func (u *memberships) epoch(node inos.NodeID) uint64 { return 0 }
+func (u *memberships) answer(a *answer) {
+	if a.op == opProbe {
+		return // answered has seen it
+	}
+	u.underWay--
+	switch a.op {
+	case opAdmitSelf:
+		u.admittedSelf(a)
+	case opListNodes:
+		u.listed(a)
+	case opAdmit:
+		u.admitted(a)
+	case opDistrust:
+		u.distrusted(a)
+	}
+}
 
-// addrs returns where a node may be found.
-func (u *memberships) addrs(node inos.NodeID) []string { return nil }
+// admittedSelf takes this node's membership. A node that was removed is a switchboard that holds no chunks any more.
+func (u *memberships) admittedSelf(a *answer) {
+	if a.err != nil && a.err.Code != inos.CodeConflict {
+		u.later()
+		return
+	}
+	u.list()
+}
 
-// asked and answered count the calls to a node and how long they take.
-func (u *memberships) asked(node inos.NodeID) {}
+// later tries to load the members again after a pause.
+func (u *memberships) later() {
+	u.again = u.k.now + u.pause
+	u.pause = min(2*u.pause, retryBackoffMax)
+}
 
-func (u *memberships) answered(f *flight, err *inos.Error) {}
+// listed takes the members from the semantic memory.
+func (u *memberships) listed(a *answer) {
+	u.listing = false
+	var r eventpb.ListNodesReply
+	if a.err != nil || event.Open(a.env, &r) != nil {
+		if u.listAt = u.k.now + retryBackoffMax; !u.loaded {
+			u.later()
+		}
+		return
+	}
+	for _, m := range r.Members {
+		if len(u.table) < membersMax || u.table[inos.NodeID(m.Node)] != nil {
+			u.learn(m)
+		}
+	}
+	u.listAt = 0 // of the own disk the collector knows all there is to know
+	if !u.k.lone() {
+		u.listAt = u.k.now + membersEvery + membersEvery*inos.Micros(len(u.table))/64
+	}
+	if !u.loaded {
+		u.loaded = true
+		u.changed()
+		u.look()
+	}
+}
 
-// complain notes that a node's bytes of a chunk did not verify: its copy is audited.
-func (u *memberships) complain(node inos.NodeID, id inos.ChunkID) {}
+// learn takes what the semantic memory says of a member.
+func (u *memberships) learn(row *eventpb.Member) *member {
+	id := inos.NodeID(row.Node)
+	m, known := u.table[id]
+	if !known {
+		m = u.newMember()
+		u.table[id] = m
+	}
+	if old := m.row; old == nil || old.State != row.State || old.Zone != row.Zone || old.Host != row.Host || old.OfferedBytes != row.OfferedBytes || old.Epoch != row.Epoch {
+		u.changed()
+	}
+	m.row = row
+	if id == u.k.self() {
+		m.state = liveAlive
+	}
+	return m
+}
 
-// peer takes the news that a connection was made or lost.
-func (u *memberships) peer(e *eventpb.Envelope) {
-	var p eventpb.MeshPeer
-	_ = event.Open(e, &p)
+// changed says that placement has to be prepared anew, and that the map may be short or misplaced by other standards.
+func (u *memberships) changed() {
+	u.prepared = nil
+	u.changedAt = u.k.now
 }
 
 // served takes node:join and node:heartbeat of another node that the host has authenticated; invite is the content of the verified invite
 // that came with it, or nil. It returns the reply, or an error, or neither: then serving.replied(work, …) brings one of them.
 func (u *memberships) served(work uint64, peer inos.NodeID, invite *eventpb.Invite, inner *eventpb.Envelope) (event.Message, *inos.Error) {
-	return nil, inos.Errorf(inos.CodeUnknownEvent, event.Stage(inner.EventType), "nobody answers %.128q", inner.EventType)
+	stage := event.Stage(inner.EventType)
+	if !u.loaded || !u.k.ready() {
+		return nil, again(inos.Errorf(inos.CodeBusy, stage, "the switchboard is starting"))
+	}
+	m := u.table[peer]
+	if inner.EventType == event.NodeJoin {
+		var q eventpb.NodeJoinRequest
+		if err := event.Open(inner, &q); err != nil {
+			return nil, inos.Errorf(inos.CodeBadRequest, stage, "%w", err)
+		}
+		if err := u.refused(peer, m, invite); err != nil {
+			return nil, err
+		}
+		u.admit(work, &admission{node: peer}, invite, q.Addrs)
+		return nil, nil
+	}
+	var q eventpb.HeartbeatRequest
+	if err := event.Open(inner, &q); err != nil {
+		return nil, inos.Errorf(inos.CodeBadRequest, stage, "%w", err)
+	}
+	switch {
+	case m != nil && !m.removed():
+		u.beat(m, &q)
+	case m == nil && invite != nil && u.grants(invite) == nil && len(u.table) < membersMax:
+		// The map is new, and the node was let in before: when the invite expires does not matter any more.
+		u.admit(work, &admission{node: peer, beat: true}, invite, q.Addrs)
+		return nil, nil
+	default:
+		return &eventpb.HeartbeatReply{IntervalUs: int64(u.interval()), Unknown: true}, nil
+	}
+	return &eventpb.HeartbeatReply{IntervalUs: int64(u.interval())}, nil
 }
 
-// avoided says that a node gets no new copies for now, because it was found wanting.
-func (u *memberships) avoided(node inos.NodeID) bool { return false }
+// refused says why an invite lets nobody in.
+func (u *memberships) refused(peer inos.NodeID, m *member, invite *eventpb.Invite) *inos.Error {
+	refuse := func(format string, args ...any) *inos.Error {
+		return inos.Errorf(inos.CodeInviteRefused, "node:join", format, args...)
+	}
+	switch {
+	case invite == nil:
+		return refuse("no valid invite came with the call")
+	case m != nil && m.removed():
+		return refuse("node %s was removed from the mesh", peer)
+	case m == nil && invite.ExpiresUs != 0 && inos.Micros(invite.ExpiresUs) <= u.k.now:
+		return refuse("the invite expired %s ago", seconds(u.k.now-inos.Micros(invite.ExpiresUs)))
+	case m == nil && len(u.table) >= membersMax:
+		return refuse("the mesh has %d members, as many as it takes", membersMax)
+	}
+	return u.grants(invite)
+}
+
+// grants checks what an invite grants.
+func (u *memberships) grants(i *eventpb.Invite) *inos.Error {
+	bad := func(format string, args ...any) *inos.Error {
+		return inos.Errorf(inos.CodeInviteRefused, "node:join", format, args...)
+	}
+	for _, label := range []string{i.Zone, i.Host, i.Operator} {
+		if len(label) > labelBytesMax {
+			return bad("a label of %d bytes, at most %d", len(label), labelBytesMax)
+		}
+	}
+	switch {
+	case i.Id == "" || len(i.Id) > labelBytesMax:
+		return bad("the invite has no id")
+	case i.Zone == "" || i.Host == "":
+		return bad("the invite grants no zone or host")
+	case i.Tier != string(inos.TierHot) && i.Tier != string(inos.TierCold):
+		return bad("%.64q is no tier: hot or cold", i.Tier)
+	case i.OfferedBytes == 0:
+		return bad("the invite grants no bytes")
+	}
+	return nil
+}
+
+// admit lets a node in with what its invite grants.
+func (u *memberships) admit(work uint64, a *admission, invite *eventpb.Invite, addrs []string) {
+	if len(addrs) > inos.MemberAddrsMax {
+		addrs = addrs[:inos.MemberAddrsMax]
+	}
+	u.admissions[work] = a
+	u.underWay++
+	u.k.send(nil, ask{owner: threadMembers, op: opAdmit, work: work}, event.AdmitNode, &eventpb.AdmitNodeRequest{Invite: invite.Id, Member: &eventpb.Member{
+		Node: string(a.node), Operator: invite.Operator, Zone: invite.Zone, Host: invite.Host, Tier: invite.Tier, OfferedBytes: invite.OfferedBytes,
+		Addrs: addrs, Grant: event.Payload(invite),
+	}})
+}
+
+// admitted takes the end of an admission and answers the node.
+func (u *memberships) admitted(a *answer) {
+	waiting := u.admissions[a.work]
+	delete(u.admissions, a.work)
+	var r eventpb.AdmitNodeReply
+	err := a.err
+	if err == nil && (event.Open(a.env, &r) != nil || r.Member == nil) {
+		err = inos.Errorf(inos.CodeInternal, "semantic:admit_node", "the reply names no member")
+	}
+	if err != nil {
+		if err.Code == inos.CodeConflict {
+			err = inos.Errorf(inos.CodeInviteRefused, "node:join", "%s", err.Message)
+		}
+		u.k.serving.replied(a.work, nil, err)
+		return
+	}
+	fresh := u.table[waiting.node] == nil
+	m := u.learn(r.Member)
+	u.listAt = u.k.now + membersEvery
+	if fresh {
+		u.k.watcher.note(event.NodeJoin, event.StateCompleted, "node "+m.label()+" is a member of the mesh")
+	}
+	u.heard(m)
+	if waiting.beat {
+		u.k.serving.replied(a.work, &eventpb.HeartbeatReply{IntervalUs: int64(heartbeatMin)}, nil)
+		return
+	}
+	u.k.serving.replied(a.work, &eventpb.NodeJoinReply{Member: r.Member}, nil)
+}
+
+// moved keeps where a node may be found.
+func (u *memberships) moved(m *member, addrs []string) {
+	if len(addrs) == 0 || len(addrs) > inos.MemberAddrsMax || equalTexts(addrs, m.row.Addrs) {
+		return
+	}
+	m.row.Addrs = addrs
+	u.underWay++
+	u.k.send(nil, ask{owner: threadMembers, op: opSetAddrs}, event.SetNode, &eventpb.SetNodeRequest{Node: m.row.Node, Addrs: addrs, SetAddrs: true})
+}
+
+func equalTexts(a, b []string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// ready says that the members are known: nothing is placed before.
+func (u *memberships) ready() bool { return u.loaded }
+
+// member returns a member that is not removed, or nil.
+func (u *memberships) member(node inos.NodeID) *member {
+	if m := u.table[node]; m != nil && !m.removed() {
+		return m
+	}
+	return nil
+}
+
+// all returns the members that are not removed, sorted. A node that decides nothing knows itself.
+func (u *memberships) all() (out []inos.NodeID) {
+	if !u.k.node.switchboard {
+		return []inos.NodeID{u.k.self()}
+	}
+	for _, id := range sortedKeys(u.table) {
+		if !u.table[id].removed() {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
+// epoch returns the epoch of a member's copies.
+func (u *memberships) epoch(node inos.NodeID) uint64 {
+	if m := u.table[node]; m != nil {
+		return m.row.Epoch
+	}
+	return 0
+}
+
+// addrs returns where a node may be found.
+func (u *memberships) addrs(node inos.NodeID) []string {
+	if m := u.table[node]; m != nil {
+		return m.row.Addrs
+	}
+	return nil
+}
+
+// set takes a member whose state the operator has changed.
+func (u *memberships) set(row *eventpb.Member) {
+	m := u.learn(row)
+	u.changed()
+	switch {
+	case m.draining():
+		u.k.watcher.note(event.NodesSet, event.StateProcessing, "node "+m.label()+" is drained: its copies are made elsewhere")
+	case m.removed():
+		u.k.watcher.note(event.NodesSet, event.StateCompleted, "node "+m.label()+" is removed from the mesh")
+	default:
+		u.k.watcher.note(event.NodesSet, event.StateCompleted, "node "+m.label()+" takes copies")
+	}
+}
+
+// idle says that nothing is being asked of the semantic memory.
+func (u *memberships) idle() bool { return u.underWay == 0 }

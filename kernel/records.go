@@ -16,3 +16,6 @@ func (u *records) answer(*answer)    {}
 func (u *records) act()              {}
 func (u *records) wake() inos.Micros { return 0 }
 func (u *records) code(*coder)       {}
+
+// nodeGone makes the records that a node held pending again.
+func (u *records) nodeGone(node inos.NodeID) {}

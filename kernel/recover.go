@@ -76,9 +76,9 @@ func (u *recovery) hear(in *input) {
 		return
 	}
 	k.watcher.note(event.NodeBoot, event.StateCompleted, "version "+b.Version+", "+plural(uint64(b.Workers), "worker", "workers"))
-	u.abort()
 }
 
+// abort drops the pins of the last run, when the members are known: what follows concerns them all.
 func (u *recovery) abort() {
 	u.underWay++
 	u.k.send(nil, ask{owner: threadRecovery, op: opAbortAll}, event.AbortUpload, &eventpb.AbortUploadRequest{})
@@ -132,6 +132,8 @@ func (u *recovery) looked(a *answer) {
 func (u *recovery) act() {
 	if u.again != 0 && u.again <= u.k.now {
 		u.again = 0
+	}
+	if u.k.node.booted && !u.done && u.underWay == 0 && u.again == 0 && u.k.members.ready() {
 		u.abort()
 	}
 	if u.compareAgain <= u.k.now {

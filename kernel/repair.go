@@ -16,3 +16,9 @@ func (u *repairs) answer(*answer)    {}
 func (u *repairs) act()              {}
 func (u *repairs) wake() inos.Micros { return 0 }
 func (u *repairs) code(*coder)       {}
+
+// gone begins the repair of what a node held that did not come back.
+func (u *repairs) gone(node inos.NodeID) {}
+
+// busy says that a copy of the chunk is being made or trimmed.
+func (u *repairs) busy(id inos.ChunkID) bool { return false }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -11,12 +12,15 @@ import (
 	"github.com/inos-mesh/inos"
 )
 
+// semanticCase is one case of the suite. The memory has the members node-a, a, b and c and nothing else.
+type semanticCase struct {
+	name string
+	run  func(*testing.T, inos.Semantic)
+}
+
 // Semantic is the acceptance suite of inos.Semantic. open returns an empty memory; the suite closes it.
 func Semantic(t *testing.T, open func(t *testing.T) inos.Semantic) {
-	cases := []struct {
-		name string
-		run  func(*testing.T, inos.Semantic)
-	}{
+	cases := slices.Concat([]semanticCase{
 		{"an empty memory knows nothing", semanticEmpty},
 		{"a commit is found by path, by id and in lists", semanticCommit},
 		{"versions grow over overwriting, deleting and putting again", semanticVersions},
@@ -49,7 +53,7 @@ func Semantic(t *testing.T, open func(t *testing.T) inos.Semantic) {
 		{"a context that ended is refused", semanticContext},
 		{"verbs run from many goroutines at once", semanticConcurrent},
 		{"a closed memory says so", semanticClosed},
-	}
+	}, memberCases, stateCases, repairCases, recordCases, restoreCases)
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			m := open(t)

@@ -10,7 +10,7 @@ import (
 )
 
 // SemanticTwins runs random verbs on two memories side by side and compares every answer, every error code and, after
-// each verb, the totals. open returns both empty; done is called at the end of each run.
+// each verb, the totals and the members' counters. open returns both empty; done is called at the end of each run.
 func SemanticTwins(t *testing.T, open func(t *rapid.T) (a, b inos.Semantic, done func())) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, b, done := open(t)
@@ -36,6 +36,25 @@ func SemanticTwins(t *testing.T, open func(t *rapid.T) (a, b inos.Semantic, done
 			"unknown":    w.unknown,
 			"prune":      w.prune,
 			"token":      w.token,
+			"admit":      w.admit,
+			"set node":   w.setNode,
+			"distrust":   w.distrust,
+			"add":        w.addCopies,
+			"confirm":    w.confirm,
+			"audit":      w.audit,
+			"retire":     w.retire,
+			"states":     w.states,
+			"want":       w.want,
+			"claim":      w.claim,
+			"repaired":   w.settleRepair,
+			"queue":      w.queue,
+			"replicas":   w.setReplicas,
+			"pending":    w.pending,
+			"settle":     w.settleRecord,
+			"settle too": w.settleRecord,
+			"unsettle":   w.unsettle,
+			"sight":      w.sight,
+			"restore":    w.restore,
 		})
 	})
 }
@@ -43,6 +62,7 @@ func SemanticTwins(t *testing.T, open func(t *rapid.T) (a, b inos.Semantic, done
 type twins struct {
 	a, b   inos.Semantic
 	orders []inos.ChunkGeneration // condemned at some time, most of them void by now
+	leases []inos.Repair          // claimed at some time, most of them over by now
 	now    inos.Micros
 }
 
@@ -68,6 +88,7 @@ func (w *twins) both(t *rapid.T, what string, verb func(inos.Semantic) (any, err
 
 func (w *twins) totals(t *rapid.T) {
 	w.both(t, "totals", func(m inos.Semantic) (any, error) { return m.Totals(background) })
+	w.members(t)
 }
 
 func twinRow(n int) inos.ChunkRow {
@@ -143,20 +164,25 @@ func (w *twins) commit(t *rapid.T) {
 // put commits a whole file, as the kernel would.
 func (w *twins) put(t *rapid.T) {
 	root := rapid.IntRange(0, twinManifests-1).Draw(t, "root")
-	var r []inos.ChunkRow
+	w.commitFile(t, wholeFile(root), twinManifest(root))
+}
+
+// wholeFile returns the rows of a manifest and of everything below it.
+func wholeFile(root int) (rows []inos.ChunkRow) {
 	for n := range twinData {
-		r = append(r, twinRow(n))
+		rows = append(rows, twinRow(n))
 	}
 	for n := range root + 1 {
-		r = append(r, twinManifest(n))
+		rows = append(rows, twinManifest(n))
 	}
-	w.commitFile(t, r, twinManifest(root))
+	return rows
 }
 
 func (w *twins) commitFile(t *rapid.T, r []inos.ChunkRow, root inos.ChunkRow) {
 	u, key := uploads.Draw(t, "upload"), keys.Draw(t, "key")
 	f := fileOf(string(owners.Draw(t, "owner")), string(paths.Draw(t, "path")), root)
 	f.PlainBytes, f.Version = uint64(rapid.IntRange(0, 1000).Draw(t, "bytes")), 77
+	f.ReplicasWanted = rapid.Uint32Range(0, 6).Draw(t, "replicas")
 	w.now++
 	w.both(t, fmt.Sprintf("commit %s %s%s key %s:%s", u, f.Owner, f.Path, key.ID, brief(r)), func(m inos.Semantic) (any, error) {
 		f, repeated, err := m.CommitFile(background, u, f, r, key, w.now)
@@ -252,7 +278,7 @@ func (w *twins) unknown(t *rapid.T) {
 		ids, end, err := m.NodeChunks(background, "n1", after, limit)
 		return []any{fmt.Sprint(ids), end}, err
 	})
-	w.both(t, "nodes", func(m inos.Semantic) (any, error) { return m.ChunkCopies(background, ids) })
+	w.both(t, "copies", func(m inos.Semantic) (any, error) { return m.ChunkCopies(background, ids) })
 }
 
 func (w *twins) prune(t *rapid.T) {

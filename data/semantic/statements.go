@@ -183,8 +183,9 @@ var text = [statements]string{
 		ON CONFLICT (owner, path) DO UPDATE SET version = excluded.version, file_id = excluded.file_id, manifest_id = excluded.manifest_id,
 		plain_bytes = excluded.plain_bytes, stored_bytes = excluded.stored_bytes, chunks = excluded.chunks, created_us = excluded.created_us,
 		content_type = excluded.content_type, replicas_wanted = excluded.replicas_wanted, replicas_reached = excluded.replicas_reached`,
-	deleteFile:     `DELETE FROM files WHERE owner = $1 AND path = $2`,
-	selectFileByID: `SELECT ` + fileColumns + ` FROM files WHERE file_id = $1 AND owner = $2 ORDER BY path LIMIT 1`,
+	deleteFile: `DELETE FROM files WHERE owner = $1 AND path = $2`,
+	// The plus keeps the planner from walking all files of the owner, whose paths are in order too.
+	selectFileByID: `SELECT ` + fileColumns + ` FROM files WHERE file_id = $1 AND +owner = $2 ORDER BY owner, path LIMIT 1`,
 	listFiles:      `SELECT ` + fileColumns + ` FROM files WHERE owner = $1 AND path > $2 AND path >= $3 AND path < $4 ORDER BY path LIMIT $5`,
 	insertTombstone: `INSERT INTO tombstones (owner, path, version, deleted_us) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (owner, path) DO UPDATE SET version = excluded.version, deleted_us = excluded.deleted_us`,

@@ -1419,7 +1419,7 @@ func (x *RepairInfo) GetHolder() string {
 	return ""
 }
 
-// node:rebuild:v1, processing: how far the map is made again.
+// RebuildProgress says in a node's status how far the map is made again.
 type RebuildProgress struct {
 	unknownFields []byte
 	Nodes         uint64 `protobuf:"varint,1,opt,name=nodes,proto3" json:"nodes,omitempty"`

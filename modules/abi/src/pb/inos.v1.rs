@@ -1148,7 +1148,7 @@ pub struct RepairInfo {
     #[prost(string, tag = "9")]
     pub holder: ::prost::alloc::string::String,
 }
-/// node:rebuild:v1, processing: how far the map is made again.
+/// RebuildProgress says in a node's status how far the map is made again.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RebuildProgress {
     #[prost(uint64, tag = "1")]
@@ -1421,7 +1421,141 @@ pub struct TotalsReply {
     #[prost(uint64, tag = "6")]
     pub uploads: u64,
 }
-/// The verbs of more than one node.
+/// node:status:v1
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NodeStatusRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct NodeStatusReply {
+    #[prost(string, tag = "1")]
+    pub node_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub zone: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub host: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub version: ::prost::alloc::string::String,
+    #[prost(int64, tag = "5")]
+    pub started_us: i64,
+    #[prost(int64, tag = "6")]
+    pub now_us: i64,
+    /// recovery finished, a worker ready, memories answer
+    #[prost(bool, tag = "7")]
+    pub ready: bool,
+    /// "degraded: one node, RF 1 of 3", "read-only: ..."
+    #[prost(string, repeated, tag = "8")]
+    pub notices: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, optional, tag = "9")]
+    pub content: ::core::option::Option<ContentUsage>,
+    #[prost(message, optional, tag = "10")]
+    pub totals: ::core::option::Option<TotalsReply>,
+    #[prost(message, repeated, tag = "11")]
+    pub workers: ::prost::alloc::vec::Vec<WorkerStatus>,
+    #[prost(message, repeated, tag = "12")]
+    pub threads: ::prost::alloc::vec::Vec<ThreadStatus>,
+    #[prost(message, repeated, tag = "13")]
+    pub stages: ::prost::alloc::vec::Vec<StageStatus>,
+    /// under way
+    #[prost(uint32, tag = "14")]
+    pub puts: u32,
+    #[prost(uint32, tag = "15")]
+    pub gets: u32,
+    #[prost(uint32, tag = "16")]
+    pub queued: u32,
+    #[prost(uint64, tag = "17")]
+    pub buffer_bytes: u64,
+    #[prost(uint64, tag = "18")]
+    pub buffer_bytes_max: u64,
+    #[prost(uint32, tag = "19")]
+    pub concurrency_limit: u32,
+    #[prost(uint32, tag = "20")]
+    pub brotli_quality: u32,
+    #[prost(uint64, tag = "21")]
+    pub steps: u64,
+    #[prost(uint64, tag = "22")]
+    pub in_flight: u64,
+    #[prost(uint64, tag = "23")]
+    pub records_dropped: u64,
+    #[prost(uint64, tag = "24")]
+    pub refused: u64,
+    #[prost(uint64, tag = "25")]
+    pub quarantined: u64,
+    #[prost(bool, tag = "26")]
+    pub switchboard: bool,
+    #[prost(bool, tag = "27")]
+    pub provider: bool,
+    /// of the mesh, not removed
+    #[prost(uint32, tag = "28")]
+    pub members: u32,
+    #[prost(uint32, tag = "29")]
+    pub members_alive: u32,
+    /// queued
+    #[prost(uint64, tag = "30")]
+    pub repairs: u64,
+    /// versions whose commit record is not on all of its nodes
+    #[prost(uint64, tag = "31")]
+    pub records_pending: u64,
+    /// what a file of the default RF survives now
+    #[prost(string, tag = "32")]
+    pub survives: ::prost::alloc::string::String,
+    /// of a switchboard that makes its map again, and what came of it until it stops
+    #[prost(message, optional, tag = "33")]
+    pub rebuild: ::core::option::Option<RebuildProgress>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct WorkerStatus {
+    #[prost(uint32, tag = "1")]
+    pub worker: u32,
+    /// starting, ready, draining, backoff, failed
+    #[prost(string, tag = "2")]
+    pub state: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "3")]
+    pub pid: u32,
+    #[prost(uint32, tag = "4")]
+    pub in_flight: u32,
+    #[prost(uint64, tag = "5")]
+    pub calls: u64,
+    #[prost(uint32, tag = "6")]
+    pub restarts: u32,
+    /// of the last exit
+    #[prost(string, tag = "7")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ThreadStatus {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// watcher, adjuster, supervisor, governance, pipeline
+    #[prost(string, tag = "2")]
+    pub kind: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub envelopes: u64,
+    #[prost(uint64, tag = "4")]
+    pub effects: u64,
+    #[prost(uint32, tag = "5")]
+    pub in_flight: u32,
+    #[prost(uint32, tag = "6")]
+    pub in_flight_max: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StageStatus {
+    /// "{service}:{action}"
+    #[prost(string, tag = "1")]
+    pub stage: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub calls: u64,
+    #[prost(uint64, tag = "3")]
+    pub failed: u64,
+    #[prost(uint64, tag = "4")]
+    pub stalled: u64,
+    #[prost(int64, tag = "5")]
+    pub p50_us: i64,
+    #[prost(int64, tag = "6")]
+    pub p95_us: i64,
+    #[prost(int64, tag = "7")]
+    pub p99_us: i64,
+    #[prost(uint32, tag = "8")]
+    pub in_flight: u32,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ChunkState {
     #[prost(bytes = "vec", tag = "1")]
@@ -1766,141 +1900,6 @@ pub struct RestoreVersionReply {
 pub struct EndRestoreRequest {}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EndRestoreReply {}
-/// node:status:v1
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct NodeStatusRequest {}
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct NodeStatusReply {
-    #[prost(string, tag = "1")]
-    pub node_id: ::prost::alloc::string::String,
-    #[prost(string, tag = "2")]
-    pub zone: ::prost::alloc::string::String,
-    #[prost(string, tag = "3")]
-    pub host: ::prost::alloc::string::String,
-    #[prost(string, tag = "4")]
-    pub version: ::prost::alloc::string::String,
-    #[prost(int64, tag = "5")]
-    pub started_us: i64,
-    #[prost(int64, tag = "6")]
-    pub now_us: i64,
-    /// recovery finished, a worker ready, memories answer
-    #[prost(bool, tag = "7")]
-    pub ready: bool,
-    /// "degraded: one node, RF 1 of 3", "read-only: ..."
-    #[prost(string, repeated, tag = "8")]
-    pub notices: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    #[prost(message, optional, tag = "9")]
-    pub content: ::core::option::Option<ContentUsage>,
-    #[prost(message, optional, tag = "10")]
-    pub totals: ::core::option::Option<TotalsReply>,
-    #[prost(message, repeated, tag = "11")]
-    pub workers: ::prost::alloc::vec::Vec<WorkerStatus>,
-    #[prost(message, repeated, tag = "12")]
-    pub threads: ::prost::alloc::vec::Vec<ThreadStatus>,
-    #[prost(message, repeated, tag = "13")]
-    pub stages: ::prost::alloc::vec::Vec<StageStatus>,
-    /// under way
-    #[prost(uint32, tag = "14")]
-    pub puts: u32,
-    #[prost(uint32, tag = "15")]
-    pub gets: u32,
-    #[prost(uint32, tag = "16")]
-    pub queued: u32,
-    #[prost(uint64, tag = "17")]
-    pub buffer_bytes: u64,
-    #[prost(uint64, tag = "18")]
-    pub buffer_bytes_max: u64,
-    #[prost(uint32, tag = "19")]
-    pub concurrency_limit: u32,
-    #[prost(uint32, tag = "20")]
-    pub brotli_quality: u32,
-    #[prost(uint64, tag = "21")]
-    pub steps: u64,
-    #[prost(uint64, tag = "22")]
-    pub in_flight: u64,
-    #[prost(uint64, tag = "23")]
-    pub records_dropped: u64,
-    #[prost(uint64, tag = "24")]
-    pub refused: u64,
-    #[prost(uint64, tag = "25")]
-    pub quarantined: u64,
-    #[prost(bool, tag = "26")]
-    pub switchboard: bool,
-    #[prost(bool, tag = "27")]
-    pub provider: bool,
-    /// of the mesh, not removed
-    #[prost(uint32, tag = "28")]
-    pub members: u32,
-    #[prost(uint32, tag = "29")]
-    pub members_alive: u32,
-    /// queued
-    #[prost(uint64, tag = "30")]
-    pub repairs: u64,
-    /// versions whose commit record is not on all of its nodes
-    #[prost(uint64, tag = "31")]
-    pub records_pending: u64,
-    /// what a file of the default RF survives now
-    #[prost(string, tag = "32")]
-    pub survives: ::prost::alloc::string::String,
-    /// of a switchboard that makes its map again, and what came of it until it stops
-    #[prost(message, optional, tag = "33")]
-    pub rebuild: ::core::option::Option<RebuildProgress>,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct WorkerStatus {
-    #[prost(uint32, tag = "1")]
-    pub worker: u32,
-    /// starting, ready, draining, backoff, failed
-    #[prost(string, tag = "2")]
-    pub state: ::prost::alloc::string::String,
-    #[prost(uint32, tag = "3")]
-    pub pid: u32,
-    #[prost(uint32, tag = "4")]
-    pub in_flight: u32,
-    #[prost(uint64, tag = "5")]
-    pub calls: u64,
-    #[prost(uint32, tag = "6")]
-    pub restarts: u32,
-    /// of the last exit
-    #[prost(string, tag = "7")]
-    pub reason: ::prost::alloc::string::String,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ThreadStatus {
-    #[prost(string, tag = "1")]
-    pub name: ::prost::alloc::string::String,
-    /// watcher, adjuster, supervisor, governance, pipeline
-    #[prost(string, tag = "2")]
-    pub kind: ::prost::alloc::string::String,
-    #[prost(uint64, tag = "3")]
-    pub envelopes: u64,
-    #[prost(uint64, tag = "4")]
-    pub effects: u64,
-    #[prost(uint32, tag = "5")]
-    pub in_flight: u32,
-    #[prost(uint32, tag = "6")]
-    pub in_flight_max: u32,
-}
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct StageStatus {
-    /// "{service}:{action}"
-    #[prost(string, tag = "1")]
-    pub stage: ::prost::alloc::string::String,
-    #[prost(uint64, tag = "2")]
-    pub calls: u64,
-    #[prost(uint64, tag = "3")]
-    pub failed: u64,
-    #[prost(uint64, tag = "4")]
-    pub stalled: u64,
-    #[prost(int64, tag = "5")]
-    pub p50_us: i64,
-    #[prost(int64, tag = "6")]
-    pub p95_us: i64,
-    #[prost(int64, tag = "7")]
-    pub p99_us: i64,
-    #[prost(uint32, tag = "8")]
-    pub in_flight: u32,
-}
 /// storage:encode_chunk:v1. Bulk in: at most 1 MiB of plain bytes. Bulk out: the stored form.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EncodeChunkRequest {

@@ -1,0 +1,356 @@
+package kernel
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event/eventpb"
+)
+
+// domains is placement over the members, prepared. Labels and offers of all members that are not removed decide the level and the
+// weights; whether they are alive, have room or are drained only rules candidates out.
+type domains struct {
+	placement *Placement
+	members   []*member   // by node of the placement
+	rampAt    inos.Micros // when a newcomer's share grows and the weights change; 0: never
+	step      uint64      // in which the candidates were found: they are those of one step
+	cold      []bool      // by node: cold, and may take a copy now
+	any       []bool      // may take a copy now
+	crowded   []bool      // may take one, though it has said that it has too much to do
+}
+
+// now returns placement with its candidates as they are now.
+func (u *memberships) now() *domains {
+	k := u.k
+	d := u.prepared
+	if d == nil || d.rampAt != 0 && d.rampAt <= k.now {
+		d = u.prepare()
+		u.prepared = d
+	}
+	if d.step == k.steps {
+		return d
+	}
+	d.step = k.steps
+	for i, m := range d.members {
+		d.crowded[i] = u.takes(m)
+		d.any[i] = d.crowded[i] && m.busyTill <= k.now
+		d.cold[i] = d.any[i] && m.row.Tier != string(inos.TierHot)
+	}
+	return d
+}
+
+// takes says that a member may be given a copy.
+func (u *memberships) takes(m *member) bool {
+	return m.state == liveAlive && m.row.State == uint32(inos.MemberActive) && m.failures < muteFailures && !m.avoided && u.room(m) >= roomPerNode
+}
+
+// room returns how many bytes a member may still be given: what it says is free, but never more than it was granted and has not been given.
+func (u *memberships) room(m *member) uint64 {
+	free := uint64(1) << 62
+	if m.row.OfferedBytes > 0 {
+		free = m.row.OfferedBytes - min(m.row.OfferedBytes, m.row.PlacedBytes)
+	}
+	if m.id() == u.k.self() {
+		if c := &u.k.collector; c.usageKnown {
+			free = min(free, c.usage.free+c.usage.trash) // what is in the trash can be had (room.go)
+		}
+		return free
+	}
+	if m.usage != nil {
+		free = min(free, m.usage.FreeBytes+m.usage.TrashBytes)
+	}
+	return free
+}
+
+// prepare builds placement over the members. A newcomer's weight grows with its age, unless the whole mesh is as young.
+func (u *memberships) prepare() *domains {
+	d := &domains{}
+	var nodes []PlacementNode
+	first := u.k.now
+	for _, id := range sortedKeys(u.table) {
+		first = min(first, inos.Micros(u.table[id].row.JoinedUs))
+	}
+	for _, id := range sortedKeys(u.table) {
+		m := u.table[id]
+		if m.removed() {
+			continue
+		}
+		n := PlacementNode{ID: id, Zone: m.row.Zone, Host: m.row.Host, Offered: max(1, m.row.OfferedBytes)}
+		if m.row.Operator != u.k.node.operator && u.k.node.operator != "" {
+			n.Operator = m.row.Operator
+		}
+		joined := inos.Micros(m.row.JoinedUs)
+		if joined > first+rampFounders {
+			for _, step := range rampSteps {
+				if u.k.now < joined+step.until {
+					n.Offered = max(1, n.Offered/8*step.eighths)
+					d.rampAt = earlier(d.rampAt, joined+step.until)
+					break
+				}
+			}
+		}
+		nodes = append(nodes, n)
+	}
+	p := NewPlacement(nodes, 0)
+	d.placement, d.cold, d.any, d.crowded = p, make([]bool, len(p.nodes)), make([]bool, len(p.nodes)), make([]bool, len(p.nodes))
+	for _, n := range p.nodes {
+		d.members = append(d.members, u.table[n.ID])
+	}
+	return d
+}
+
+// rampStep is the share of its weight that a newcomer has up to an age.
+type rampStep struct {
+	until   inos.Micros
+	eighths uint64
+}
+
+var rampSteps = [...]rampStep{{inos.Hour, 1}, {6 * inos.Hour, 2}, {inos.Day, 4}}
+
+// place returns the nodes that a chunk's copies go to so that, with those of have, it has the number of replicas: alive, with
+// room for the bytes, each in a domain of its own, best first; none of avoid, nor one whose copy of the chunk is in doubt. There are fewer
+// when there are no more.
+func (u *memberships) place(id inos.ChunkID, replicas uint32, have, avoid []inos.NodeID, bytes uint64) (out []inos.NodeID) {
+	if replicas == 0 {
+		return nil
+	}
+	d := u.now()
+	p := d.placement
+	level := p.Level(int(replicas))
+	t := &occupied{}
+	var at []int
+	for _, node := range have {
+		if i, ok := p.index[node]; ok {
+			at = append(at, i)
+			p.take(t, level, i)
+		}
+	}
+	missing := int(replicas) - int(p.distinct(level, at))
+	for _, node := range avoid {
+		if i, ok := p.index[node]; ok {
+			t.nodes = append(t.nodes, i)
+		}
+	}
+	if len(u.k.losses.table) > 0 {
+		for i, n := range p.nodes {
+			if u.k.losses.holds(n.ID, id) {
+				t.nodes = append(t.nodes, i)
+			}
+		}
+	}
+	for _, ok := range [][]bool{d.cold, d.any, d.crowded} {
+		if missing <= 0 {
+			break
+		}
+		if bytes > roomPerNode {
+			ok = slices.Clone(ok)
+			for i := range ok {
+				ok[i] = ok[i] && u.room(d.members[i]) >= bytes
+			}
+		}
+		chosen := p.choose(nil, id, level, int(replicas), missing, t, ok)
+		missing -= len(chosen)
+		out = append(out, chosen...)
+	}
+	return out
+}
+
+// distinct returns in how many domains the nodes are, at the level at which so many replicas spread.
+func (u *memberships) distinct(nodes []inos.NodeID, replicas uint32) uint32 {
+	p := u.now().placement
+	var at []int
+	for _, node := range nodes {
+		if i, ok := p.index[node]; ok {
+			at = append(at, i)
+		}
+	}
+	return p.distinct(p.Level(int(replicas)), at)
+}
+
+// domain names the domain of a node at the level at which so many replicas spread.
+func (u *memberships) domain(node inos.NodeID, replicas uint32) string {
+	m := u.table[node]
+	if m == nil {
+		return string(node)
+	}
+	switch u.now().placement.Level(int(replicas)) {
+	case levelZone:
+		return m.row.Zone
+	case levelHost:
+		return m.row.Zone + "/" + m.row.Host
+	}
+	return string(node)
+}
+
+// level names the level at which so many replicas spread: zone, host or process.
+func (u *memberships) level(replicas uint32) string {
+	return levelNames[u.now().placement.Level(int(replicas))]
+}
+
+// domains returns how many domains the mesh has at the level at which so many replicas spread, and in how many of them a copy can be
+// written now.
+func (u *memberships) domains(replicas uint32) (all, open uint32) {
+	d := u.now()
+	p := d.placement
+	level := p.Level(int(replicas))
+	var at []int
+	for i, ok := range d.crowded {
+		if ok {
+			at = append(at, i)
+		}
+	}
+	return p.counts[level], p.distinct(level, at)
+}
+
+// quorum returns the number of domains that have to hold a file before it is acknowledged: sync when asked for by name, else two or
+// as many as there are. CodeReplicasUnreachable for what the mesh can never do, CodeQuorumLost while too few are alive.
+func (u *memberships) quorum(replicas, sync uint32) (uint32, *inos.Error) {
+	all, open := u.domains(max(replicas, sync))
+	want := min(replicas, 2, all)
+	if sync > 0 {
+		if want = sync; sync > all {
+			return 0, inos.Errorf(inos.CodeReplicasUnreachable, "files:put", "%d domains are to be waited for, the mesh has %s", sync, u.counted(all, max(replicas, sync)))
+		}
+	}
+	if want = max(want, 1); want > open {
+		err := again(inos.Errorf(inos.CodeQuorumLost, "files:put", "%d domains have to hold the file, a copy can be written in %d of %s", want, open, u.counted(all, max(replicas, sync))))
+		return 0, err
+	}
+	return want, nil
+}
+
+// reachable refuses a number of replicas, asked for by name, for which the mesh has too few domains.
+func (u *memberships) reachable(replicas uint32) *inos.Error {
+	if all, _ := u.domains(replicas); replicas > all {
+		return inos.Errorf(inos.CodeReplicasUnreachable, "files:put", "%d replicas are asked for, the mesh has %s", replicas, u.counted(all, replicas))
+	}
+	return nil
+}
+
+// counted says a number of domains for a person.
+func (u *memberships) counted(n, replicas uint32) string {
+	switch u.level(replicas) {
+	case levelNames[levelZone]:
+		return plural(uint64(n), "zone", "zones")
+	case levelNames[levelHost]:
+		return plural(uint64(n), "machine", "machines")
+	}
+	return plural(uint64(n), "process", "processes")
+}
+
+// survives says for a person what so many domains of a level are worth.
+func (u *memberships) survives(domains, replicas uint32) string {
+	all, _ := u.domains(replicas)
+	process := u.level(replicas) == levelNames[levelProcess]
+	switch {
+	case domains == 0:
+		return "survives nothing: no node holds all of it"
+	case domains == 1 && all <= 1:
+		return "survives a crash of the node, not the loss of its disk"
+	case domains == 1:
+		return "survives a crash of its node, not the loss of it"
+	case process && domains == 2:
+		return "survives a process, not this machine"
+	case process:
+		return "survives " + strconv.FormatUint(uint64(domains-1), 10) + " processes, not this machine"
+	}
+	return "survives the loss of " + strconv.FormatUint(uint64(domains-1), 10) + " of " + u.counted(all, replicas)
+}
+
+// degraded says for a person why files of so many replicas have fewer; empty when they need not.
+func (u *memberships) degraded(replicas uint32) string {
+	all, open := u.domains(replicas)
+	n := strconv.FormatUint(uint64(replicas), 10)
+	switch {
+	case len(u.all()) == 0:
+		return "degraded: no provider has joined: nothing can be stored"
+	case all <= 1:
+		return "degraded: one node, replication factor 1 of " + n + ": files survive a crash of the node, not the loss of its disk"
+	case all < replicas:
+		return "degraded: the mesh has " + u.counted(all, replicas) + ", replication factor " + strconv.FormatUint(uint64(all), 10) + " of " + n
+	case open < replicas:
+		return "degraded: a copy can be written in " + strconv.FormatUint(uint64(open), 10) + " of " + u.counted(all, replicas) + ", files want " + n
+	case u.level(replicas) == levelNames[levelProcess]:
+		return "degraded: one machine: files survive a process, not this machine"
+	}
+	return ""
+}
+
+// rank orders the nodes that hold a chunk for reading: alive before suspect, trusted before not, near, little loaded and fast
+// first. Dead ones come last.
+func (u *memberships) rank(copies []*eventpb.Copy) (out []inos.NodeID) {
+	type ranked struct {
+		node inos.NodeID
+		key  [5]uint64
+	}
+	var list []ranked
+	for _, c := range copies {
+		r := ranked{node: inos.NodeID(c.Node)}
+		m := u.member(r.node)
+		if m == nil {
+			m = &member{row: &eventpb.Member{}, state: liveDead}
+		}
+		switch {
+		case m.state == liveAlive && m.failures < muteFailures:
+		case m.state == liveSuspect:
+			r.key[0] = 1
+		case m.state != liveDead:
+			r.key[0] = 2
+		default:
+			r.key[0] = 3
+		}
+		if !c.Trusted {
+			r.key[1] = 1
+		}
+		if r.key[2] = 3; r.node == u.k.self() {
+			r.key[2] = 0
+		} else if m.row.Zone == u.k.node.zone {
+			if r.key[2] = 2; m.row.Host == u.k.node.host {
+				r.key[2] = 1
+			}
+		}
+		r.key[3] = uint64(m.calls) + uint64(m.load)/4
+		if m.busyTill > u.k.now {
+			r.key[3] += servingMax
+		}
+		r.key[4] = uint64(m.latency.percentile(50))
+		list = append(list, r)
+	}
+	slices.SortStableFunc(list, func(a, b ranked) int {
+		for i := range a.key {
+			if c := cmp.Compare(a.key[i], b.key[i]); c != 0 {
+				return c
+			}
+		}
+		return cmp.Compare(a.node, b.node)
+	})
+	for _, r := range list {
+		out = append(out, r.node)
+	}
+	return out
+}
+
+// hedge returns how long to wait for a node's answer before another is asked too.
+func (u *memberships) hedge(node inos.NodeID) inos.Micros {
+	m := u.table[node]
+	if m == nil || m.latency.count < hedgeSamples {
+		return hedgeDefault
+	}
+	return min(max(m.latency.percentile(95), hedgeMin), hedgeMax)
+}
+
+// complain notes that a node's bytes of a chunk did not verify: its copy is audited.
+func (u *memberships) complain(node inos.NodeID, id inos.ChunkID) {
+	if m := u.member(node); m != nil {
+		m.complaints++
+		u.k.challenges.complained(node, id)
+	}
+}
+
+// avoided says that a node gets no new copies for now, because it was found wanting.
+func (u *memberships) avoided(node inos.NodeID) bool {
+	m := u.table[node]
+	return m != nil && m.avoided
+}
