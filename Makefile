@@ -12,7 +12,7 @@ LDFLAGS := -s -w -X github.com/inos-mesh/inos/host.version=$(VERSION)
 KERNEL_SOURCES := $(wildcard *.go) $(shell find event kernel -name '*.go' ! -name '*_test.go' 2>/dev/null) go.mod tools/build-kernel
 STORAGE_SOURCES := $(shell find modules -path modules/target -prune -o \( -name '*.rs' -o -name 'Cargo.*' -o -name '*.toml' \) -print 2>/dev/null) tools/build-modules
 
-.PHONY: help setup build inos up demo test bench gen lint fuzz joins clean
+.PHONY: help setup build inos up demo test bench sim bugs mutants gen lint fuzz joins clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS=$$'\t' read -r name what; do printf '  make %-7s %s\n' "$$name" "$$what"; done
@@ -46,6 +46,15 @@ test: ## everything that has to hold, with each runner's counts at the end
 
 bench: setup build ## the benchmarks, each with its ratio to a limit measured in the same run (BENCH=regexp selects)
 	@tools/bench
+
+sim: ## run worlds of the simulated mesh until SEEDS=… are spent (10,000 by default); FIRST=… names the first seed
+	@tools/sim/run "$${SEEDS:-10000}" "$${FIRST:-0}"
+
+bugs: ## plant each bug of sim/bugs in the kernel and count the worlds until one notices (BUGS="name …" selects)
+	@go run ./tools/sim bugs $(BUGS)
+
+mutants: ## run worlds on mutants of the kernel and list those that nobody notices (MUTANTS=…, 100 by default)
+	@go run ./tools/sim mutants -count "$${MUTANTS:-100}"
 
 gen: ## write the generated files that are committed: eventpb, its Rust twin, the error catalogue
 	@tools/gen

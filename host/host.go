@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -133,6 +134,7 @@ func Open(ctx context.Context, config Config) (_ *Node, err error) {
 		return nil, err
 	}
 	close(n.booted)
+	debug.FreeOSMemory() // compiling the kernel took a hundred MiB that will not be needed again
 	n.server = api.NewServer(api.New(n, api.Options{}))
 	go n.run(running, wasm, l)
 	go n.serve()

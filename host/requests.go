@@ -88,6 +88,9 @@ func (n *Node) Request(ctx context.Context, e *eventpb.Envelope, progress func(*
 	if err := event.Check(e); err != nil {
 		return nil, err
 	}
+	if n.local != nil {
+		e = n.local.speak(e)
+	}
 	body := n.bodyOf(e)
 	q, err := n.requests.add(e.Id)
 	if err != nil {

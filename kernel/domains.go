@@ -110,8 +110,9 @@ type rampStep struct {
 var rampSteps = [...]rampStep{{inos.Hour, 1}, {6 * inos.Hour, 2}, {inos.Day, 4}}
 
 // place returns the nodes that a chunk's copies go to so that, with those of have, it has the number of replicas: alive, with
-// room for the bytes, each in a domain of its own, best first. There are fewer when there are no more.
-func (u *memberships) place(id inos.ChunkID, replicas uint32, have []inos.NodeID, bytes uint64) (out []inos.NodeID) {
+// room for the bytes, each in a domain of its own, best first; none of avoid, nor one whose copy of the chunk is in doubt. There are fewer
+// when there are no more.
+func (u *memberships) place(id inos.ChunkID, replicas uint32, have, avoid []inos.NodeID, bytes uint64) (out []inos.NodeID) {
 	if replicas == 0 {
 		return nil
 	}
@@ -127,6 +128,18 @@ func (u *memberships) place(id inos.ChunkID, replicas uint32, have []inos.NodeID
 		}
 	}
 	missing := int(replicas) - int(p.distinct(level, at))
+	for _, node := range avoid {
+		if i, ok := p.index[node]; ok {
+			t.nodes = append(t.nodes, i)
+		}
+	}
+	if len(u.k.losses.table) > 0 {
+		for i, n := range p.nodes {
+			if u.k.losses.holds(n.ID, id) {
+				t.nodes = append(t.nodes, i)
+			}
+		}
+	}
 	for _, ok := range [][]bool{d.cold, d.any, d.crowded} {
 		if missing <= 0 {
 			break

@@ -15,7 +15,7 @@ func (a *app) cmdReplay() *cobra.Command {
 		Use:   "replay [LOG]",
 		Short: "Run a kernel's log again and prove that it decides the same",
 		Long: `Replay feeds every envelope that a node's kernel was given to the kernel of this binary, and compares each step's
-effects with those that were recorded. LOG is a segment, or a folder of them; without it, the log of the data folder.
+effects with those that were recorded. LOG is a segment, or a folder of them; without it, the log of the data folder, in a local mesh the switchboard's.
 It needs no running node and touches nothing. The exit status is 6 when a step differs.`,
 		Example: "  inos replay\n  inos replay /tmp/report/kernel-000001.log\n  inos replay --json | jq .steps",
 		Args:    arguments(0, 1, "one LOG"),
@@ -27,6 +27,9 @@ It needs no running node and touches nothing. The exit status is 6 when a step d
 				dir, err := a.dataDir()
 				if err != nil {
 					return err
+				}
+				if kind, err := kindOf(dir); err == nil && kind == folderLocal {
+					dir = filepath.Join(dir, switchboardName)
 				}
 				log = filepath.Join(dir, "log")
 			}
