@@ -368,8 +368,11 @@ func (k *Kernel) self() inos.NodeID { return inos.NodeID(k.node.id) }
 
 // lone says that this node is the mesh's only member: whatever there is, it holds.
 func (k *Kernel) lone() bool {
-	all := k.members.all()
-	return len(all) == 1 && all[0] == k.self()
+	if !k.node.switchboard {
+		return true
+	}
+	nodes := k.members.now().placement.nodes
+	return len(nodes) == 1 && nodes[0].ID == k.self()
 }
 
 // ready says that recovery is done and work can start.

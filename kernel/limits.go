@@ -28,6 +28,8 @@ const (
 	scrubPage         = 64       // chunks of one page of verification
 	comparePage       = 256      // chunks of one page of those that a node is said to hold
 	reconcilePage     = 1024     // chunks of one page of those that a node is said to hold and is not trusted with
+	sweepPagesMax     = 1 << 22  // pages of one node's disk that a sweep or a verification asks for
+	scrubsMax         = 4096     // pages of its disk that a node hashes for one page of what it is said to hold
 	reconcilesMax     = 4        // nodes that are being reconciled
 	touchedMax        = 65536    // chunks a round of collection may see written; more ends the round
 	badChunksMax      = 1024     // bad chunks that one verification names
