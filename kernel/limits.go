@@ -96,6 +96,8 @@ const (
 	hedgeAgain        = inos.Second      // when there was no room for a second buffer
 	trashTimeout      = 10 * inos.Second // of orders to trash, and of what a sweep asks
 	sweepEvery        = inos.Day         // in which every node of a mesh is swept
+	inviteLife        = inos.Day         // of an invite that names no end
+	inviteLifeMax     = 365 * inos.Day
 	ticketLife        = 2 * inos.Minute
 	ticketSkew        = 5 * inos.Minute  // by which the clock that a ticket was signed by may be behind
 	membersEvery      = 10 * inos.Second // the members' counters are read again, and later in a large mesh

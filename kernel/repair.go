@@ -303,3 +303,15 @@ func (u *repairs) distrusted(node inos.NodeID) {
 func (u *repairs) idle() bool {
 	return len(u.table) == 0 && !u.claiming && len(u.wanting) == 0 && !u.scan.underWay && !u.trim.underWay
 }
+
+// describe says how repair goes on.
+func (u *repairs) describe(r *eventpb.RepairsListReply) {
+	r.Done, r.Bytes, r.Trimmed = u.done, u.bytes, u.trim.count
+	r.BytesPerSecondMax, r.Scanning = u.rate.allowed(u), u.scan.running
+	if u.rate.window != 0 {
+		r.BytesPerSecond = u.rate.recent
+	}
+	if speed := r.BytesPerSecond; speed > 0 && u.done > 0 {
+		r.EtaUs = int64(r.Total * (u.bytes / u.done) * uint64(inos.Second) / speed)
+	}
+}
