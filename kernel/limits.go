@@ -70,6 +70,13 @@ const (
 	trimsMax          = 4096     // chunks with surplus copies that are known
 	lostMax           = 1024     // chunks without a source that are remembered
 	copyTriesMax      = 6        // copies of one claim that may fail
+	challengesMax     = 16       // audits under way
+	auditsWantedMax   = 4096     // copies that wait to be audited, or to be noted as proved
+	auditsPerNote     = 64       // copies of one semantic:audit_copies
+	auditChunks       = 4        // copies of one audit of a random node
+	leafBytes         = 1024     // of a proof
+	verdictsRecent    = 16       // audits of a node that decide whether it is named
+	verdictsFailed    = 4        // of these, that it has failed at least
 	switchboardsMax   = 16       // switchboards that a provider knows
 	membersMax        = 4096     // nodes of the mesh
 	servingMax        = 128      // calls of other nodes being served
@@ -122,6 +129,8 @@ const (
 	scanCheckEvery    = 10 * inos.Second
 	rateWindow        = inos.Second
 	rateClients       = 5 * inos.Second
+	auditEvery        = inos.Second // between two audits of random nodes
+	auditEveryMax     = inos.Minute
 	trimPause         = 5 * inos.Millisecond
 	heartbeatEvery    = 5 * inos.Second        // until a switchboard says otherwise
 	avoidFor          = 5 * inos.Second        // a put sends nothing more to a node that failed it
