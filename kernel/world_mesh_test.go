@@ -21,6 +21,8 @@ type fakeMesh struct {
 	prior    map[string][]*eventpb.FileInfo // owner path -> versions that stay referred to
 	wants    map[string]*eventpb.RepairWant
 	sighted  map[string]map[string]bool // chunk -> nodes
+	queue    map[string]*eventpb.RepairInfo
+	leases   uint64
 	beats    func(inner *eventpb.Envelope) (event.Message, *inos.Error)
 	serves   uint64 // buffers of calls from other nodes
 }
@@ -53,7 +55,7 @@ func newFakeMesh() fakeMesh {
 	return fakeMesh{
 		records: map[string]stored{}, others: map[string]*disk{}, members: map[string]*eventpb.Member{}, invites: map[string]string{},
 		pendings: map[string]*eventpb.Record{}, settled: map[string]*eventpb.Record{}, prior: map[string][]*eventpb.FileInfo{},
-		wants: map[string]*eventpb.RepairWant{}, sighted: map[string]map[string]bool{},
+		wants: map[string]*eventpb.RepairWant{}, sighted: map[string]map[string]bool{}, queue: map[string]*eventpb.RepairInfo{},
 	}
 }
 
@@ -126,6 +128,8 @@ func (w *world) meshCall(e *eventpb.Envelope) (event.Message, *inos.Error) {
 		m, failure = w.beats(inner)
 	case d == nil:
 		return nil, missing(inos.CodePeerUnreachable, "node %s does not answer", q.Node)
+	case inner.EventType == event.ContentCopy:
+		m, failure = w.copyChunk(&q, d, inner)
 	default:
 		w.ticketed(&q, inner)
 		m, out, failure = w.performContent(d, w.remapped(&q, inner))
@@ -420,6 +424,8 @@ func (w *world) performMesh(e *eventpb.Envelope) (event.Message, *inos.Error) {
 		return w.performCopies(e)
 	case event.ChunkStates, event.WantRepairs:
 		return w.performStates(e)
+	case event.ScanChunks, event.ClaimRepairs, event.SettleRepair, event.ListRepairs, event.RetireCopy:
+		return w.performRepairs(e)
 	case event.SetReplicas, event.PendingRecords, event.SettleRecord, event.UnsettleRecords:
 		return w.performRecords(e)
 	}

@@ -325,6 +325,34 @@ func (w *World) listed(p *process, id inos.ChunkID) bool {
 	return err == nil && slices.ContainsFunc(copies[0], func(c inos.Copy) bool { return c.Node == p.id })
 }
 
+// askStatus has the process's kernel say how it is, as its host may at any time.
+func (p *process) askStatus() {
+	if p.up && !p.frozen {
+		e := p.hostEnvelope(event.NodeStatus, &eventpb.NodeStatusRequest{})
+		p.asked[e.Id] = true
+		p.give(e)
+	}
+}
+
+// checkStatus holds a kernel to its own bounds.
+func (p *process) checkStatus(e *eventpb.Envelope) {
+	w := p.w
+	if event.StateOf(e.EventType) == event.StateFailed {
+		w.violate("%s does not say how it is: %v", p, event.FailureOf(e))
+		return
+	}
+	var m eventpb.NodeStatusReply
+	w.open(e, &m)
+	for _, t := range m.Threads {
+		if t.InFlightMax > 0 && t.InFlight > t.InFlightMax {
+			w.violate("%s: thread %s has %d effects under way, at most %d", p, t.Name, t.InFlight, t.InFlightMax)
+		}
+	}
+	if m.BufferBytes > m.BufferBytesMax {
+		w.violate("%s accounts for %d bytes of buffers, at most %d", p, m.BufferBytes, m.BufferBytesMax)
+	}
+}
+
 // checkTrash looks at a chunk that is about to be trashed on a disk: a guarded one keeps as many copies as it wants, or as many as it
 // had to have when it was acknowledged.
 func (w *World) checkTrash(p *process, id inos.ChunkID) {
