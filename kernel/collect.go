@@ -164,11 +164,11 @@ func (u *collector) act() {
 		return
 	}
 	switch {
-	case u.sweepDue():
-		u.inventory()
 	case u.nextRound <= k.now && k.node.switchboard:
 		u.begin()
 		u.send(opCondemn, event.CondemnChunks, &eventpb.CondemnChunksRequest{Limit: collectBatch})
+	case u.sweepDue():
+		u.inventory()
 	case u.emptyAt <= k.now && k.node.provider:
 		u.send(opEmptyTrash, event.ContentEmptyTrash, &eventpb.ContentEmptyTrashRequest{BeforeUs: int64(k.now - trashLife), Limit: emptyTrashPage})
 	case u.pruneAt <= k.now && k.node.switchboard:

@@ -391,7 +391,7 @@ func (u *gets) found(g *get, a *answer) *inos.Error {
 		g.path = inos.Path(r.File.Path)
 	}
 	f := r.File
-	describeReplicas(f)
+	u.k.describeReplicas(f)
 	if g.offset > f.PlainBytes {
 		return inos.Errorf(inos.CodeBadRequest, "read range", "the range begins at byte %d of %d", g.offset, f.PlainBytes)
 	}

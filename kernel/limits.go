@@ -28,6 +28,8 @@ const (
 	scrubPage         = 64       // chunks of one page of verification
 	comparePage       = 256      // chunks of one page of those that a node is said to hold
 	reconcilePage     = 1024     // chunks of one page of those that a node is said to hold and is not trusted with
+	sweepPagesMax     = 1 << 22  // pages of one node's disk that a sweep or a verification asks for
+	scrubsMax         = 4096     // pages of its disk that a node hashes for one page of what it is said to hold
 	reconcilesMax     = 4        // nodes that are being reconciled
 	touchedMax        = 65536    // chunks a round of collection may see written; more ends the round
 	badChunksMax      = 1024     // bad chunks that one verification names
@@ -49,6 +51,13 @@ const (
 	lossChecksMax     = 8        // copies in doubt that are being read
 	levelsMax         = 6        // levels of a manifest: 1,024^6 chunks
 	traceContextMax   = 16       // entries of a trace context
+	replicasMax       = 32       // copies that may be asked for by name
+	fanoutNodesMax    = 64       // nodes that one chunk's copies are tried on, replicasMax and those that fail
+	fanoutsMax        = 4096     // chunks and manifest nodes on their way to their nodes
+	fanoutTriesMax    = 5        // rounds of looking for other nodes
+	latePerPutMax     = 32       // chunks of one put that it went on without; more stops its reading
+	lateMax           = 8192     // late copies that wait to be added to their rows
+	probesMax         = 1024     // nodes that one put asks at a time whether they hold what it found
 	roomLeast         = 64 << 20 // bytes that are removed from the trash at least, of what there is, when the disk is full
 	labelBytesMax     = 256      // of a node's label
 	roomPerNode       = 4 << 20  // bytes that a node must have free to be given a copy
@@ -80,6 +89,8 @@ const (
 	hedgeAgain        = inos.Second      // when there was no room for a second buffer
 	trashTimeout      = 10 * inos.Second // of orders to trash, and of what a sweep asks
 	sweepEvery        = inos.Day         // in which every node of a mesh is swept
+	inviteLife        = inos.Day         // of an invite that names no end
+	inviteLifeMax     = 365 * inos.Day
 	ticketLife        = 2 * inos.Minute
 	ticketSkew        = 5 * inos.Minute  // by which the clock that a ticket was signed by may be behind
 	membersEvery      = 10 * inos.Second // the members' counters are read again, and later in a large mesh
@@ -93,7 +104,10 @@ const (
 	hedgeDefault      = 500 * inos.Millisecond
 	hedgeMin          = 50 * inos.Millisecond
 	hedgeMax          = 2 * inos.Second
-	heartbeatEvery    = 5 * inos.Second // until a switchboard says otherwise
+	heartbeatEvery    = 5 * inos.Second        // until a switchboard says otherwise
+	avoidFor          = 5 * inos.Second        // a put sends nothing more to a node that failed it
+	lateEvery         = 100 * inos.Millisecond // late copies wait to be told together
+	commitPatience    = 100 * inos.Millisecond // a commit waits for late copies
 	heartbeatMin      = 100 * inos.Millisecond
 	heartbeatMax      = 10 * inos.Minute
 	heartbeatAgain    = inos.Second     // after one that nobody answered, doubling

@@ -321,6 +321,9 @@ func (u *losses) checked(a *answer) {
 		u.forget(x.keys...)
 	case a.op == opCheck && (node == u.k.self() || lostCopy(a.err) || a.err.Code == inos.CodeIO && tries >= retriesMax):
 		u.lose(x.keys[0])
+		if !lostCopy(a.err) {
+			u.k.collector.sweepNode(node) // it may be there after all, and then nothing else would find it
+		}
 	case tries >= retriesMax:
 		u.forget(x.keys...) // a reader or an audit will doubt them again
 	default:

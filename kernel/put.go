@@ -11,18 +11,21 @@ import (
 
 // Effects and module calls of a put. The slot is the chunk's index, or the number of the manifest node.
 const (
-	opRead      = iota + 1 // stream:read
-	opFind                 // semantic:find_chunks
-	opMissing              // content:missing_chunks of chunks found
-	opPin                  // semantic:stage_chunks of chunks found
-	opEncode               // storage:encode_chunk
-	opDescribe             // storage:describe_chunk
-	opWrite                // content:write_chunk
-	opBuild                // storage:build_node
-	opWriteNode            // content:write_chunk of a manifest node
-	opStage                // semantic:stage_chunks of chunks written
-	opCommit               // semantic:commit_file
-	opAbort                // semantic:abort_upload
+	opRead        = iota + 1 // stream:read
+	opFind                   // semantic:find_chunks
+	opMissing                // content:missing_chunks of chunks found
+	opPin                    // semantic:stage_chunks of chunks found
+	opEncode                 // storage:encode_chunk
+	opDescribe               // storage:describe_chunk
+	opWrite                  // content:write_chunk of a chunk or a manifest node to one node; the work is the fanout's
+	opBuild                  // storage:build_node
+	opWriteNode              // a manifest node on its way to its nodes
+	opStage                  // semantic:stage_chunks of chunks written
+	opCommit                 // semantic:commit_file
+	opAbort                  // semantic:abort_upload
+	opFoundCopies            // semantic:chunk_copies of chunks found
+	opAddCopies              // semantic:add_copies of late copies
+	opWantRepairs            // semantic:want_repairs of chunks that stayed short
 )
 
 // Phases of a put.
@@ -42,6 +45,9 @@ type puts struct {
 	waiting []uint64
 	active  []uint64 // in the order in which they get their turn
 	buffers uint64   // bytes accounted
+	fanouts map[uint64]*fanout
+	pausing []uint64 // fanouts that look for other nodes after a pause
+	lates   late
 }
 
 // put is one files:put.
@@ -52,6 +58,8 @@ type put struct {
 	length      int64 // -1: not known
 	contentType string
 	wanted      uint32
+	sync        uint32 // domains to wait for, asked for by name; 0: the default
+	quorum      uint32 // domains that have to hold every chunk
 	expected    []byte
 	upload      string
 	underWay    uint32 // effects and module calls
@@ -66,6 +74,7 @@ type put struct {
 	asking   []uint64
 	check    []uint64 // chunks found, to be looked for on the disk
 	checking []uint64
+	probes   []probe  // nodes that are asked whether they hold them
 	pin      []uint64 // chunks found and there, to be pinned
 	pinning  []uint64
 	twins    map[string]twin
@@ -73,7 +82,13 @@ type put struct {
 	root     *treeNode // finished: what is left is to commit
 	rows     []*row    // written, to be staged
 	staging  []*row
-	pinned   bool // the upload exists in the semantic memory
+	writes   []uint64               // fanouts with something under way
+	avoid    map[string]inos.Micros // nodes that failed lately -> until when
+	patience inos.Micros            // until when the commit waits for late copies; 0: not yet
+	counted  bool
+	domains  []string // that hold every chunk staged or committed so far
+	least    uint32   // domains that hold the chunk that is on the fewest
+	pinned   bool     // the upload exists in the semantic memory
 	stored   uint64
 	saved    uint64 // plain bytes found
 	progress struct {
@@ -90,6 +105,7 @@ type twin struct {
 	index uint64
 	done  bool
 	entry inos.Entry
+	have  []inos.NodeID // of a chunk that was found: the nodes that said they hold it
 }
 
 // row is a chunk on stable storage whose row the semantic memory does not have yet.
@@ -98,6 +114,7 @@ type row struct {
 	known    bool
 	node     bool
 	children []byte // chunk ids, 32 bytes each
+	fanout   uint64 // that wrote it
 }
 
 func (r *row) code(c *coder) {
@@ -105,15 +122,16 @@ func (r *row) code(c *coder) {
 	c.bool(&r.known)
 	c.bool(&r.node)
 	c.bytes(&r.children)
+	num(c, &r.fanout)
 }
 
 func (u *puts) init(k *Kernel) {
 	u.k = k
-	u.table = map[uint64]*put{}
+	u.table, u.fanouts = map[uint64]*put{}, map[uint64]*fanout{}
 }
 
 func (u *puts) about() about {
-	return about{name: "put", kind: "pipeline", hears: []string{event.FilesPut}, inFlightMax: putsMax * (chunksPerPutMax + 5)}
+	return about{name: "put", kind: "pipeline", hears: []string{event.FilesPut}, inFlightMax: putsMax*5 + fanoutsMax*fanoutNodesMax}
 }
 
 func (u *puts) code(c *coder) {
@@ -121,8 +139,14 @@ func (u *puts) code(c *coder) {
 	list(c, &u.waiting, waitingMax, num[uint64])
 	list(c, &u.active, putsMax, num[uint64])
 	num(c, &u.buffers)
+	objects(c, &u.fanouts, fanoutsMax, num[uint64], func(c *coder, s *fanout) { s.code(c) })
+	list(c, &u.pausing, fanoutsMax, num[uint64])
+	u.lates.code(c)
 	if c.reading && c.err == nil {
 		members(c, u.table, u.waiting, u.active)
+		for _, work := range sortedKeys(u.table) {
+			members(c, u.fanouts, u.table[work].writes)
+		}
 	}
 }
 
@@ -136,6 +160,8 @@ func (p *put) code(c *coder) {
 	num(c, &p.length)
 	text(c, &p.contentType)
 	num(c, &p.wanted)
+	num(c, &p.sync)
+	num(c, &p.quorum)
 	c.bytes(&p.expected)
 	text(c, &p.upload)
 	num(c, &p.underWay)
@@ -150,12 +176,14 @@ func (p *put) code(c *coder) {
 	indexes(&p.asking)
 	indexes(&p.check)
 	indexes(&p.checking)
+	list(c, &p.probes, probesMax, func(c *coder, x *probe) { x.code(c) })
 	indexes(&p.pin)
 	indexes(&p.pinning)
 	table(c, &p.twins, twinsMax, text[string], func(c *coder, t *twin) {
 		num(c, &t.index)
 		c.bool(&t.done)
 		c.entry(&t.entry)
+		list(c, &t.have, fanoutNodesMax, text[inos.NodeID])
 	})
 	p.tree.code(c)
 	rooted := p.root != nil
@@ -168,6 +196,12 @@ func (p *put) code(c *coder) {
 	}
 	pointers(c, &p.rows, 2*pendingRowsMax, func(c *coder, r *row) { r.code(c) })
 	pointers(c, &p.staging, 2*pendingRowsMax, func(c *coder, r *row) { r.code(c) })
+	list(c, &p.writes, fanoutsMax, num[uint64])
+	table(c, &p.avoid, membersMax, text[string], num[inos.Micros])
+	num(c, &p.patience)
+	c.bool(&p.counted)
+	list(c, &p.domains, fanoutNodesMax, text[string])
+	num(c, &p.least)
 	c.bool(&p.pinned)
 	num(c, &p.stored)
 	num(c, &p.saved)
@@ -179,7 +213,7 @@ func (p *put) code(c *coder) {
 
 // hear takes a files:put.
 func (u *puts) hear(in *input) {
-	p := &put{origin: in.origin, twins: map[string]twin{}}
+	p := &put{origin: in.origin, twins: map[string]twin{}, avoid: map[string]inos.Micros{}}
 	if err := u.accept(p, in.env); err != nil {
 		u.k.fail(&p.origin, err)
 		return
@@ -200,7 +234,6 @@ func (u *puts) accept(p *put, e *eventpb.Envelope) *inos.Error {
 		return inos.Errorf(inos.CodeBadPath, op, "%w", err)
 	}
 	k := u.k
-	nodes := uint32(len(k.members.all()))
 	switch {
 	case len(u.waiting) >= waitingMax:
 		return busy(op, "puts", waitingMax)
@@ -214,18 +247,37 @@ func (u *puts) accept(p *put, e *eventpb.Envelope) *inos.Error {
 		return inos.Errorf(inos.CodeBadRequest, op, "the tier %.20q is not hot or cold", q.Tier)
 	case len(q.ContentType) > contentTypeMax:
 		return inos.Errorf(inos.CodeBadRequest, op, "the content type has %d bytes, at most %d", len(q.ContentType), contentTypeMax)
-	case q.Replicas > nodes || q.Sync > nodes:
-		return inos.Errorf(inos.CodeReplicasUnreachable, op, "%s asked for by name, this mesh has %s", plural(uint64(max(q.Replicas, q.Sync)), "replica", "replicas"),
-			plural(uint64(nodes), "node", "nodes"))
+	case q.Replicas > replicasMax || q.Sync > replicasMax:
+		return inos.Errorf(inos.CodeBadRequest, op, "%d replicas and sync %d, at most %d", q.Replicas, q.Sync, replicasMax)
 	}
 	p.stream, p.length, p.contentType, p.expected = q.Stream, q.LengthBytes, q.ContentType, q.ExpectedFileId
 	if err := u.crowded(p); err != nil {
 		return err
 	}
-	if p.wanted = q.Replicas; p.wanted == 0 {
+	p.wanted, p.sync = q.Replicas, q.Sync
+	p.upload = event.NewID(k.now, k.random.ten())
+	return nil
+}
+
+// safe says in how many domains each chunk of a put has to be before it is acknowledged, or why that cannot be.
+func (u *puts) safe(p *put) *inos.Error {
+	const op = "files:put"
+	k := u.k
+	if p.wanted > 0 {
+		if err := k.members.reachable(p.wanted); err != nil {
+			return because(op, err, string(p.path))
+		}
+	} else {
 		p.wanted = inos.ReplicasDefault
 	}
-	p.upload = event.NewID(k.now, k.random.ten())
+	quorum, err := k.members.quorum(p.wanted, p.sync)
+	switch {
+	case err != nil && err.Code == inos.CodeQuorumLost && k.lone():
+		quorum = 1 // its disk is full, and may be emptied
+	case err != nil:
+		return because(op, err, string(p.path))
+	}
+	p.quorum, p.wanted = quorum, max(p.wanted, quorum)
 	return nil
 }
 
@@ -256,6 +308,10 @@ func (u *puts) act() {
 				continue
 			}
 		}
+		if err := u.safe(p); err != nil {
+			u.fail(p, err)
+			continue
+		}
 		u.waiting = u.waiting[1:]
 		p.phase = putRunning
 		p.progress.at = k.now
@@ -270,12 +326,19 @@ func (u *puts) act() {
 			p.again = 0
 			u.retry(p)
 		}
+		if p.patience != 0 && p.patience <= k.now && p.phase == putRunning {
+			u.advance(p)
+		}
 	}
 	for _, work := range slices.Clone(u.waiting) {
 		if p := u.table[work]; p.deadline != 0 && p.deadline <= k.now {
 			u.fail(p, inos.Errorf(inos.CodeDeadlineExceeded, "files:put", "the request's deadline passed before its turn came"))
 		}
 	}
+	if len(u.pausing) > 0 {
+		u.tryAgain()
+	}
+	u.tellLate()
 	u.read()
 }
 
@@ -285,12 +348,20 @@ func (u *puts) wake() (at inos.Micros) {
 		at = earlier(at, p.again)
 		if p.phase == putRunning {
 			at = earlier(at, p.deadline)
+			if p.patience > u.k.now {
+				at = earlier(at, p.patience)
+			}
 		}
 	}
 	for _, work := range u.waiting {
 		at = earlier(at, u.table[work].deadline)
 	}
-	return at
+	for _, work := range u.pausing {
+		if s := u.fanouts[work]; s != nil {
+			at = earlier(at, s.again)
+		}
+	}
+	return earlier(at, u.wakeLate())
 }
 
 // earlier returns the earlier of two times, of which 0 is none.
@@ -303,14 +374,14 @@ func earlier(a, b inos.Micros) inos.Micros {
 
 // read asks for the next chunk of every put that may have one more in work. Each round starts one behind the last.
 func (u *puts) read() {
-	if len(u.active) == 0 || u.k.losses.full() {
+	if len(u.active) == 0 || u.k.losses.full() || len(u.fanouts) >= fanoutsMax/2 {
 		return
 	}
 	window := u.window()
 	first := len(u.active)
 	for i, work := range u.active {
 		p := u.table[work]
-		if p.phase != putRunning || p.reading || p.ended || len(p.chunks) >= window || len(p.rows)+len(p.staging) >= pendingRowsMax {
+		if p.phase != putRunning || p.reading || p.ended || len(p.chunks) >= window || len(p.rows)+len(p.staging) >= pendingRowsMax || u.late(p) >= latePerPutMax {
 			continue
 		}
 		if !u.k.reserve(&u.buffers, 3) {
@@ -381,6 +452,14 @@ func (p *put) place(op uint8, slot uint64) string {
 
 // answer takes the end of an effect or module call of a put.
 func (u *puts) answer(a *answer) {
+	switch a.op {
+	case opWrite:
+		u.wrote(a)
+		return
+	case opAddCopies, opWantRepairs:
+		u.toldLate(a)
+		return
+	}
 	p := u.table[a.work]
 	p.underWay--
 	if p.phase >= putFailing {
@@ -401,12 +480,10 @@ func (u *puts) answer(a *answer) {
 		err = u.encoded(p, a)
 	case opDescribe:
 		err = u.described(p, a)
-	case opWrite:
-		err = u.written(p, a)
+	case opFoundCopies:
+		err = u.located(p, a)
 	case opBuild:
 		err = u.built(p, a)
-	case opWriteNode:
-		err = u.nodeWritten(p, a)
 	case opStage:
 		err = u.staged(p, a)
 	case opCommit:

@@ -30,10 +30,13 @@ type chunk struct {
 	input  uint64 // buffer of plain bytes
 	output uint64 // buffer of the stored form
 	entry  inos.Entry
-	twin   uint64 // the equal chunk that it waits for
-	pinned bool   // of a known one
-	told   bool   // of a known one: described
-	miss   bool   // of a known one that turned out to be gone
+	twin   uint64        // the equal chunk that it waits for
+	fanout uint64        // that writes it
+	found  inos.ChunkID  // what have is of
+	have   []inos.NodeID // of a known one: nodes that hold it, by what they say
+	pinned bool          // of a known one
+	told   bool          // of a known one: described
+	miss   bool          // of a known one that turned out to be gone
 	room
 }
 
@@ -49,6 +52,9 @@ func (x *chunk) code(c *coder) {
 	num(c, &x.output)
 	c.entry(&x.entry)
 	num(c, &x.twin)
+	num(c, &x.fanout)
+	c.fixed(x.found[:])
+	list(c, &x.have, fanoutNodesMax, text[inos.NodeID])
 	c.bool(&x.pinned)
 	c.bool(&x.told)
 	c.bool(&x.miss)
@@ -99,7 +105,7 @@ func (u *puts) hasRead(p *put, a *answer) *inos.Error {
 			return nil
 		}
 		p.saved += uint64(x.bytes)
-		x.entry, x.pinned = t.entry, true // this put has or will have its row
+		x.entry, x.have, x.pinned = t.entry, t.have, true // this put has or will have its row
 		u.describe(p, x)
 		return nil
 	}
@@ -164,57 +170,6 @@ func (u *puts) found(p *put, a *answer) *inos.Error {
 	return nil
 }
 
-// checkFound looks for chunks that were found on the disk, before anything relies on them: the semantic memory does not see
-// a file that somebody removed.
-func (u *puts) checkFound(p *put) {
-	if len(p.check) == 0 || len(p.checking) > 0 {
-		return
-	}
-	p.checking, p.check = p.check, nil
-	q := &eventpb.ContentMissingRequest{}
-	for _, index := range p.checking {
-		id := p.chunk(index).entry.ChunkID
-		q.ChunkIds = append(q.ChunkIds, id[:])
-	}
-	u.send(p, opMissing, 0, event.ContentMissing, 0, q)
-}
-
-// checked takes what the disk does not hold: it is doubted, encoded and written again. The others are pinned.
-func (u *puts) checked(p *put, a *answer) *inos.Error {
-	checking := p.checking
-	p.checking = nil
-	var r eventpb.ContentMissingReply
-	err := a.err
-	if err == nil {
-		if openErr := event.Open(a.env, &r); openErr != nil {
-			err = inos.Errorf(inos.CodeInternal, "content:missing_chunks", "%w", openErr)
-		}
-	}
-	if err != nil {
-		u.unliveFound(p, checking)
-		return err
-	}
-	gone := map[string]bool{}
-	for _, id := range r.ChunkIds {
-		gone[string(id)] = true
-	}
-	for i, index := range checking {
-		x := p.chunk(index)
-		if !gone[string(x.entry.ChunkID[:])] {
-			p.pin = append(p.pin, index)
-			continue
-		}
-		u.k.collector.unlive(x.entry.ChunkID)
-		u.k.losses.doubt(u.k.self(), x.entry.ChunkID)
-		u.missed(p, x)
-		if p.phase != putRunning { // a module call was refused; what is in pin was let go with it
-			u.unliveFound(p, checking[i+1:])
-			return nil
-		}
-	}
-	return nil
-}
-
 // missed encodes a known chunk that turned out to be gone, once it is described.
 func (u *puts) missed(p *put, x *chunk) {
 	x.miss = true
@@ -246,7 +201,7 @@ func (u *puts) pinFound(p *put) {
 	p.pinning, p.pin = p.pin, nil
 	q := &eventpb.StageChunksRequest{Upload: p.upload, Owner: string(p.subject)}
 	for _, index := range p.pinning {
-		q.Chunks = append(q.Chunks, u.k.chunkRow(&row{entry: p.chunk(index).entry, known: true}))
+		q.Chunks = append(q.Chunks, u.chunkRow(p, &row{entry: p.chunk(index).entry, known: true}))
 	}
 	u.send(p, opPin, 0, event.StageChunks, 0, q)
 }
@@ -267,11 +222,12 @@ func (u *puts) hasPinned(p *put, a *answer) *inos.Error {
 			return nil
 		}
 		x := p.chunk(index)
-		if a.err != nil || u.k.losses.holds(u.k.self(), x.entry.ChunkID) {
+		if a.err != nil || !u.sure(p, x) {
 			u.missed(p, x)
 			continue
 		}
 		x.pinned = true
+		p.count(u.k, x.have)
 		p.saved += uint64(x.bytes)
 		u.known(p, x)
 	}
@@ -345,10 +301,12 @@ func (u *puts) encoded(p *put, a *answer) *inos.Error {
 	return nil
 }
 
+// write sends a chunk to the nodes that keep it.
 func (u *puts) write(p *put, x *chunk) {
 	x.state = chunkWriting
-	u.k.collector.live(x.entry.ChunkID)
-	u.send(p, opWrite, x.index, event.ContentWrite, x.entry.StoredBytes, &eventpb.ContentWriteRequest{ChunkId: x.entry.ChunkID[:], Input: x.output})
+	s := &fanout{slot: x.index, id: x.entry.ChunkID, bytes: x.entry.StoredBytes, output: x.output, reserved: true}
+	x.output, x.have = 0, nil
+	x.fanout = u.fanOut(p, s).work
 }
 
 // unheld writes what waited for the collector or for a loss to be told.
@@ -368,47 +326,21 @@ func (u *puts) unheld() {
 	}
 }
 
-func (u *puts) written(p *put, a *answer) *inos.Error {
-	x := p.chunk(a.slot)
-	if a.err != nil {
-		u.k.collector.unlive(x.entry.ChunkID)
-		if u.makeRoom(a.err, x.entry.StoredBytes, &x.room) {
-			x.state = chunkHeld
-			return nil
-		}
-		u.k.losses.doubt(u.k.self(), x.entry.ChunkID) // what was held before may have been found bad
-		return a.err
-	}
-	p.rows = append(p.rows, &row{entry: x.entry})
-	u.done(p, x)
-	return nil
-}
-
-// done gives a chunk's buffers back and wakes its twins.
+// done gives back the buffers that a chunk still has, and wakes its twins.
 func (u *puts) done(p *put, x *chunk) {
 	u.k.release(&x.input, &x.output)
-	u.k.unreserve(&u.buffers)
+	if x.state != chunkWriting { // else its fanout has it
+		u.k.unreserve(&u.buffers)
+	}
 	x.state = chunkDone
 	if t, ok := p.twins[string(x.hash[:])]; ok && t.index == x.index {
-		p.twins[string(x.hash[:])] = twin{index: x.index, done: true, entry: x.entry}
+		p.twins[string(x.hash[:])] = twin{index: x.index, done: true, entry: x.entry, have: x.have}
 	}
 	for _, y := range p.chunks {
 		if p.phase == putRunning && y.state == chunkTwin && y.twin == x.index {
 			p.saved += uint64(y.bytes)
-			y.entry, y.pinned = x.entry, true
+			y.entry, y.have, y.pinned = x.entry, x.have, true
 			u.describe(p, y)
 		}
 	}
-}
-
-// chunkRow returns a row as the semantic memory takes it.
-func (k *Kernel) chunkRow(r *row) *eventpb.ChunkRow {
-	out := &eventpb.ChunkRow{Entry: inos.AppendEntry(nil, &r.entry), Known: r.known, Node: r.node}
-	for _, id := range k.members.place(r.entry.ChunkID, inos.ReplicasDefault, nil, nil, 0) {
-		out.Nodes = append(out.Nodes, string(id))
-	}
-	for i := 0; i+inos.HashBytes <= len(r.children); i += inos.HashBytes {
-		out.Children = append(out.Children, r.children[i:i+inos.HashBytes])
-	}
-	return out
 }

@@ -9,36 +9,71 @@ import (
 
 // What a put has to know of chunks whose bytes are in doubt on a node (loss.go).
 
-// writing says that a write of the chunk to the node is under way, or has ended and its row is not sent yet.
+// writing says that a write of the chunk to the node is under way, or has ended and the semantic memory does not know.
 func (u *puts) writing(node inos.NodeID, id inos.ChunkID) bool {
-	for _, work := range u.active {
-		p := u.table[work]
-		for _, x := range p.chunks {
-			if x.state == chunkWriting && x.entry.ChunkID == id {
-				return true
-			}
+	for _, work := range sortedKeys(u.fanouts) {
+		s := u.fanouts[work]
+		if s.id != id {
+			continue
 		}
-		for _, n := range p.tree.nodes {
-			if n.state == nodeWriting && n.entry.ChunkID == id {
-				return true
-			}
+		x := s.copy(node)
+		if x != nil && (x.state == copyAsked || !u.k.lone() && (x.state == copyWritten || x.state == copyStaging)) {
+			return true
 		}
 	}
 	return false
 }
 
-// lost fails the puts that rely on a chunk which the node held and holds no more.
+// lost takes a node's copy off those that puts count on. A put without a quorum of other copies that it knows of fails: its sender
+// has the bytes.
 func (u *puts) lost(node inos.NodeID, id inos.ChunkID) {
-	for _, work := range slices.Clone(u.active) {
-		if p := u.table[work]; p.phase == putRunning && p.relies(id) {
-			u.fail(p, inos.Errorf(inos.CodeChunkCorrupt, "files:put", "%s: the chunk %s went bad on disk while the file was stored: put it again", p.path, id))
+	if !u.k.lone() {
+		for _, work := range sortedKeys(u.fanouts) {
+			s := u.fanouts[work]
+			if x := s.copy(node); s.id == id && x != nil && x.state >= copyWritten {
+				x.state = copyFailed
+			}
 		}
+	}
+	for _, work := range slices.Clone(u.active) {
+		p := u.table[work]
+		if p.phase != putRunning || !p.relies(id) || !u.k.lone() && u.otherwise(p, node, id) {
+			continue
+		}
+		u.fail(p, inos.Errorf(inos.CodeChunkCorrupt, "files:put", "%s: the chunk %s went bad on disk while the file was stored: put it again", p.path, id))
 	}
 }
 
-// doubtful says that a put relies on a chunk in doubt: it is not committed before the doubt ends.
+// doubtful says that a put relies on a copy in doubt: it is not committed before the doubt ends.
 func (u *puts) doubtful(p *put) bool {
-	return u.k.losses.any(func(_ inos.NodeID, id inos.ChunkID) bool { return p.relies(id) })
+	return u.k.losses.any(func(node inos.NodeID, id inos.ChunkID) bool {
+		return p.relies(id) && (u.k.lone() || !u.otherwise(p, node, id))
+	})
+}
+
+// otherwise says that a put does not need a node's copy of a chunk: as far as it knows, a quorum of others holds it, or will.
+func (u *puts) otherwise(p *put, node inos.NodeID, id inos.ChunkID) bool {
+	k := u.k
+	enough := func(nodes []inos.NodeID) bool {
+		nodes = slices.DeleteFunc(slices.Clone(nodes), func(n inos.NodeID) bool { return n == node || k.losses.holds(n, id) })
+		return k.members.distinct(nodes, p.wanted) >= p.quorum
+	}
+	for _, work := range sortedKeys(u.fanouts) {
+		if s := u.fanouts[work]; s.put == p.work && s.id == id && !enough(s.kept()) && s.output == 0 && !s.outstanding() {
+			return false
+		}
+	}
+	for _, x := range p.chunks {
+		if x.state == chunkKnown && x.found == id && x.pinned && !enough(x.have) {
+			return false
+		}
+	}
+	for _, key := range sortedKeys(p.twins) {
+		if t := p.twins[key]; t.done && len(t.have) > 0 && t.entry.ChunkID == id && !enough(t.have) {
+			return false
+		}
+	}
+	return true
 }
 
 // relies says that a put has staged the chunk, is about to, or names it in a part of the manifest that is in work.
@@ -79,6 +114,3 @@ func (p *put) relies(id inos.ChunkID) bool {
 	}
 	return slices.ContainsFunc(p.tree.levels, named) || slices.ContainsFunc(p.rows, isRow) || slices.ContainsFunc(p.staging, isRow)
 }
-
-// distrusted forgets what a node has acknowledged to puts that are under way: its copies have to be looked at first.
-func (u *puts) distrusted(node inos.NodeID) {}

@@ -15,16 +15,23 @@ const degradedReason = "this mesh has one node: the file survives a crash of the
 // contentTypeMax bounds a file's content type, in bytes.
 const contentTypeMax = 255
 
-// stage hands written rows to the semantic memory in batches, one at a time. The last ones go with the commit.
+// stage hands written rows to the semantic memory in batches, one at a time. The last ones go with the commit, which waits a moment
+// for copies that are late.
 func (u *puts) stage(p *put) {
 	switch {
 	case len(p.staging) > 0:
 	case p.root != nil && len(p.rows) <= rowsPerStage:
-		if !u.doubtful(p) {
-			u.sendCommit(p)
+		if p.patience == 0 {
+			p.patience = u.k.now + commitPatience
 		}
+		if len(p.writes) > 0 && p.patience > u.k.now || u.doubtful(p) || !u.solid(p, p.rows) {
+			return
+		}
+		u.sendCommit(p)
 	case len(p.rows) >= rowsPerStage:
-		u.sendStage(p)
+		if u.solid(p, p.rows[:rowsPerStage]) {
+			u.sendStage(p)
+		}
 	}
 }
 
@@ -33,7 +40,7 @@ func (u *puts) sendStage(p *put) {
 	p.staging, p.rows = slices.Clone(p.rows[:n]), slices.Clone(p.rows[n:])
 	q := &eventpb.StageChunksRequest{Upload: p.upload, Owner: string(p.subject)}
 	for _, r := range p.staging {
-		q.Chunks = append(q.Chunks, u.k.chunkRow(r))
+		q.Chunks = append(q.Chunks, u.chunkRow(p, r))
 	}
 	u.send(p, opStage, 0, event.StageChunks, 0, q)
 }
@@ -41,24 +48,26 @@ func (u *puts) sendStage(p *put) {
 // staged takes the end of a batch.
 func (u *puts) staged(p *put, a *answer) *inos.Error {
 	if a.err != nil {
-		p.rows, p.staging, p.pinned = append(p.staging, p.rows...), nil, true // it may have happened all the same
+		u.unstaged(p)
+		p.pinned = true // it may have happened all the same
 		return a.err
 	}
 	u.stagedRows(p)
 	return nil
 }
 
+// unstaged takes back the rows of a batch that failed.
+func (u *puts) unstaged(p *put) {
+	u.unrowed(p.staging)
+	p.rows, p.staging = append(p.staging, p.rows...), nil
+}
+
 // stagedRows lets go of rows that the semantic memory has.
 func (u *puts) stagedRows(p *put) {
 	p.pinned = true
-	u.unlive(p.staging)
+	rows := p.staging
 	p.staging = nil
-}
-
-func (u *puts) unlive(rows []*row) {
-	for _, r := range rows {
-		u.k.collector.unlive(r.entry.ChunkID)
-	}
+	u.rowed(p, rows)
 }
 
 // sendCommit makes the file visible, with the rows that are left.
@@ -66,17 +75,15 @@ func (u *puts) sendCommit(p *put) {
 	p.phase = putCommitted
 	p.staging, p.rows = p.rows, nil
 	root := p.root
-	q := &eventpb.CommitFileRequest{
-		Upload: p.upload,
-		File: &eventpb.FileInfo{
-			Owner: string(p.subject), Path: string(p.path), FileId: root.fileID[:], ManifestId: root.entry.ChunkID[:],
-			PlainBytes: p.got, StoredBytes: p.stored, Chunks: p.tree.chunks, ContentType: p.contentType,
-			ReplicasWanted: p.wanted, ReplicasReached: min(p.wanted, uint32(len(u.k.members.all()))), CreatedUs: int64(u.k.now),
-		},
-		Key: &eventpb.RequestKey{Subject: string(p.subject), Id: p.id, EventType: p.eventType},
-	}
+	q := &eventpb.CommitFileRequest{Upload: p.upload}
 	for _, r := range p.staging {
-		q.Chunks = append(q.Chunks, u.k.chunkRow(r))
+		q.Chunks = append(q.Chunks, u.chunkRow(p, r))
+	}
+	q.Key = &eventpb.RequestKey{Subject: string(p.subject), Id: p.id, EventType: p.eventType}
+	q.File = &eventpb.FileInfo{
+		Owner: string(p.subject), Path: string(p.path), FileId: root.fileID[:], ManifestId: root.entry.ChunkID[:],
+		PlainBytes: p.got, StoredBytes: p.stored, Chunks: p.tree.chunks, ContentType: p.contentType,
+		ReplicasWanted: p.wanted, ReplicasReached: min(p.wanted, p.least), CreatedUs: int64(u.k.now),
 	}
 	u.send(p, opCommit, 0, event.CommitFile, 0, q)
 }
@@ -88,17 +95,17 @@ func (u *puts) committed(p *put, a *answer) {
 			p.again = u.k.now + u.backoff(p)
 			return
 		}
-		p.rows, p.staging = p.staging, nil
+		u.unstaged(p)
 		u.fail(p, because("files:put", a.err, string(p.path)))
 		return
 	}
 	var r eventpb.CommitFileReply
 	if err := event.Open(a.env, &r); err != nil || r.File == nil {
-		p.rows, p.staging = p.staging, nil
+		u.unstaged(p)
 		u.fail(p, inos.Errorf(inos.CodeInternal, "files:put", "%s: the commit's reply names no file", p.path))
 		return
 	}
-	describeReplicas(r.File)
+	u.k.describeReplicas(r.File)
 	detail := plural(r.File.PlainBytes, "byte", "bytes") + ", stored in " + strconv.FormatUint(r.File.StoredBytes, 10)
 	if p.saved > 0 {
 		detail += ", " + strconv.FormatUint(p.saved, 10) + " held already"
@@ -107,21 +114,24 @@ func (u *puts) committed(p *put, a *answer) {
 	u.k.collector.changed()
 	if r.Repeated {
 		// The key was committed before: what this put wrote is referred to by nobody and goes to the collector.
-		p.rows, p.staging = p.staging, nil
+		u.unstaged(p)
 		p.phase, p.retries = putFailing, 0
 		u.clean(p)
 		return
 	}
-	u.unlive(p.staging)
+	u.stagedRows(p)
 	u.remove(p)
 }
 
 // describeReplicas says whether a file has the replicas it wants.
-func describeReplicas(f *eventpb.FileInfo) {
+func (k *Kernel) describeReplicas(f *eventpb.FileInfo) {
 	f.Degraded = f.ReplicasReached < f.ReplicasWanted
 	f.DegradedReason = ""
-	if f.Degraded {
+	switch {
+	case f.Degraded && k.lone():
 		f.DegradedReason = degradedReason
+	case f.Degraded:
+		f.DegradedReason = "stored in " + plural(uint64(f.ReplicasReached), "domain", "domains") + " of " + strconv.FormatUint(uint64(f.ReplicasWanted), 10) + " wanted: the rest follows as repair when the mesh has them"
 	}
 }
 
@@ -144,6 +154,9 @@ func (u *puts) fail(p *put, err *inos.Error) {
 	u.unliveFound(p, p.check)
 	u.unliveFound(p, p.pin)
 	p.check, p.pin = nil, nil
+	for _, work := range p.writes {
+		u.fanouts[work].again = 0
+	}
 	u.clean(p)
 }
 
@@ -158,18 +171,9 @@ func (u *puts) settle(p *put, a *answer) {
 		if !a.output {
 			u.unfilled(p, a.op, a.slot)
 		}
-	case opWrite:
-		u.wrote(p, a, &row{entry: p.chunk(a.slot).entry})
-	case opWriteNode:
-		n := p.tree.node(a.slot)
-		if n.state = nodeDone; a.err != nil {
-			n.state = nodeBuilding
-			u.k.collector.unlive(n.entry.ChunkID)
-			u.k.losses.doubt(u.k.self(), n.entry.ChunkID)
-		}
-	case opMissing:
+	case opMissing, opFoundCopies:
 		u.unliveFound(p, p.checking)
-		p.checking = nil
+		p.checking = nil // of several questions the first end lets go
 	case opPin:
 		u.unliveFound(p, p.pinning)
 		p.pinning = nil
@@ -180,7 +184,7 @@ func (u *puts) settle(p *put, a *answer) {
 			p.retries = 0
 			u.stagedRows(p)
 		default:
-			p.rows, p.staging = append(p.staging, p.rows...), nil
+			u.unstaged(p)
 			if p.phase == putCleaning {
 				u.later(p)
 				return
@@ -198,41 +202,15 @@ func (u *puts) settle(p *put, a *answer) {
 	u.clean(p)
 }
 
-// wrote keeps the row of a chunk whose write ended after the put had failed. A write that failed may have left bytes
-// all the same, unless it said why.
-func (u *puts) wrote(p *put, a *answer, r *row) {
-	if a.err != nil {
-		u.k.collector.unlive(r.entry.ChunkID)
-		u.k.losses.doubt(u.k.self(), r.entry.ChunkID)
-		return
-	}
-	p.rows = append(p.rows, r)
-}
-
 // clean gives a failed put's chunks to the collector: their rows are staged, so that the semantic memory knows them,
 // and the upload's pin is dropped, so that nothing refers to them. They are not trashed here: another put may have
 // written the same chunk meanwhile, and only references tell.
 func (u *puts) clean(p *put) {
-	if p.underWay > 0 {
+	if p.underWay > 0 || slices.ContainsFunc(p.writes, func(work uint64) bool { return u.fanouts[work].outstanding() }) {
 		return
 	}
 	if p.phase == putFailing {
-		p.phase = putCleaning
-		for _, x := range p.chunks {
-			if x.state != chunkDone {
-				u.k.release(&x.input, &x.output)
-				u.k.unreserve(&u.buffers)
-			}
-		}
-		for _, n := range p.tree.nodes {
-			u.k.release(&n.output)
-			if n.state == nodeDone {
-				// The node is on disk and a chunk below may not be: it can have no row, and a sweep finds it.
-				u.k.collector.unlive(n.entry.ChunkID)
-				u.k.collector.sweepWanted()
-			}
-		}
-		p.chunks, p.ask, p.asking, p.twins, p.tree, p.root = nil, nil, nil, nil, tree{}, nil
+		u.letGo(p)
 	}
 	switch {
 	case len(p.rows) > 0:
@@ -244,6 +222,35 @@ func (u *puts) clean(p *put) {
 	}
 }
 
+// letGo gives back what a failed put holds, when nothing of it is under way.
+func (u *puts) letGo(p *put) {
+	p.phase = putCleaning
+	for _, work := range slices.Clone(p.writes) {
+		u.leftover(p, u.fanouts[work])
+	}
+	for _, x := range p.chunks {
+		if x.state < chunkWriting {
+			u.k.release(&x.input, &x.output)
+			u.k.unreserve(&u.buffers)
+		}
+	}
+	for _, n := range p.tree.nodes {
+		u.k.release(&n.output)
+		if s := u.fanouts[n.fanout]; n.state == nodeDone && s != nil {
+			u.leftover(p, s)
+			u.settleFanout(s, p)
+			if u.k.lone() {
+				u.k.collector.sweepWanted()
+			}
+		}
+	}
+	for _, work := range slices.Clone(p.writes) {
+		u.settleFanout(u.fanouts[work], p)
+	}
+	p.writes = nil
+	p.chunks, p.ask, p.asking, p.twins, p.tree, p.root = nil, nil, nil, nil, tree{}, nil
+}
+
 // later tries a step again after a pause, a bounded number of times. What then is left is found by a sweep of the disk
 // and, for a pin, at the next boot.
 func (u *puts) later(p *put) {
@@ -251,7 +258,7 @@ func (u *puts) later(p *put) {
 		p.again = u.k.now + u.backoff(p)
 		return
 	}
-	u.unlive(p.rows)
+	u.drop(p, p.rows)
 	u.k.collector.sweepWanted()
 	u.remove(p)
 }
@@ -268,6 +275,6 @@ func (u *puts) retry(p *put) {
 		u.clean(p)
 		return
 	}
-	p.rows, p.staging = p.staging, nil
+	u.unstaged(p)
 	u.sendCommit(p)
 }

@@ -36,6 +36,7 @@ type treeNode struct {
 	output  uint64
 	entry   inos.Entry
 	fileID  inos.FileID
+	fanout  uint64 // that writes it
 	room
 }
 
@@ -60,6 +61,7 @@ func (n *treeNode) code(c *coder) {
 	num(c, &n.output)
 	c.entry(&n.entry)
 	c.fixed(n.fileID[:])
+	num(c, &n.fanout)
 	n.room.code(c)
 }
 
@@ -188,32 +190,17 @@ func (u *puts) built(p *put, a *answer) *inos.Error {
 	return nil
 }
 
+// writeNode sends a manifest node to the nodes that keep it.
 func (u *puts) writeNode(p *put, n *treeNode) {
 	n.state = nodeWriting
-	u.k.collector.live(n.entry.ChunkID)
-	u.send(p, opWriteNode, n.number, event.ContentWrite, 0, &eventpb.ContentWriteRequest{ChunkId: n.entry.ChunkID[:], Input: n.output})
-}
-
-// nodeWritten takes the end of a node's write.
-func (u *puts) nodeWritten(p *put, a *answer) *inos.Error {
-	n := p.tree.node(a.slot)
-	if a.err != nil {
-		u.k.collector.unlive(n.entry.ChunkID)
-		if u.makeRoom(a.err, uint64(len(n.entries)), &n.room) {
-			n.state = nodeHeld
-			return nil
-		}
-		u.k.losses.doubt(u.k.self(), n.entry.ChunkID)
-		return a.err
-	}
-	n.state = nodeDone
-	u.k.release(&n.output)
-	return nil
+	s := &fanout{slot: n.number, manifest: true, id: n.entry.ChunkID, bytes: uint64(len(n.entries)), output: n.output}
+	n.output = 0
+	n.fanout = u.fanOut(p, s).work
 }
 
 // nodeRow returns a node's row with the chunks it refers to.
 func nodeRow(n *treeNode) *row {
-	r := &row{entry: n.entry, node: true}
+	r := &row{entry: n.entry, node: true, fanout: n.fanout}
 	for i := 0; i < len(n.entries); i += inos.EntryBytes {
 		r.children = append(r.children, n.entries[i:i+inos.HashBytes]...)
 	}

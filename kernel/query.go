@@ -348,7 +348,7 @@ func (u *queries) listed(q *query, a *answer) *inos.Error {
 	}
 	reply := &eventpb.FilesListReply{Files: r.Files}
 	for _, f := range r.Files {
-		describeReplicas(f)
+		u.k.describeReplicas(f)
 	}
 	if r.More && len(r.Files) > 0 {
 		reply.Next = r.Files[len(r.Files)-1].Path
@@ -391,7 +391,7 @@ func (u *queries) found(q *query, a *answer) *inos.Error {
 		q.path = inos.Path(r.File.Path)
 	}
 	q.file = r.File
-	describeReplicas(q.file)
+	u.k.describeReplicas(q.file)
 	first := min(q.first, r.File.Chunks)
 	if err := q.way.start(r.File, first, min(first+uint64(q.limit), r.File.Chunks)); err != nil {
 		return err

@@ -1,6 +1,9 @@
 package kernel
 
-import "github.com/inos-mesh/inos"
+import (
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event/eventpb"
+)
 
 // repairs keeps every chunk at its wanted number of domains.
 type repairs struct {
@@ -22,3 +25,6 @@ func (u *repairs) gone(node inos.NodeID) {}
 
 // busy says that a copy of the chunk is being made or trimmed.
 func (u *repairs) busy(id inos.ChunkID) bool { return false }
+
+// describe says how repair goes on.
+func (u *repairs) describe(*eventpb.RepairsListReply) {}

@@ -46,10 +46,10 @@ func (u *puts) roomy() {
 	u.unheld()
 }
 
-// crowded returns the error of a put whose body does not fit; the put waits when it would with the trash emptied.
+// crowded returns the error of a put whose body does not fit on the only node; the put waits when it would with the trash emptied.
 func (u *puts) crowded(p *put) *inos.Error {
 	c := &u.k.collector
-	if !c.usageKnown || p.length <= 0 || uint64(p.length) <= c.usage.free {
+	if !u.k.lone() || !c.usageKnown || p.length <= 0 || uint64(p.length) <= c.usage.free {
 		return nil
 	}
 	if missing := uint64(p.length) - c.usage.free; !p.emptied && missing <= c.usage.trash && c.wantRoom(missing) {

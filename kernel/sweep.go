@@ -21,6 +21,8 @@ type sweep struct {
 	adopted uint64
 	at      inos.Micros
 	tries   uint32
+	pages   uint32
+	began   inos.Micros // when the page was asked for
 	adopt   [][]byte    // chunks of the page to be hashed again, then adopted
 	good    [][]byte    // of them those that are there
 	last    inos.NodeID // swept last in the turn that all nodes have
@@ -36,6 +38,8 @@ func (s *sweep) code(c *coder) {
 	num(c, &s.adopted)
 	num(c, &s.at)
 	num(c, &s.tries)
+	num(c, &s.pages)
+	num(c, &s.began)
 	ids := func(c *coder, b *[]byte) { c.bytes(b) }
 	list(c, &s.adopt, inventoryPage, ids)
 	list(c, &s.good, inventoryPage, ids)
@@ -80,7 +84,7 @@ func (u *collector) sweepDue() bool {
 	for i, node := range s.wanted {
 		if node == u.k.self() || u.k.members.alive(node) {
 			s.wanted = slices.Delete(s.wanted, i, i+1)
-			s.node, s.from, s.trashed, s.adopted, s.tries, s.at = node, nil, 0, 0, 0, u.k.now
+			s.node, s.from, s.trashed, s.adopted, s.tries, s.pages, s.at = node, nil, 0, 0, 0, 0, u.k.now
 			return true
 		}
 	}
@@ -143,6 +147,7 @@ func (u *collector) ask(op uint8, effect string, m event.Message) {
 // inventory asks for the next page of a sweep.
 func (u *collector) inventory() {
 	u.begin()
+	u.sweep.began = u.k.now
 	u.ask(opInventory, event.ContentInventory, &eventpb.ContentInventoryRequest{After: u.sweep.from, Limit: inventoryPage})
 }
 
@@ -154,7 +159,7 @@ func (u *collector) listed(a *answer) {
 		u.sweepLater()
 		return
 	}
-	if len(r.ChunkIds) == 0 {
+	if s.pages++; len(r.ChunkIds) == 0 || s.pages > sweepPagesMax {
 		u.sweepDone()
 		return
 	}
@@ -319,9 +324,14 @@ func (u *collector) adopted(a *answer) {
 	u.pageDone()
 }
 
+// pageDone goes on with the next page; in a mesh after a pause as long as this one took, for the map has other things to answer.
 func (u *collector) pageDone() {
+	s := &u.sweep
 	u.letGo()
-	u.sweep.from, u.sweep.tries = u.sweep.to, 0
+	s.from, s.tries = s.to, 0
+	if !u.k.lone() {
+		s.at = u.k.now + (u.k.now - s.began)
+	}
 }
 
 // sweepLater tries the page again after a pause; a node of the mesh that does not answer has to wait for its next turn.

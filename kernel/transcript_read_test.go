@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"strings"
 
+	"github.com/inos-mesh/inos/event"
 	"github.com/inos-mesh/inos/event/eventpb"
 )
 
@@ -13,6 +14,8 @@ import (
 //	strip node=N plain=P                        takes them off a node, and out of the map
 //	lie node=N plain=P                          the node sends other bytes for them
 //	stray node=N name=X                         a chunk without a row on a node's disk
+//	rot node=N plain=P                          they go bad on the node's disk
+//	restarted node=N [unclean]                  the node beats for the first time after a start
 //	distrust node=N                             begins the node's next epoch
 //	disks                                       which node's disk holds what, and what the map says
 func (s *script) read(verb string, args map[string]string, has func(string) bool) bool {
@@ -49,6 +52,17 @@ func (s *script) read(verb string, args map[string]string, has func(string) bool
 				c.id = string(hashOf("lie", id))
 				d.chunks[id] = c
 			}
+		})
+	case "rot":
+		if d.rotten == nil {
+			d.rotten = map[string]bool{}
+		}
+		each(func(id string, _ stored) { d.rotten[id] = true })
+	case "restarted":
+		s.capture(func() {
+			w.serve(args["node"], false, event.NodeHeartbeat, &eventpb.HeartbeatRequest{
+				Sequence: 1, Usage: &eventpb.ContentUsage{Chunks: uint64(len(d.chunks)), FreeBytes: *d.free}, StartedUs: int64(w.now), Version: "test", Unclean: has("unclean"),
+			}, nil, nil)
 		})
 	case "stray":
 		id := string(hashOf("orphan", args["name"]))

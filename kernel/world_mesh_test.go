@@ -29,8 +29,19 @@ type fakeMesh struct {
 type disk struct {
 	chunks, trash, records map[string]stored
 	free                   *uint64
-	down                   bool // it does not answer
-	full                   bool // it takes no chunk
+	down                   bool            // it does not answer
+	full                   bool            // it takes no chunk
+	rotten                 map[string]bool // chunks whose bytes went bad and nobody has looked at since
+}
+
+// aside sets a chunk aside that is found bad.
+func (d *disk) aside(id string) bool {
+	bad := d.rotten[id]
+	if bad {
+		delete(d.rotten, id)
+		delete(d.chunks, id)
+	}
+	return bad
 }
 
 type fakeCopy struct {
@@ -194,6 +205,7 @@ func (w *world) performContent(d *disk, e *eventpb.Envelope) (m event.Message, o
 		_, existed := store(q.Record)[s.id]
 		store(q.Record)[s.id] = *s
 		if !q.Record {
+			delete(d.rotten, s.id)
 			delete(d.trash, s.id)
 			w.ever[s.id] = *s
 			delete(w.rotted, s.id)
@@ -206,6 +218,9 @@ func (w *world) performContent(d *disk, e *eventpb.Envelope) (m event.Message, o
 		s, ok := store(q.Record)[string(q.ChunkId)]
 		if !ok {
 			return nil, nil, missing(inos.CodeChunkNotFound, "chunk %x is not held", q.ChunkId[:4])
+		}
+		if !q.Record && d.aside(s.id) {
+			return nil, nil, missing(inos.CodeChunkCorrupt, "chunk %x does not hash to its id", q.ChunkId[:4])
 		}
 		return &eventpb.ContentReadReply{StoredBytes: s.size}, &s, nil
 	case event.ContentMissing:
@@ -261,6 +276,9 @@ func (w *world) performContent(d *disk, e *eventpb.Envelope) (m event.Message, o
 			for _, id := range ids {
 				r.Next = []byte(id)
 				r.StoredBytes += uint64(held[id].size)
+				if d.aside(id) {
+					r.Bad = append(r.Bad, []byte(id))
+				}
 			}
 			return r, nil, nil
 		}

@@ -123,16 +123,21 @@ func (w *World) rot(p *process, n int) {
 	}
 }
 
-// spareable says that everything guarded among the chunks and records has another copy that the map knows, on a disk that does not lie and
-// is not gone.
+// spareable says that of everything among the chunks that the map knows, and of the records of what was acknowledged, there is another
+// copy that the map knows, on a disk that does not lie and is not gone. That goes for chunks of deleted files too, which a put may find, and
+// for those that a put has just written.
 func (w *World) spareable(p *process, chunks, records []inos.ChunkID) bool {
-	guarded := w.truth.guard()
-	for _, id := range chunks {
-		if guarded[id] == nil || !p.disk.holds(id, false) {
+	copies, err := w.semantic.ChunkCopies(background, chunks)
+	if err != nil {
+		return false
+	}
+	for i, id := range chunks {
+		if !p.disk.holds(id, false) {
 			continue
 		}
 		if !slices.ContainsFunc(w.nodes, func(q *process) bool {
-			return q != p && q.provider && !q.lost && !q.liar.any() && q.disk.holds(id, false) && w.listed(q, id)
+			known := len(copies[i]) == 0 || slices.ContainsFunc(copies[i], func(c inos.Copy) bool { return c.Node == q.id })
+			return q != p && known && !q.lost && !q.liar.any() && q.disk.holds(id, false)
 		}) {
 			return false
 		}

@@ -22,6 +22,7 @@ type Plan struct {
 	repairRate uint64
 	netBase    inos.Micros
 	rebuild    bool // the switchboard is emptied at the end
+	swaps      bool // kernels are now and then replaced by what their snapshot restores
 	end        inos.Micros
 }
 
@@ -121,6 +122,7 @@ func newPlan(seed uint64) Plan {
 	p.graceCold, p.graceHot = between(10*inos.Second, inos.Minute), between(5*inos.Second, 40*inos.Second)
 	p.netBase = between(inos.Millisecond, 30*inos.Millisecond)
 	p.rebuild = r.IntN(4) == 0
+	p.swaps = r.IntN(4) == 0
 	lone := r.IntN(12) == 0 || allLone
 	nodes := 5 + r.IntN(8)
 	if lone {

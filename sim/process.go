@@ -3,7 +3,11 @@ package sim
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"fmt"
+	"path/filepath"
+	"runtime"
 	"slices"
+	"strings"
 
 	"github.com/inos-mesh/inos"
 	"github.com/inos-mesh/inos/event"
@@ -47,6 +51,7 @@ type process struct {
 	pending  map[string]*effect
 	serving  map[string]*delivery
 	requests map[string]*request
+	asked    map[string]bool // by the world itself: node:status
 	streams  map[uint64]*stream
 	stream   uint64
 	workers  []worker
@@ -103,6 +108,7 @@ func (w *World) start(p *process) {
 	p.kernel = kernel.New()
 	p.buffers, p.pending, p.serving = map[uint64][]byte{}, map[string]*effect{}, map[string]*delivery{}
 	p.requests, p.streams = map[string]*request{}, map[uint64]*stream{}
+	p.asked = map[string]bool{}
 	p.hostBuf = 1 << 63
 	p.backlog, p.wake, p.alarm = nil, 0, 0
 	p.workers = make([]worker, p.workerSlots)
@@ -198,6 +204,9 @@ func (p *process) step(e *eventpb.Envelope) {
 	if w.tracing() {
 		w.traceStep(p, e)
 	}
+	if w.plan.swaps && w.random.IntN(400) == 0 {
+		p.swap()
+	}
 	eff, ok := p.safely(e)
 	if !ok {
 		return
@@ -240,11 +249,35 @@ func (p *process) safely(e *eventpb.Envelope) (eff kernel.Effects, ok bool) {
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			p.w.violate("the kernel of %s panics: %v", p, r)
+			p.w.violate("the kernel of %s panics: %v%s", p, r, panicSite())
 			eff, ok = kernel.Effects{}, false
 		}
 	}()
 	return p.kernel.Step(p.now(), e), true
+}
+
+// swap puts a kernel restored from a snapshot in the place of the process's own: nothing may come of it.
+func (p *process) swap() {
+	next := kernel.New()
+	if err := next.Restore(p.kernel.Snapshot()); err != nil {
+		p.w.violate("the snapshot of %s is refused: %v", p, err)
+		return
+	}
+	p.kernel = next
+}
+
+// panicSite names the lines of the kernel that a panic came through.
+func panicSite() (s string) {
+	var pcs [32]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])
+	for more := true; more; {
+		var f runtime.Frame
+		f, more = frames.Next()
+		if strings.Contains(f.File, "/kernel/") {
+			s += fmt.Sprintf(" < %s:%d", filepath.Base(f.File), f.Line)
+		}
+	}
+	return s
 }
 
 // setAlarm sees to it that the kernel is called when it wants to be.
@@ -406,7 +439,9 @@ func (p *process) reply(e *eventpb.Envelope) {
 		p.w.answered(r, e)
 		return
 	}
-	if e.EventType == event.WithState(event.NodeDrain, event.StateCompleted) {
+	if p.asked[e.Id] {
+		delete(p.asked, e.Id)
+		p.checkStatus(e)
 		return
 	}
 	p.w.violate("%s answers %s %s, which nobody asked", p, e.EventType, e.Id)

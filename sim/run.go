@@ -77,6 +77,13 @@ func (w *World) live() {
 	for _, o := range w.plan.ops {
 		w.at(epoch+o.At, func() { w.ask(o) })
 	}
+	for at := opsFrom; at < faultsTo; at += 20 * inos.Second {
+		w.at(epoch+at, func() {
+			for _, p := range w.nodes {
+				p.askStatus()
+			}
+		})
+	}
 	for _, f := range w.plan.Faults {
 		w.at(epoch+f.At, func() { w.strike(f) })
 	}

@@ -18,7 +18,7 @@ const settleWithin = 40 * inos.Minute
 func (w *World) settle() {
 	w.quieten()
 	w.readAll()
-	if w.plan.rebuild && !w.over {
+	if w.plan.rebuild && !w.over && !unfinished {
 		w.rebuild()
 		w.quieten()
 		w.compare()
@@ -131,7 +131,7 @@ func (w *World) unsettled() string {
 	if err != nil {
 		w.violate("pending records: %v", err)
 	}
-	if len(pending) > 0 {
+	if len(pending) > 0 && !unfinished {
 		return fmt.Sprintf("the record of version %d of %s is pending", pending[0].File.Version, pending[0].File.Path)
 	}
 	repairs, total, err := w.semantic.ListRepairs(background, 1)

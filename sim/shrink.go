@@ -1,32 +1,49 @@
 package sim
 
+import "strings"
+
 // shrinkRuns bounds the worlds that Shrink runs.
 const shrinkRuns = 400
 
-// Shrink looks for a smaller plan whose world still goes wrong: it leaves out faults, and then requests of clients, in ever smaller
-// groups (Zeller's ddmin). It returns the faults that are left and what goes wrong with them.
-func Shrink(seed uint64) (faults []Fault, requests int, r Result) {
-	p := newPlan(seed)
+// Shrink looks for a smaller plan whose world goes wrong in the same way: it leaves out faults, and then requests of clients, in ever
+// smaller groups (Zeller's ddmin).
+func Shrink(p Plan) (small Plan, r Result) {
 	r = p.run(nil)
+	if len(r.Violations) == 0 {
+		return p, r
+	}
+	kind := skeleton(r.Violations[0])
 	runs := 0
 	wrong := func(q Plan) bool {
 		if runs++; runs > shrinkRuns {
 			return false
 		}
 		got := q.run(nil)
-		if len(got.Violations) == 0 {
+		if len(got.Violations) == 0 || skeleton(got.Violations[0]) != kind {
 			return false
 		}
 		r = got
 		return true
 	}
-	if len(r.Violations) == 0 {
-		return p.Faults, len(p.ops), r
+	for before := -1; before != len(p.Faults)+len(p.ops) && runs < shrinkRuns; {
+		before = len(p.Faults) + len(p.ops)
+		p.Faults = fewer(p.Faults, func(l []Fault) bool { q := p; q.Faults = l; return wrong(q) })
+		p.ops = fewer(p.ops, func(l []*op) bool { q := p; q.ops = l; return wrong(q) })
 	}
-	p.Faults = fewer(p.Faults, func(l []Fault) bool { q := p; q.Faults = l; return wrong(q) })
-	p.ops = fewer(p.ops, func(l []*op) bool { q := p; q.ops = l; return wrong(q) })
-	p.Faults = fewer(p.Faults, func(l []Fault) bool { q := p; q.Faults = l; return wrong(q) })
-	return p.Faults, len(p.ops), r
+	return p, r
+}
+
+// skeleton is a violation without what differs between worlds: its time, numbers, ids and paths.
+func skeleton(s string) string {
+	_, s, _ = strings.Cut(s, ": ")
+	var words []string
+	for w := range strings.FieldsSeq(s) {
+		if strings.ContainsAny(w, "0123456789/") {
+			w = "_"
+		}
+		words = append(words, w)
+	}
+	return strings.Join(words, " ")
 }
 
 // fewer leaves out as many elements as it can while the rest is still wrong.

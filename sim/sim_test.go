@@ -25,6 +25,8 @@ var (
 	shrinking = flag.Bool("sim.shrink", true, "shrink the faults of the first bad world and write its transcript")
 )
 
+func init() { flag.BoolVar(&unfinished, "sim.unfinished", false, "") }
+
 func init() { flag.BoolVar(&allLone, "sim.lone", false, "worlds of one node only") }
 
 // seedsDefault is what two cores run in about three minutes.
@@ -134,10 +136,13 @@ func report(t *testing.T, s *total) {
 // explain shrinks a bad world and writes its transcript.
 func explain(t *testing.T, seed uint64) {
 	t.Helper()
-	faults, requests, r := Shrink(seed)
-	t.Logf("seed %d goes wrong with %d faults and %d requests of clients too: %s", seed, len(faults), requests, r.Violations[0])
-	for _, f := range faults {
+	p, r := Shrink(newPlan(seed))
+	t.Logf("seed %d goes wrong with %d faults and %d requests of clients too: %s", seed, len(p.Faults), len(p.ops), r.Violations[0])
+	for _, f := range p.Faults {
 		t.Logf("  %s", f)
+	}
+	for _, o := range p.ops {
+		t.Logf("  %s client %s %s %s", clock(epoch+o.At), opNames[o.kind], o.path, describeOp(o))
 	}
 	name := filepath.Join(os.TempDir(), fmt.Sprintf("inos-sim-%d.txt", seed))
 	file, err := os.Create(name)
@@ -145,7 +150,7 @@ func explain(t *testing.T, seed uint64) {
 		t.Fatal(err)
 	}
 	out := bufio.NewWriterSize(file, 1<<20)
-	Run(seed, out)
+	p.run(out)
 	if err := out.Flush(); err != nil {
 		t.Error(err)
 	}

@@ -26,6 +26,7 @@ import (
 //	switchboard/  a node's data folder
 //	provider-1/   another, and so on
 //	names         what the nodes are called, by node id
+//	cache/        compiled WebAssembly of all of them
 //	url, token    links to the switchboard's, where the other commands look
 const (
 	localFile       = "local.json"

@@ -44,6 +44,7 @@ func TestScripts(t *testing.T) {
 	if !complete {
 		t.Log("the WASM files are not built: the scripts that need a node are skipped")
 	}
+	cache := t.TempDir() // compiled once for all scripts
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata",
 		Deadline:            time.Now().Add(scriptsTimeout),
@@ -60,6 +61,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("INOS_DATA", filepath.Join(e.WorkDir, "data"))
+			e.Setenv("CACHE", cache)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

@@ -19,6 +19,7 @@ type nodeFlags struct {
 	capacity  byteCount
 	graceCold time.Duration
 	graceHot  time.Duration
+	cache     string
 }
 
 // add defines the flags with the graces that the command means.
@@ -27,6 +28,7 @@ func (f *nodeFlags) add(flags *pflag.FlagSet, graceCold, graceHot time.Duration)
 	flags.IntVar(&f.quality, "quality", 0, "Brotli quality 2 to 9 (default adjusted to the load)")
 	flags.Var(&f.capacity, "capacity", "bytes that chunks may take on the disk, trash included, such as 500G or 2Ti (default all but a reserve)")
 	flags.BoolVar(&f.noRecord, "no-record", false, "write no log for 'inos replay'")
+	flags.StringVar(&f.cache, "cache", "", "folder of compiled WebAssembly, which nodes of one user may share (default 'cache' in the data folder)")
 	flags.DurationVar(&f.graceCold, "grace-cold", graceCold, "how long a cold node may be away before its copies are made again")
 	flags.DurationVar(&f.graceHot, "grace-hot", graceHot, "how long a hot node may be away before its copies are made again")
 }
@@ -47,12 +49,16 @@ func (f *nodeFlags) check(c *cobra.Command) error {
 // apply puts the flags into a node's configuration.
 func (f *nodeFlags) apply(config *host.Config) {
 	config.Workers, config.Quality, config.Record, config.CapacityBytes = f.workers, f.quality, !f.noRecord, int64(f.capacity)
+	config.CacheDir = f.cache
 	config.GraceCold, config.GraceHot = inos.Micros(f.graceCold.Microseconds()), inos.Micros(f.graceHot.Microseconds())
 }
 
-// args returns the flags as arguments of a switchboard or of a provider.
-func (f *nodeFlags) args(switchboard bool) []string {
-	var args []string
+// args returns the flags as arguments of a switchboard or of a provider of a local mesh, which share what they compile.
+func (f *nodeFlags) args(switchboard bool, cache string) []string {
+	if f.cache != "" {
+		cache = f.cache
+	}
+	args := []string{"--cache", cache}
 	if f.noRecord {
 		args = append(args, "--no-record")
 	}

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/host/api"
+)
+
+// testMesh is a mesh whose nodes are not started.
+func testMesh(t *testing.T, providers int) (*meshRun, *bytes.Buffer) {
+	t.Helper()
+	l, err := openLocal(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.close)
+	if err := l.grow(providers); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	a := &app{stdout: &out, stderr: &out}
+	f := &upFlags{}
+	f.node.graceCold, f.node.graceHot = time.Second, time.Minute
+	m, err := a.newMeshRun(l, f, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m, &out
+}
+
+func TestMeshHearsItsNodes(t *testing.T) {
+	m, out := testMesh(t, 2)
+	if err := os.Mkdir(m.switchboard.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(m.switchboard.dir+"/token", []byte("secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m.told(m.switchboard, []byte(`{"event":"listening","url":"http://127.0.0.1:5","node_id":"S"}`))
+	m.told(m.providers[0], []byte(`{"event":"listening","url":"http://127.0.0.1:6","node_id":"P"}`))
+	m.told(m.providers[0], []byte(`{"event":"listening","url":"http://127.0.0.1:7","node_id":"Q"}`))
+	m.told(m.providers[1], []byte(`{"event":"notice","text":"careful"}`))
+	m.told(m.providers[1], []byte(`not JSON`))
+	select {
+	case <-m.listening:
+	default:
+		t.Error("the providers wait for a switchboard that listens")
+	}
+	if m.client == nil || m.switchboard.view().state != childRunning {
+		t.Error("the switchboard is not known to run")
+	}
+	names, err := readNames(m.l.dir)
+	if err != nil || len(names) != 2 || names["S"] != "switchboard" || names["Q"] != "provider-1" {
+		t.Errorf("%v %v", names, err)
+	}
+	for _, want := range []string{"listening: http://127.0.0.1:5", "inos: provider-2: notice: careful\n", "inos: provider-2: not JSON\n"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+	args := strings.Join(m.switchboardArgs(), " ")
+	for _, want := range []string{"node --json --switchboard ", "--listen 127.0.0.1:5", "--mesh-listen " + m.l.MeshListen, "--grace-cold 1s --grace-hot 1m0s", "--root-key " + m.l.path("root.key")} {
+		if !strings.Contains(args, want) {
+			t.Errorf("no %q in %s", want, args)
+		}
+	}
+	if args := strings.Join(m.providerArgs("provider-2"), " "); strings.Contains(args, "grace") || !strings.Contains(args, "--data "+m.l.path("provider-2")) {
+		t.Error(args)
+	}
+}
+
+// What no other start mends ends the mesh with the node's own error; what is about to be mended does not.
+func TestMeshJudgesItsSwitchboard(t *testing.T) {
+	for line, fatal := range map[string]bool{
+		`{"error":{"code":"read_only","operation":"open","message":"no","hint":"h"}}`:         true,
+		`{"error":{"code":"conflict","operation":"start switchboard","message":"no map"}}`:    true,
+		`{"error":{"code":"folder_in_use","operation":"open","message":"in use by process"}}`: false,
+		`{"error":{"code":"second_switchboard","operation":"open","message":"process 5"}}`:    false,
+		`inos: something`: false,
+	} {
+		m, out := testMesh(t, 1)
+		m.logged(m.switchboard, []byte(line))
+		m.judge()
+		var coded *inos.Error
+		if got := errors.As(m.fatal, &coded); got != fatal {
+			t.Errorf("%s: %v", line, m.fatal)
+		}
+		if !strings.HasPrefix(out.String(), "inos: switchboard: ") {
+			t.Errorf("%q", out)
+		}
+		m.began = time.Now().Add(-heldTimeout)
+		m.judge()
+		if m.fatal == nil && strings.HasPrefix(line, "{") {
+			t.Errorf("%s: it is waited for without end", line)
+		}
+	}
+	m, _ := testMesh(t, 1)
+	m.urls[switchboardName] = "http://127.0.0.1:5" // it has run
+	m.logged(m.switchboard, []byte(`{"error":{"code":"read_only"}}`))
+	m.judge()
+	if m.fatal != nil {
+		t.Error("a switchboard that has run is given up at once")
+	}
+}
+
+func TestCodeNamed(t *testing.T) {
+	for _, c := range []inos.Code{inos.CodeInternal, inos.CodeFolderInUse, inos.CodeQuorumLost} {
+		if got := codeNamed(c.Name()); got != c {
+			t.Errorf("%s: %d", c.Name(), got)
+		}
+	}
+	if codeNamed("nonsense") != inos.CodeInternal {
+		t.Error("a name that nobody knows has a code")
+	}
+}
+
+func TestRemovedNodeIsStopped(t *testing.T) {
+	m, out := testMesh(t, 2)
+	m.names["P"] = "provider-2"
+	r := &api.NodesReply{Nodes: []api.NodeInfo{{Member: api.Member{Node: "P", State: "removed"}}, {Member: api.Member{Node: "X", State: "removed"}}}}
+	m.retire(r)
+	m.retire(r)
+	select {
+	case <-m.providers[1].stop:
+	default:
+		t.Error("it runs on")
+	}
+	select {
+	case <-m.providers[0].stop:
+		t.Error("another was stopped")
+	default:
+	}
+	if strings.Count(out.String(), "is no member of the mesh any more") != 1 {
+		t.Error(out)
+	}
+}
+
+func TestLookReady(t *testing.T) {
+	l := &look{
+		status: &api.Status{Ready: true, Survives: "one process"}, names: nodeNames{"P": "provider-1", "Q": "provider-2"},
+		nodes: &api.NodesReply{Nodes: []api.NodeInfo{{Member: api.Member{Node: "P"}, Liveness: "alive"}, {Member: api.Member{Node: "Q"}, Liveness: "dead"}}},
+		children: []childView{
+			{name: switchboardName, state: childRunning}, {name: "provider-1", state: childRunning}, {name: "provider-2", state: childRunning},
+			{name: "provider-3", state: childStarting},
+		},
+	}
+	if ok, why := l.ready(); ok || why != "provider-2, provider-3 not alive yet" {
+		t.Errorf("%v %s", ok, why)
+	}
+	l.children[2].state, l.children[3].state = childDown, childStopped
+	if ok, why := l.ready(); !ok {
+		t.Error(why)
+	}
+	if got, want := l.readyText(), "4 processes, 0 files; one process"; got != want {
+		t.Error(got)
+	}
+	l.status.Ready = false
+	if ok, why := l.ready(); ok || why != "no worker is ready" {
+		t.Errorf("%v %s", ok, why)
+	}
+}
+
+func TestMeshLines(t *testing.T) {
+	l := &look{
+		status: &api.Status{Survives: strings.Repeat("it survives ", 12), Rebuild: &api.Rebuild{}}, names: nodeNames{},
+		nodes: &api.NodesReply{}, repairs: &api.RepairsReply{Total: 5, BytesPerSecond: 1 << 20},
+	}
+	for i := range 20 {
+		name := providerPrefix + strings.Repeat("x", i)
+		l.names[name] = name
+		l.nodes.Nodes = append(l.nodes.Nodes, api.NodeInfo{Member: api.Member{Node: name, State: "active", Tier: "cold"}, Liveness: "alive"})
+		l.children = append(l.children, childView{name: name, state: childRunning, pid: 12345})
+	}
+	l.children[7].state, l.children[7].pid = childWaiting, 0
+	lines := l.meshLines(80)
+	text := strings.Join(lines, "\n")
+	for _, want := range []string{"mesh     20 of 20 nodes alive; it survives", "waiting", "more, all well", "repairs  5 chunks, 1.00 MiB/s", "rebuild  under way: 0 nodes"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	if len(lines) > nodeLinesMax+10 {
+		t.Errorf("%d lines", len(lines))
+	}
+}
+
+// A view tells each change of a node once.
+func TestViewTellsNodeChanges(t *testing.T) {
+	var out bytes.Buffer
+	a := &app{stdout: &out, stderr: &out}
+	v := a.newView("x")
+	l := &look{status: &api.Status{Ready: true}, names: nodeNames{"P": "provider-1"}, nodes: &api.NodesReply{Nodes: []api.NodeInfo{{Member: api.Member{Node: "P", State: "active"}, Liveness: "alive"}}}}
+	for _, liveness := range []string{"alive", "suspect", "suspect", "dead", "alive"} {
+		l.nodes.Nodes[0].Liveness = liveness
+		v.show(l)
+	}
+	if got := strings.Count(out.String(), "inos: node: provider-1: "); got != 3 {
+		t.Errorf("%d changes are told:\n%s", got, out.String())
+	}
+}

@@ -1,0 +1,176 @@
+package kernel
+
+import (
+	"slices"
+
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event"
+	"github.com/inos-mesh/inos/event/eventpb"
+)
+
+// Copies that come to be after their chunk's row was sent are added to it in batches, and chunks that stayed short of their copies
+// are handed to the repair.
+
+// late collects what is to be told of chunks whose rows are durable.
+type late struct {
+	adds     []lateCopy // wait to be added
+	adding   []lateCopy // semantic:add_copies is under way, of one node and epoch
+	shorts   []lateShort
+	shorting []lateShort // semantic:want_repairs is under way
+	since    inos.Micros // when the first of those that wait came
+	failures uint32
+	again    inos.Micros
+}
+
+// lateCopy is a copy that a fanout waits to have named.
+type lateCopy struct {
+	fanout uint64
+	id     inos.ChunkID
+	node   inos.NodeID
+	epoch  uint64
+}
+
+// lateShort is a chunk on fewer domains than wanted.
+type lateShort struct {
+	id   inos.ChunkID
+	live uint32
+}
+
+func (l *late) code(c *coder) {
+	copies := func(s *[]lateCopy) {
+		list(c, s, lateMax, func(c *coder, x *lateCopy) {
+			num(c, &x.fanout)
+			c.fixed(x.id[:])
+			text(c, &x.node)
+			num(c, &x.epoch)
+		})
+	}
+	shorts := func(s *[]lateShort) {
+		list(c, s, lateMax, func(c *coder, x *lateShort) {
+			c.fixed(x.id[:])
+			num(c, &x.live)
+		})
+	}
+	copies(&l.adds)
+	copies(&l.adding)
+	shorts(&l.shorts)
+	shorts(&l.shorting)
+	num(c, &l.since)
+	num(c, &l.failures)
+	num(c, &l.again)
+}
+
+func (l *late) idle() bool { return len(l.adds)+len(l.adding)+len(l.shorts)+len(l.shorting) == 0 }
+
+// lateCopies queues the copies of a fanout that its row does not name.
+func (u *puts) lateCopies(s *fanout) {
+	for _, x := range s.copies {
+		if x.state != copyWritten {
+			continue
+		}
+		x.state = copyStaging
+		if len(u.lates.adds) >= lateMax-fanoutNodesMax {
+			x.state = copyFailed // the node is compared with the map some day
+			u.k.collector.sweepNode(x.node)
+			continue
+		}
+		u.lates.adds = append(u.lates.adds, lateCopy{s.work, s.id, x.node, x.epoch})
+		if u.lates.since == 0 {
+			u.lates.since = u.k.now
+		}
+	}
+}
+
+// wantMore has a chunk repaired that is on fewer domains than it wants and the mesh has.
+func (u *puts) wantMore(s *fanout) {
+	k := u.k
+	live := k.members.distinct(s.kept(), s.wanted)
+	if live >= min(s.wanted, k.members.distinct(k.members.all(), s.wanted)) || len(u.lates.shorts) >= lateMax {
+		return // what does not fit is found by the scan of the map
+	}
+	u.lates.shorts = append(u.lates.shorts, lateShort{s.id, live})
+	if u.lates.since == 0 {
+		u.lates.since = k.now
+	}
+}
+
+// tellLate sends what has waited long enough, or is enough for a batch.
+func (u *puts) tellLate() {
+	l, k := &u.lates, u.k
+	if l.again > k.now || l.since == 0 || l.since+lateEvery > k.now && len(l.adds) < rowsPerStage && !k.node.draining {
+		return
+	}
+	l.again = 0
+	if len(l.adding) == 0 && len(l.adds) > 0 {
+		q := &eventpb.AddCopiesRequest{Node: string(l.adds[0].node), Epoch: l.adds[0].epoch}
+		l.adds = slices.DeleteFunc(l.adds, func(x lateCopy) bool {
+			if len(l.adding) >= rowsPerStage || string(x.node) != q.Node || x.epoch != q.Epoch {
+				return false
+			}
+			l.adding = append(l.adding, x)
+			q.ChunkIds = append(q.ChunkIds, x.id[:])
+			return true
+		})
+		k.send(nil, ask{owner: threadPut, op: opAddCopies}, event.AddCopies, q)
+	}
+	if len(l.shorting) == 0 && len(l.shorts) > 0 {
+		n := min(len(l.shorts), rowsPerStage)
+		l.shorting, l.shorts = slices.Clone(l.shorts[:n]), slices.Clone(l.shorts[n:])
+		q := &eventpb.WantRepairsRequest{NowUs: int64(k.now)}
+		for i := range l.shorting {
+			q.Wants = append(q.Wants, &eventpb.RepairWant{ChunkId: l.shorting[i].id[:], Reason: "short at put", Live: l.shorting[i].live})
+		}
+		k.send(nil, ask{owner: threadPut, op: opWantRepairs}, event.WantRepairs, q)
+	}
+	if len(l.adds)+len(l.shorts) == 0 {
+		l.since = 0
+	}
+}
+
+// toldLate takes the end of a batch. One that fails is tried again; an epoch that is over makes its copies count for nothing.
+func (u *puts) toldLate(a *answer) {
+	l, k := &u.lates, u.k
+	retry := a.err != nil && a.err.Code != inos.CodeConflict && a.err.Code != inos.CodeNodeUnknown && l.failures < retriesMax
+	if retry {
+		l.again = k.now + min(retryBackoffMin<<l.failures, retryBackoffMax)
+		l.failures++
+		l.since = k.now
+	} else {
+		l.failures = 0
+	}
+	if a.op == opWantRepairs {
+		if retry {
+			l.shorts = append(l.shorting, l.shorts...)
+		}
+		l.shorting = nil
+		return
+	}
+	told := l.adding
+	l.adding = nil
+	if retry {
+		l.adds = append(told, l.adds...)
+		return
+	}
+	for _, c := range told {
+		s := u.fanouts[c.fanout]
+		if s == nil {
+			continue
+		}
+		if x := s.copy(c.node); x != nil && x.state == copyStaging {
+			if x.state = copyNamed; a.err != nil {
+				x.state = copyFailed
+				k.collector.sweepNode(c.node)
+			}
+		}
+		u.settleFanout(s, u.table[s.put])
+	}
+}
+
+// wakeLate returns when tellLate wants to be called.
+func (u *puts) wakeLate() (at inos.Micros) {
+	l := &u.lates
+	if len(l.adds) > 0 && len(l.adding) == 0 || len(l.shorts) > 0 && len(l.shorting) == 0 {
+		return max(l.since+lateEvery, l.again)
+	}
+	return 0
+}
