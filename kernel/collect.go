@@ -67,7 +67,7 @@ func (u *collector) init(k *Kernel) {
 }
 
 func (u *collector) about() about {
-	return about{name: "collect", kind: "pipeline", inFlightMax: 2}
+	return about{name: "collect", kind: "pipeline", inFlightMax: trashOrdersMax + 1}
 }
 
 func (u *collector) hear(*input) {}
@@ -164,11 +164,11 @@ func (u *collector) act() {
 		return
 	}
 	switch {
-	case u.sweepDue():
-		u.inventory()
 	case u.nextRound <= k.now && k.node.switchboard:
 		u.begin()
 		u.send(opCondemn, event.CondemnChunks, &eventpb.CondemnChunksRequest{Limit: collectBatch})
+	case u.sweepDue():
+		u.inventory()
 	case u.emptyAt <= k.now && k.node.provider:
 		u.send(opEmptyTrash, event.ContentEmptyTrash, &eventpb.ContentEmptyTrashRequest{BeforeUs: int64(k.now - trashLife), Limit: emptyTrashPage})
 	case u.pruneAt <= k.now && k.node.switchboard:

@@ -62,7 +62,6 @@ type fetchTry struct {
 	underWay bool
 	second   bool      // asked while another was under way
 	code     inos.Code // why it failed
-	why      string
 }
 
 // bad says that the node has no good copy.
@@ -119,7 +118,6 @@ func (f *fetch) code(c *coder) {
 		c.bool(&t.underWay)
 		c.bool(&t.second)
 		num(c, &t.code)
-		text(c, &t.why)
 	})
 	num(c, &f.looks)
 	num(c, &f.hedgeAt)
@@ -242,7 +240,7 @@ func (u *fetches) answer(a *answer) {
 	t.underWay = false
 	if a.err != nil {
 		a.unfilled(u.k, &t.buffer)
-		t.code, t.why = a.err.Code, a.err.Message
+		t.code = a.err.Code
 		u.blame(f, t)
 	}
 	if f.hedged && (a.err != nil || f.ended) {

@@ -74,7 +74,7 @@ func (k *Kernel) unwrap(f *flight, a *answer) {
 			bad("node %s answered without the bytes", f.node)
 		}
 	case event.WithState(f.inner, event.StateFailed):
-		a.err = event.FailureOf(inner)
+		a.err = event.ErrorFrom(event.ErrorPayload(event.FailureOf(inner))) // its texts are of bounded length then
 	default:
 		bad("node %s answered %.128q", f.node, inner.EventType)
 	}

@@ -41,6 +41,7 @@ type reconcile struct {
 	ids      [][]byte // of the page: those not trusted
 	to       []byte   // the page ends with this id
 	from     []byte   // the next page of the scrub begins behind this id
+	scrubs   uint32   // pages of it so far
 	end      bool     // the page is the last
 	underWay bool
 	again    bool        // it is to begin again behind what is under way
@@ -60,6 +61,7 @@ func (x *reconcile) code(c *coder) {
 	list(c, &x.ids, reconcilePage, func(c *coder, b *[]byte) { c.bytes(b) })
 	c.bytes(&x.to)
 	c.bytes(&x.from)
+	num(c, &x.scrubs)
 	c.bool(&x.end)
 	c.bool(&x.underWay)
 	c.bool(&x.again)
@@ -265,7 +267,7 @@ func (u *reconciles) located(x *reconcile, a *answer) *inos.Error {
 		u.pageDone(x)
 		return nil
 	}
-	x.from, x.op = before(ids[0]), opReconcileScrub
+	x.from, x.scrubs, x.op = before(ids[0]), 0, opReconcileScrub
 	return nil
 }
 
@@ -277,7 +279,8 @@ func (u *reconciles) scrubbed(x *reconcile, a *answer) *inos.Error {
 		return inos.Errorf(inos.CodeBadFormat, "content:scrub", "node %s: the page ends where it began, or does not decode: %v", x.node, err)
 	}
 	x.at = u.k.now + (u.k.now - x.asked)
-	if x.from = r.Next; r.End || slices.Compare(r.Next, x.ids[len(x.ids)-1]) >= 0 {
+	x.scrubs++
+	if x.from = r.Next; r.End || x.scrubs >= scrubsMax || slices.Compare(r.Next, x.ids[len(x.ids)-1]) >= 0 {
 		x.op = opReconcileLook
 	}
 	return nil

@@ -21,6 +21,10 @@ type sweep struct {
 	adopted uint64
 	at      inos.Micros
 	tries   uint32
+	pages   uint32
+	started inos.Micros // when the sweep began
+	took    inos.Micros // the last one
+	began   inos.Micros // when the page was asked for
 	adopt   [][]byte    // chunks of the page to be hashed again, then adopted
 	good    [][]byte    // of them those that are there
 	last    inos.NodeID // swept last in the turn that all nodes have
@@ -36,6 +40,10 @@ func (s *sweep) code(c *coder) {
 	num(c, &s.adopted)
 	num(c, &s.at)
 	num(c, &s.tries)
+	num(c, &s.pages)
+	num(c, &s.started)
+	num(c, &s.took)
+	num(c, &s.began)
 	ids := func(c *coder, b *[]byte) { c.bytes(b) }
 	list(c, &s.adopt, inventoryPage, ids)
 	list(c, &s.good, inventoryPage, ids)
@@ -80,7 +88,7 @@ func (u *collector) sweepDue() bool {
 	for i, node := range s.wanted {
 		if node == u.k.self() || u.k.members.alive(node) {
 			s.wanted = slices.Delete(s.wanted, i, i+1)
-			s.node, s.from, s.trashed, s.adopted, s.tries, s.at = node, nil, 0, 0, 0, u.k.now
+			s.node, s.from, s.trashed, s.adopted, s.tries, s.pages, s.at, s.started = node, nil, 0, 0, 0, 0, u.k.now, u.k.now
 			return true
 		}
 	}
@@ -92,7 +100,8 @@ func (u *collector) gone(node inos.NodeID) bool {
 	return node != u.k.self() && (u.k.members.dead(node) || !slices.Contains(u.k.members.all(), node))
 }
 
-// takeTurn has every node of a mesh swept now and then: what a lost order left behind is found by nothing else.
+// takeTurn has every node of a mesh swept now and then: what an order that was lost, or came twice, left behind is found by nothing
+// else. It takes a hundredth of the time, and small meshes come round often.
 func (u *collector) takeTurn() {
 	s := &u.sweep
 	if s.turnAt > u.k.now || u.k.lone() {
@@ -103,7 +112,7 @@ func (u *collector) takeTurn() {
 		return // nobody has joined yet
 	}
 	first := s.turnAt == 0
-	s.turnAt = u.k.now + sweepEvery/inos.Micros(len(all))
+	s.turnAt = u.k.now + min(sweepEvery/inos.Micros(len(all)), max(100*s.took, sweepPause))
 	if first {
 		return
 	}
@@ -143,6 +152,7 @@ func (u *collector) ask(op uint8, effect string, m event.Message) {
 // inventory asks for the next page of a sweep.
 func (u *collector) inventory() {
 	u.begin()
+	u.sweep.began = u.k.now
 	u.ask(opInventory, event.ContentInventory, &eventpb.ContentInventoryRequest{After: u.sweep.from, Limit: inventoryPage})
 }
 
@@ -154,7 +164,7 @@ func (u *collector) listed(a *answer) {
 		u.sweepLater()
 		return
 	}
-	if len(r.ChunkIds) == 0 {
+	if s.pages++; len(r.ChunkIds) == 0 || s.pages > sweepPagesMax {
 		u.sweepDone()
 		return
 	}
@@ -319,9 +329,14 @@ func (u *collector) adopted(a *answer) {
 	u.pageDone()
 }
 
+// pageDone goes on with the next page; in a mesh after a pause as long as this one took, for the map has other things to answer.
 func (u *collector) pageDone() {
+	s := &u.sweep
 	u.letGo()
-	u.sweep.from, u.sweep.tries = u.sweep.to, 0
+	s.from, s.tries = s.to, 0
+	if !u.k.lone() {
+		s.at = u.k.now + (u.k.now - s.began)
+	}
 }
 
 // sweepLater tries the page again after a pause; a node of the mesh that does not answer has to wait for its next turn.
@@ -347,7 +362,7 @@ func (u *collector) sweepDone() {
 	if s.adopted > 0 {
 		detail += ", " + plural(s.adopted, "copy", "copies") + " that the map did not name"
 	}
-	s.node = ""
+	s.node, s.took = "", u.k.now-s.started
 	if s.trashed+s.adopted > 0 || u.k.lone() {
 		u.k.watcher.note("node:recover:v1:requested", event.StateCompleted, detail)
 	}

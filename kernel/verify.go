@@ -38,7 +38,8 @@ type verify struct {
 
 // nodeScrub is what the verification found on one node.
 type nodeScrub struct {
-	node inos.NodeID
+	node  inos.NodeID
+	pages uint32
 	nodeVerified
 }
 
@@ -65,6 +66,7 @@ func (u *verifies) code(c *coder) {
 		c.bool(&v.underWay)
 		pointers(c, &v.nodes, membersMax, func(c *coder, n *nodeScrub) {
 			text(c, &n.node)
+			num(c, &n.pages)
 			n.nodeVerified.code(c)
 		})
 		num(c, &v.at)
@@ -195,7 +197,8 @@ func (u *verifies) answer(a *answer) {
 	for _, id := range r.Bad {
 		u.isBad(v, id)
 	}
-	v.scrubbed = r.End
+	n.pages++
+	v.scrubbed = r.End || n.pages >= sweepPagesMax
 	u.next(v)
 }
 

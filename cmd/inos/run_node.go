@@ -52,7 +52,7 @@ func (a *app) runNode(config host.Config, lively bool) error {
 		return err
 	}
 	i := node.Info()
-	view.started(identity{url: node.URL(), nodeID: i.NodeID, version: i.Version, kernelID: i.KernelID}, lively)
+	view.started(identity{url: node.URL(), nodeID: i.NodeID, version: i.Version, kernelID: i.KernelID}, lively && (config.Switchboard || !config.Provider))
 	stopped := a.watch(node, view, signals)
 	view.close()
 	return stopped

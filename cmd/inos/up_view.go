@@ -204,6 +204,9 @@ func (l *look) ready() (bool, string) {
 // readyText says what is ready.
 func (l *look) readyText() string {
 	s := l.status
+	if onlyProvider(s) {
+		return fmt.Sprintf("%s, %s used, %s free", plural(s.Content.Chunks, "chunk"), sizeText(s.Content.UsedBytes), sizeText(s.Content.FreeBytes))
+	}
 	text := fmt.Sprintf("%s, %s used, %s free", plural(s.Totals.Files, "file"), sizeText(s.Content.UsedBytes), sizeText(s.Content.FreeBytes))
 	if l.nodes == nil {
 		return text
@@ -214,6 +217,9 @@ func (l *look) readyText() string {
 	}
 	return text
 }
+
+// onlyProvider tells whether a node holds chunks and decides nothing.
+func onlyProvider(s *api.Status) bool { return s.Provider && !s.Switchboard }
 
 // nodeChanges tells what became of the members of a mesh since the last look.
 func (v *view) nodeChanges(l *look) {
@@ -291,23 +297,14 @@ func contains(list []string, s string) bool {
 func (v *view) draw(l *look) {
 	s := l.status
 	v.width, _ = terminalOf(v.a.stderr) // it may have changed
-	ready := 0
-	for _, w := range s.Workers {
-		if w.State == "ready" {
-			ready++
-		}
-	}
 	lines := []string{
 		strings.Repeat("─", min(v.width-1, 60)),
 		fmt.Sprintf("%s   up %s", v.url, (time.Duration(s.NowUs-s.StartedUs) * time.Microsecond).Round(time.Second)),
-		fmt.Sprintf("files    %s, %s plain as %s stored", groupText(s.Totals.Files), sizeText(s.Totals.PlainBytes), sizeText(s.Totals.StoredBytes)),
-		fmt.Sprintf("work     %s, %s, %d queued   %s", plural(uint64(s.Puts), "put"), plural(uint64(s.Gets), "get"), s.Queued, v.speed(s)),
-		fmt.Sprintf("workers  %d of %d ready, Brotli quality %d", ready, len(s.Workers), s.BrotliQuality),
 	}
-	if l.nodes == nil {
-		lines = append(lines, fmt.Sprintf("disk     %s used, %s free", sizeText(s.Content.UsedBytes), sizeText(s.Content.FreeBytes)))
+	if onlyProvider(s) {
+		lines = append(lines, fmt.Sprintf("holds    %s, %s used, %s free", plural(s.Content.Chunks, "chunk"), sizeText(s.Content.UsedBytes), sizeText(s.Content.FreeBytes)))
 	} else {
-		lines = append(lines, l.meshLines(v.width)...)
+		lines = append(lines, v.workLines(l)...)
 	}
 	for _, n := range s.Notices {
 		lines = append(lines, wrap("notice   ", printable(n), v.width-1)...)
@@ -320,6 +317,26 @@ func (v *view) draw(l *look) {
 	}
 	_, _ = io.WriteString(v.out, b.String())
 	v.lines = len(lines)
+}
+
+// workLines are the live lines of a switchboard: what it keeps and what it does.
+func (v *view) workLines(l *look) []string {
+	s := l.status
+	ready := 0
+	for _, w := range s.Workers {
+		if w.State == "ready" {
+			ready++
+		}
+	}
+	lines := []string{
+		fmt.Sprintf("files    %s, %s plain as %s stored", groupText(s.Totals.Files), sizeText(s.Totals.PlainBytes), sizeText(s.Totals.StoredBytes)),
+		fmt.Sprintf("work     %s, %s, %d queued   %s", plural(uint64(s.Puts), "put"), plural(uint64(s.Gets), "get"), s.Queued, v.speed(s)),
+		fmt.Sprintf("workers  %d of %d ready, Brotli quality %d", ready, len(s.Workers), s.BrotliQuality),
+	}
+	if l.nodes == nil {
+		return append(lines, fmt.Sprintf("disk     %s used, %s free", sizeText(s.Content.UsedBytes), sizeText(s.Content.FreeBytes)))
+	}
+	return append(lines, l.meshLines(v.width)...)
 }
 
 // speed tells chunks per second since the last look; a chunk is at most 1 MiB of plain bytes.

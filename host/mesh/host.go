@@ -4,9 +4,12 @@ import (
 	"crypto/ed25519"
 	"errors"
 	"io"
+	"log/slog"
 	"math"
 	"net/netip"
+	"os"
 	"slices"
+	"sync"
 	"syscall"
 	"time"
 
@@ -14,6 +17,7 @@ import (
 	"github.com/libp2p/go-libp2p/core/crypto"
 	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/gologshim"
 	rcmgr "github.com/libp2p/go-libp2p/p2p/host/resource-manager"
 	"github.com/libp2p/go-libp2p/p2p/muxer/yamux"
 	"github.com/libp2p/go-libp2p/p2p/net/swarm"
@@ -50,6 +54,7 @@ const (
 // newHost makes the libp2p host: TCP before QUIC, TLS, yamux with bounded windows, and the limits of l instead of the
 // library's. It looks for nobody by itself.
 func newHost(c *Config, l *Limits) (host.Host, error) {
+	quiet()
 	key, err := crypto.UnmarshalEd25519PrivateKey(slices.Clone(c.Key))
 	if err != nil {
 		return nil, err
@@ -76,6 +81,17 @@ func newHost(c *Config, l *Limits) (host.Host, error) {
 		libp2p.Ping(false), libp2p.DisableMetrics(), libp2p.UserAgent("inos"),
 	)
 }
+
+// quiet keeps the libraries from writing to the process's standard error: what matters is an error of a call, or said by Logf. The
+// variable is the library's own, for who wants to look into it.
+var quiet = sync.OnceFunc(func() {
+	if os.Getenv("GOLOG_LOG_LEVEL") == "" {
+		gologshim.SetDefaultHandler(slog.DiscardHandler)
+	}
+	if err := os.Setenv("QUIC_GO_DISABLE_RECEIVE_BUFFER_WARNING", "true"); err != nil {
+		panic(err) // the name is a constant
+	}
+})
 
 func newMuxer() *yamux.Transport {
 	c := yamuxlib.DefaultConfig()

@@ -113,8 +113,8 @@ func TestHostileCalls(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := rawStream(t, h, m, c.kind)
 			write(t, s, c.send)
-			for c.drip { // until it is cut
-				if _, err := s.Write([]byte{0}); err != nil {
+			for c.drip { // until it is cut; never a call that could be served
+				if _, err := s.Write([]byte{0xff}); err != nil {
 					break
 				}
 				time.Sleep(10 * time.Millisecond) // the drip, not a wait for anything

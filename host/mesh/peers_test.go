@@ -153,6 +153,7 @@ func TestCallAfterRestart(t *testing.T) {
 		if _, err := m.Call(t.Context(), peer.ID(), peer.Addrs(), Message{}, nil); err != nil {
 			t.Fatal(err)
 		}
+		news.wait(t, "connected", func(p Peer) bool { return p.Connected })
 		_ = peer.Close()
 		news.wait(t, "lost", func(p Peer) bool { return !p.Connected })
 		if _, err := m.Call(t.Context(), peer.ID(), []string{at}, Message{}, nil); inos.CodeOf(err) != inos.CodePeerUnreachable {
