@@ -102,7 +102,8 @@ const (
 	callDeadline      = 20 * inos.Second // of a call to another node
 	hedgeAgain        = inos.Second      // when there was no room for a second buffer
 	trashTimeout      = 10 * inos.Second // of orders to trash, and of what a sweep asks
-	sweepEvery        = inos.Day         // in which every node of a mesh is swept
+	sweepPause        = 2 * inos.Minute  // between the sweeps of two nodes at least
+	sweepEvery        = inos.Day         // in which every node of a mesh is swept at least
 	inviteLife        = inos.Day         // of an invite that names no end
 	inviteLifeMax     = 365 * inos.Day
 	ticketLife        = 2 * inos.Minute

@@ -153,6 +153,14 @@ func (w *world) meshCall(e *eventpb.Envelope) (event.Message, *inos.Error) {
 	return r, nil
 }
 
+// lose performs a call whose answer is lost: no buffer is filled.
+func (w *world) lose(e *eventpb.Envelope) {
+	var q eventpb.MeshCallRequest
+	w.open(e, &q)
+	q.Output = 0
+	_, _ = w.meshCall(&eventpb.Envelope{Id: e.Id, EventType: e.EventType, Payload: event.Payload(&q)})
+}
+
 // remapped puts the buffers of a call into what is asked.
 func (w *world) remapped(q *eventpb.MeshCallRequest, inner *eventpb.Envelope) *eventpb.Envelope {
 	if inner.EventType != event.ContentWrite {
@@ -560,6 +568,30 @@ func (w *world) settleRecord(q *eventpb.SettleRecordRequest) (event.Message, *in
 		delete(w.pendings, at)
 	}
 	return r, nil
+}
+
+// acknowledged checks that what a put's answer promises holds: every chunk is on two machines, where there are two.
+func (w *world) acknowledged(e *eventpb.Envelope) {
+	var r eventpb.FilesPutReply
+	if len(w.others) == 0 || e.EventType != event.WithState(event.FilesPut, event.StateCompleted) || event.Open(e, &r) != nil || r.File == nil {
+		return
+	}
+	w.safe(r.File.Path, string(r.File.ManifestId))
+}
+
+func (w *world) safe(path, id string) {
+	hosts := map[string]bool{}
+	for _, node := range w.where(id) {
+		if row := w.rows[id]; row != nil && row.copies[node] != nil {
+			hosts[w.members[node].Host] = true
+		}
+	}
+	if len(hosts) < 2 {
+		w.problem("%s is acknowledged and chunk %x is on %v", path, id[:4], w.where(id))
+	}
+	for e := range slices.Chunk(w.ever[id].entries, inos.EntryBytes) {
+		w.safe(path, string(e[:inos.HashBytes]))
+	}
 }
 
 // where names the nodes whose disks hold a chunk.
