@@ -19,3 +19,6 @@ func (u *challenges) code(*coder)       {}
 
 // complained asks for the audit of a copy whose bytes did not verify for a reader.
 func (u *challenges) complained(node inos.NodeID, id inos.ChunkID) {}
+
+// want asks for the audit of a copy that others are to be trimmed for.
+func (u *challenges) want(node inos.NodeID, id inos.ChunkID) {}

@@ -231,8 +231,10 @@ func needs(in *input) (n need, ok bool) {
 			return need{"files", "read", string(path)}, true
 		}
 		return need{"node", "operate", "*"}, true
-	case event.NodeStatus:
+	case event.NodeStatus, event.NodesList, event.RepairsList:
 		return need{"node", "read", "*"}, true
+	case event.NodesInvite, event.NodesSet:
+		return need{"node", "operate", "*"}, true
 	}
 	return need{}, false
 }

@@ -49,6 +49,7 @@ type Kernel struct {
 	repairs     repairs
 	challenges  challenges
 	rebuilding  rebuilding
+	operations  operations
 	watcher     watcher
 
 	threads  [threadCount]thread
@@ -142,6 +143,7 @@ const (
 	threadRepair
 	threadChallenge
 	threadRebuild
+	threadOperate
 	threadConcurrency
 	threadQuality
 	threadWatcher
@@ -191,6 +193,7 @@ func New() *Kernel {
 	k.repairs.init(k)
 	k.challenges.init(k)
 	k.rebuilding.init(k)
+	k.operations.init(k)
 	k.concurrency.init(k)
 	k.quality.init(k)
 	k.watcher.init(k)
@@ -213,7 +216,7 @@ func (k *Kernel) wire() {
 		threadGet: &k.gets, threadQuery: &k.queries, threadVerify: &k.verifies, threadFetch: &k.fetches, threadLoss: &k.losses, threadReconcile: &k.reconciles,
 		threadCollector: &k.collector, threadMembers: &k.members, threadServe: &k.serving, threadBeat: &k.beats, threadRecords: &k.records,
 		threadChange: &k.changes, threadRepair: &k.repairs,
-		threadChallenge: &k.challenges, threadRebuild: &k.rebuilding,
+		threadChallenge: &k.challenges, threadRebuild: &k.rebuilding, threadOperate: &k.operations,
 		threadConcurrency: &k.concurrency, threadQuality: &k.quality, threadWatcher: &k.watcher,
 	}
 }
@@ -357,7 +360,7 @@ func (k *Kernel) unreserve(held *uint64) {
 // holds says that no put may write the chunk now, or rely on a find of it: it is on its way to the trash, or its only copy
 // is in doubt.
 func (k *Kernel) holds(id inos.ChunkID) bool {
-	return k.collector.holds(id) || k.lone() && k.losses.holds(k.self(), id)
+	return k.collector.holds(id) || k.repairs.trim.trims(id) || k.lone() && k.losses.holds(k.self(), id)
 }
 
 // self returns this node's id.

@@ -312,6 +312,7 @@ func (u *memberships) measure(m *member, took inos.Micros) {
 // doubt begins a new epoch of a member's copies: what it holds has to be looked at before it counts.
 func (u *memberships) doubt(m *member) {
 	u.k.puts.distrusted(m.id())
+	u.k.repairs.distrusted(m.id())
 	if m.distrust {
 		m.doubtful = true
 		return
@@ -350,6 +351,7 @@ func (u *memberships) distrusted(a *answer) {
 	u.changedAt = u.k.now
 	u.k.watcher.note(event.DistrustNode, event.StateCompleted, "what node "+m.label()+" holds counts when it has been looked at")
 	u.k.reconciles.want(m.id())
+	u.k.repairs.scan.compared(m.id())
 	if m.doubtful {
 		u.doubt(m)
 	}

@@ -10,11 +10,12 @@ import (
 
 // States of a copy in the making.
 const (
-	copyAsked   = iota // its write is under way
-	copyFailed         // not to be asked again for now
-	copyWritten        // on stable storage; the semantic memory does not know
-	copyStaging        // its row is on its way
-	copyNamed          // the semantic memory knows
+	copyAsked    = iota // its write is under way
+	copyFailed          // not to be asked again for now
+	copyPardoned        // failed, and may be asked again
+	copyWritten         // on stable storage; the semantic memory does not know
+	copyStaging         // its row is on its way
+	copyNamed           // the semantic memory knows
 	copyStates
 )
 
@@ -44,9 +45,10 @@ type fanout struct {
 
 // fanoutCopy is one node's copy.
 type fanoutCopy struct {
-	node  inos.NodeID
-	epoch uint64 // of the node's copies when it was asked
-	state uint8
+	node   inos.NodeID
+	epoch  uint64 // of the node's copies when it was asked
+	state  uint8
+	unsure bool // a write failed and may have happened all the same
 }
 
 func (s *fanout) code(c *coder) {
@@ -66,6 +68,7 @@ func (s *fanout) code(c *coder) {
 		text(c, &x.node)
 		num(c, &x.epoch)
 		num(c, &x.state)
+		c.bool(&x.unsure)
 		if x.state >= copyStates {
 			c.fail("copy state %d", x.state)
 		}
@@ -170,14 +173,23 @@ func (u *puts) wrote(a *answer) {
 	case a.err == nil && x.epoch == k.members.epoch(node):
 		x.state = copyWritten
 	case a.err == nil:
-		x.state = copyFailed // it has come back meanwhile, and its copies are not trusted: it is asked as any other
+		x.state, x.unsure = copyFailed, true // it has come back meanwhile, and its copies are not trusted: it is asked as any other
 	default:
-		x.state = copyFailed
+		x.state, x.unsure = copyFailed, !refused(a.err)
 		if u.failedAt(s, p, node, a.err) {
 			return
 		}
 	}
 	u.proceed(s, p, a.err)
+}
+
+// refused says that a write which failed has surely left nothing behind.
+func refused(err *inos.Error) bool {
+	switch err.Code {
+	case inos.CodeChunkCorrupt, inos.CodeDiskFull, inos.CodeReadOnly, inos.CodeBusy, inos.CodePermissionDenied, inos.CodeBadRequest:
+		return true
+	}
+	return false
 }
 
 // failedAt notes that a node did not take a chunk. It says true when the chunk waits for room on the only disk there is.
@@ -195,12 +207,8 @@ func (u *puts) failedAt(s *fanout, p *put, node inos.NodeID, err *inos.Error) bo
 		return false
 	case err.Code == inos.CodeDiskFull && node == k.self():
 		k.collector.wantRoom(s.bytes)
-	case err.Code == inos.CodeIO || err.Code == inos.CodeChunkCorrupt:
-		if !k.losses.full() {
-			k.losses.doubt(node, s.id)
-		}
-	case err.Code == inos.CodePeerUnreachable || err.Code == inos.CodeDeadlineExceeded:
-		k.collector.sweepNode(node) // it may have the bytes all the same
+	case (err.Code == inos.CodeIO || err.Code == inos.CodeChunkCorrupt) && !k.losses.full():
+		k.losses.doubt(node, s.id)
 	}
 	if p != nil {
 		p.avoid[string(node)] = k.now + avoidFor
@@ -246,6 +254,8 @@ func (u *puts) proceed(s *fanout, p *put, err *inos.Error) {
 		default:
 			u.others(s, p, err)
 		}
+	} else if running && err != nil && s.output != 0 && s.tries == 0 {
+		u.extend(s, p.avoided(k.now)) // its bytes are still at hand
 	}
 	u.settleFanout(s, p)
 	if p != nil {
@@ -306,7 +316,11 @@ func (u *puts) tryAgain() {
 			continue
 		}
 		s.again = 0
-		s.copies = slices.DeleteFunc(s.copies, func(x *fanoutCopy) bool { return x.state == copyFailed })
+		for _, x := range s.copies {
+			if x.state == copyFailed {
+				x.state = copyPardoned
+			}
+		}
 		p := u.table[s.put]
 		if s.output != 0 && (p == nil || p.phase < putFailing) {
 			u.extend(s, nil)
@@ -350,9 +364,14 @@ func (u *puts) settleFanout(s *fanout, p *put) {
 	}
 }
 
-// forgetFanout ends a fanout: its chunk is relied on no more.
+// forgetFanout ends a fanout: its chunk is relied on no more, and what a node may have of it without a row is looked for.
 func (u *puts) forgetFanout(s *fanout, p *put) {
 	u.k.collector.unlive(s.id)
+	for _, x := range s.copies {
+		if x.unsure && x.state < copyWritten {
+			u.k.collector.sweepNode(x.node)
+		}
+	}
 	delete(u.fanouts, s.work)
 	if p != nil {
 		p.writes = slices.DeleteFunc(p.writes, func(w uint64) bool { return w == s.work })
@@ -417,7 +436,7 @@ func (u *puts) leftover(p *put, s *fanout) {
 func (u *puts) distrusted(node inos.NodeID) {
 	for _, work := range sortedKeys(u.fanouts) {
 		if x := u.fanouts[work].copy(node); x != nil && x.state == copyWritten {
-			x.state = copyFailed
+			x.state, x.unsure = copyFailed, true
 		}
 	}
 }

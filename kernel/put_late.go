@@ -70,8 +70,7 @@ func (u *puts) lateCopies(s *fanout) {
 		}
 		x.state = copyStaging
 		if len(u.lates.adds) >= lateMax-fanoutNodesMax {
-			x.state = copyFailed // the node is compared with the map some day
-			u.k.collector.sweepNode(x.node)
+			x.state, x.unsure = copyFailed, true // the node is compared with the map
 			continue
 		}
 		u.lates.adds = append(u.lates.adds, lateCopy{s.work, s.id, x.node, x.epoch})
@@ -158,8 +157,7 @@ func (u *puts) toldLate(a *answer) {
 		}
 		if x := s.copy(c.node); x != nil && x.state == copyStaging {
 			if x.state = copyNamed; a.err != nil {
-				x.state = copyFailed
-				k.collector.sweepNode(c.node)
+				x.state, x.unsure = copyFailed, true
 			}
 		}
 		u.settleFanout(s, u.table[s.put])

@@ -17,6 +17,7 @@ const (
 	opQueryDelete            // semantic:delete_file
 	opQueryUsage             // content:usage
 	opQueryTotals            // semantic:totals
+	opQueryRepairs           // semantic:list_repairs, for their number
 )
 
 // Kinds of a query.
@@ -55,6 +56,7 @@ type query struct {
 	again    inos.Micros
 	usage    *eventpb.ContentUsage
 	totals   *eventpb.TotalsReply
+	repairs  uint64 // queued
 	notices  []string
 }
 
@@ -106,6 +108,7 @@ func (q *query) code(c *coder) {
 	num(c, &q.again)
 	usageCode(c, &q.usage)
 	totalsCode(c, &q.totals)
+	num(c, &q.repairs)
 	list(c, &q.notices, 8, text[string])
 }
 
@@ -273,6 +276,9 @@ func (u *queries) start(q *query) {
 		u.send(q, opQueryUsage, event.ContentUsage, &eventpb.ContentUsageRequest{})
 		if u.k.node.switchboard {
 			u.send(q, opQueryTotals, event.Totals, &eventpb.TotalsRequest{})
+			if u.k.members.ready() && !u.k.lone() {
+				u.send(q, opQueryRepairs, event.ListRepairs, &eventpb.ListRepairsRequest{Limit: 1})
+			}
 		}
 	}
 }
@@ -308,7 +314,7 @@ func (u *queries) answer(a *answer) {
 		err = u.located(q, a)
 	case opQueryDelete:
 		err = u.deleted(q, a)
-	case opQueryUsage, opQueryTotals:
+	case opQueryUsage, opQueryTotals, opQueryRepairs:
 		u.measured(q, a)
 	}
 	if err != nil {
@@ -444,7 +450,7 @@ func (u *queries) located(q *query, a *answer) *inos.Error {
 			Codec: uint32(e.Codec), Quality: uint32(e.Quality),
 		}
 		for _, held := range r.Chunks[i].Copies {
-			info.Copies = append(info.Copies, &eventpb.CopyInfo{Node: held.Node, Trusted: held.Trusted, AuditedUs: held.AuditedUs})
+			info.Copies = append(info.Copies, u.k.members.copyInfo(held))
 		}
 		reply.Chunks = append(reply.Chunks, info)
 	}

@@ -94,6 +94,21 @@ func randomWorld(t *testing.T, seed int64) {
 	failing := r.Intn(60)
 	collecting := r.Intn(2) == 0 // small files, the same few chunks, and rounds of collection all the time
 	rotting := r.Intn(3) == 0
+	var others []string
+	if r.Intn(2) == 0 {
+		for i := range 1 + r.Intn(5) {
+			others = append(others, fmt.Sprintf("n%d", i+2))
+			w.join(others[i], "home", fmt.Sprintf("nas%d", 2+r.Intn(5)), []string{"hot", "cold"}[r.Intn(2)], 1<<40)
+		}
+		rotting = false // a world knows the losses of its own node only
+	}
+	beat := func() {
+		for _, node := range others {
+			if !w.others[node].down {
+				w.beat(node)
+			}
+		}
+	}
 	w.start()
 	paths := []string{"/a", "/b", "/c/d", "/c/e"}
 	names := []string{"one", "two", "three"}
@@ -166,6 +181,16 @@ func randomWorld(t *testing.T, seed int64) {
 			w.killWorker(uint32(r.Intn(int(w.boot.Workers))), "killed by the test")
 		case n == 13 || collecting && n < 18:
 			w.tick(w.wake)
+		case n == 19 || n == 20:
+			beat()
+		case n == 21 && len(others) > 0:
+			d := w.others[others[r.Intn(len(others))]]
+			switch r.Intn(3) {
+			case 0:
+				d.down = !d.down
+			case 1:
+				d.full = !d.full
+			}
 		case n == 18 && rotting && len(w.chunks) > 0:
 			ids := sortedKeys(w.chunks)
 			w.rot(ids[r.Intn(len(ids))])
@@ -175,6 +200,10 @@ func randomWorld(t *testing.T, seed int64) {
 			w.randomEnd(r, failing)
 		}
 	}
+	for _, node := range others {
+		w.others[node].down, w.others[node].full = false, false
+	}
+	beat()
 	// Let everything end: performed in any order, without failures.
 	for i := 0; ; i++ {
 		if i > 200000 {
@@ -191,12 +220,14 @@ func randomWorld(t *testing.T, seed int64) {
 		if w.wake == 0 {
 			t.Fatalf("nothing is pending, no wake-up is wanted, and work is left")
 		}
+		beat()
 		w.tick(w.wake)
 	}
 	// Give the collector its rounds.
 	for range 60 {
 		if len(w.pending) == 0 && w.wake != 0 {
 			w.tick(w.wake)
+			beat()
 		}
 		for len(w.pending) > 0 {
 			w.now += 50
@@ -230,7 +261,7 @@ func randomWorld(t *testing.T, seed int64) {
 }
 
 func quiet(k *Kernel) bool {
-	return len(k.losses.table) == 0 && len(k.puts.table) == 0 && len(k.gets.table) == 0 && len(k.queries.table) == 0 && len(k.verifies.table) == 0
+	return len(k.losses.table) == 0 && len(k.puts.fanouts) == 0 && k.puts.lates.idle() && len(k.puts.table) == 0 && len(k.gets.table) == 0 && len(k.queries.table) == 0 && len(k.verifies.table) == 0
 }
 
 func answered(w *world, requests []string) bool {
@@ -266,6 +297,11 @@ func (w *world) randomEnd(r *rand.Rand, failing int) {
 	switch e.EventType {
 	case event.ContentWrite:
 		codes = []inos.Code{inos.CodeDiskFull, inos.CodeIO}
+	case event.MeshCall:
+		codes = []inos.Code{inos.CodePeerUnreachable}
+		if r.Intn(2) == 0 {
+			w.lose(e)
+		}
 	case event.ContentRead:
 		codes = []inos.Code{inos.CodeChunkCorrupt, inos.CodeChunkNotFound}
 	case event.StreamRead, event.StreamWrite:

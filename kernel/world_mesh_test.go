@@ -21,6 +21,8 @@ type fakeMesh struct {
 	prior    map[string][]*eventpb.FileInfo // owner path -> versions that stay referred to
 	wants    map[string]*eventpb.RepairWant
 	sighted  map[string]map[string]bool // chunk -> nodes
+	queue    map[string]*eventpb.RepairInfo
+	leases   uint64
 	beats    func(inner *eventpb.Envelope) (event.Message, *inos.Error)
 	serves   uint64 // buffers of calls from other nodes
 }
@@ -53,7 +55,7 @@ func newFakeMesh() fakeMesh {
 	return fakeMesh{
 		records: map[string]stored{}, others: map[string]*disk{}, members: map[string]*eventpb.Member{}, invites: map[string]string{},
 		pendings: map[string]*eventpb.Record{}, settled: map[string]*eventpb.Record{}, prior: map[string][]*eventpb.FileInfo{},
-		wants: map[string]*eventpb.RepairWant{}, sighted: map[string]map[string]bool{},
+		wants: map[string]*eventpb.RepairWant{}, sighted: map[string]map[string]bool{}, queue: map[string]*eventpb.RepairInfo{},
 	}
 }
 
@@ -126,6 +128,8 @@ func (w *world) meshCall(e *eventpb.Envelope) (event.Message, *inos.Error) {
 		m, failure = w.beats(inner)
 	case d == nil:
 		return nil, missing(inos.CodePeerUnreachable, "node %s does not answer", q.Node)
+	case inner.EventType == event.ContentCopy:
+		m, failure = w.copyChunk(&q, d, inner)
 	default:
 		w.ticketed(&q, inner)
 		m, out, failure = w.performContent(d, w.remapped(&q, inner))
@@ -142,6 +146,14 @@ func (w *world) meshCall(e *eventpb.Envelope) (event.Message, *inos.Error) {
 		r.OutputBytes = out.size
 	}
 	return r, nil
+}
+
+// lose performs a call whose answer is lost: no buffer is filled.
+func (w *world) lose(e *eventpb.Envelope) {
+	var q eventpb.MeshCallRequest
+	w.open(e, &q)
+	q.Output = 0
+	_, _ = w.meshCall(&eventpb.Envelope{Id: e.Id, EventType: e.EventType, Payload: event.Payload(&q)})
 }
 
 // remapped puts the buffers of a call into what is asked.
@@ -412,6 +424,8 @@ func (w *world) performMesh(e *eventpb.Envelope) (event.Message, *inos.Error) {
 		return w.performCopies(e)
 	case event.ChunkStates, event.WantRepairs:
 		return w.performStates(e)
+	case event.ScanChunks, event.ClaimRepairs, event.SettleRepair, event.ListRepairs, event.RetireCopy:
+		return w.performRepairs(e)
 	case event.SetReplicas, event.PendingRecords, event.SettleRecord, event.UnsettleRecords:
 		return w.performRecords(e)
 	}
@@ -542,6 +556,30 @@ func (w *world) settleRecord(q *eventpb.SettleRecordRequest) (event.Message, *in
 		delete(w.pendings, at)
 	}
 	return r, nil
+}
+
+// acknowledged checks that what a put's answer promises holds: every chunk is on two machines, where there are two.
+func (w *world) acknowledged(e *eventpb.Envelope) {
+	var r eventpb.FilesPutReply
+	if len(w.others) == 0 || e.EventType != event.WithState(event.FilesPut, event.StateCompleted) || event.Open(e, &r) != nil || r.File == nil {
+		return
+	}
+	w.safe(r.File.Path, string(r.File.ManifestId))
+}
+
+func (w *world) safe(path, id string) {
+	hosts := map[string]bool{}
+	for _, node := range w.where(id) {
+		if row := w.rows[id]; row != nil && row.copies[node] != nil {
+			hosts[w.members[node].Host] = true
+		}
+	}
+	if len(hosts) < 2 {
+		w.problem("%s is acknowledged and chunk %x is on %v", path, id[:4], w.where(id))
+	}
+	for e := range slices.Chunk(w.ever[id].entries, inos.EntryBytes) {
+		w.safe(path, string(e[:inos.HashBytes]))
+	}
 }
 
 // where names the nodes whose disks hold a chunk.

@@ -28,6 +28,7 @@ func (w *world) performStates(e *eventpb.Envelope) (event.Message, *inos.Error) 
 			r.Added++
 		}
 		w.wants[string(want.ChunkId)] = want
+		w.wantRepair(want, q.NowUs)
 	}
 	return r, nil
 }

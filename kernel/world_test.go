@@ -160,6 +160,7 @@ func (w *world) give(e *eventpb.Envelope) {
 		}
 		if event.StateOf(e.EventType) != event.StateRequested {
 			w.replies[e.Id] = append(w.replies[e.Id], e)
+			w.acknowledged(e)
 			continue
 		}
 		switch e.EventType {

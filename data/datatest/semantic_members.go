@@ -43,6 +43,8 @@ var memberCases = []semanticCase{
 	{"copies are added to chunks that are not on their way out", semanticAddCopies},
 	{"a proof counts in its epoch", semanticAudits},
 	{"a copy is retired while trusted ones are kept", semanticRetire},
+	{"the verbs of the mesh end with their context and with the memory", semanticMeshEnds},
+	{"repairs, audits and records go on from many goroutines", semanticMeshConcurrent},
 }
 
 func members(t testing.TB, m inos.Semantic) map[inos.NodeID]inos.Member {
@@ -309,7 +311,7 @@ func semanticEpochs(t *testing.T, m inos.Semantic) {
 	must(t, m.StageChunks(background, "u", "ann", []inos.ChunkRow{d1, d2, d3}, 1))
 	id1, id2, id3 := d1.Entry.ChunkID, d2.Entry.ChunkID, d3.Entry.ChunkID
 	first := epochOf(t, m, "a")
-	must(t, m.AuditCopies(background, "a", first, []inos.ChunkID{id1}, 50))
+	must(t, m.AuditCopies(background, "a", first, []inos.ChunkID{id1, id2}, 50))
 	wantCopies(t, m, id1, "a*@50 b*")
 	epoch, err := m.DistrustNode(background, "a")
 	must(t, err)

@@ -164,7 +164,11 @@ func (s *Store) RetireCopy(ctx context.Context, id inos.ChunkID, generation uint
 			if !held {
 				return notKept(op, id, k)
 			}
-			if m, err := t.member(op, k); err != nil || m.epoch != epoch {
+			m, err := t.member(op, k)
+			if err != nil {
+				return err
+			}
+			if m.epoch != epoch {
 				return notKept(op, id, k)
 			}
 		}

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// crashWorkload commits, overwrites, deletes, aborts and collects from several goroutines until it is killed, and
+// crashWorkload commits, overwrites, settles, repairs, deletes, aborts and collects from several goroutines until it is killed, and
 // prints a line after each acknowledgement.
 func crashWorkload(dir, start string) {
 	s, err := Open(filepath.Join(dir, "semantic.db"))
@@ -39,6 +39,10 @@ func crashWorkload(dir, start string) {
 		return
 	}
 	if err := letIn(s); err != nil {
+		fmt.Println("error", err)
+		return
+	}
+	if _, err := s.AdmitNode(context.Background(), inos.Member{ID: crashNode, Tier: inos.TierHot}, "", 1); err != nil {
 		fmt.Println("error", err)
 		return
 	}
@@ -70,6 +74,10 @@ func crashWorkload(dir, start string) {
 					return
 				}
 				say("put %s %d %s", committed.Path, committed.Version, committed.FileID)
+				if err := crashMesh(s, c, i, committed, rows, say); err != nil {
+					say("error %v", err)
+					return
+				}
 				if i%10 == 9 {
 					key.EventType = "delete"
 					say("deleting %s", f.Path)
@@ -96,8 +104,51 @@ func crashWorkload(dir, start string) {
 	group.Wait()
 }
 
+// crashMesh settles some of the versions, adds copies and works on the repair queue; the first caller alone claims, so
+// that what it says of its leases is in their order.
+func crashMesh(s *Store, caller, i int, f inos.FileInfo, rows []inos.ChunkRow, say func(string, ...any)) error {
+	ctx := context.Background()
+	ids := []inos.ChunkID{rows[0].Entry.ChunkID, rows[1].Entry.ChunkID}
+	if i%2 == 1 {
+		key := inos.RecordKey{Owner: f.Owner, Path: f.Path, Version: f.Version}
+		if _, err := s.SettleRecord(ctx, key, f.ManifestID, []inos.NodeID{smallNode}, true); err != nil {
+			return err
+		}
+		say("settled %s %d", f.Path, f.Version)
+	}
+	if i%3 == 1 {
+		if _, err := s.AddCopies(ctx, crashNode, 1, ids); err != nil {
+			return err
+		}
+	}
+	if i%4 == 1 {
+		if _, err := s.WantRepairs(ctx, []inos.RepairWant{{ID: ids[0], Live: uint32(i % 3)}, {ID: ids[1]}}, 1); err != nil {
+			return err
+		}
+	}
+	if caller > 0 || i%4 != 3 {
+		return nil
+	}
+	claimed, err := s.ClaimRepairs(ctx, "switchboard", 1, 2, 8)
+	if err != nil {
+		return err
+	}
+	for n, r := range claimed {
+		say("lease %d", r.Lease)
+		err := s.SettleRepair(ctx, r.ID, r.Lease, []inos.NodeID{crashNode}, inos.Micros(n%2), 1)
+		if err != nil && inos.CodeOf(err) != inos.CodeConflict { // it was collected meanwhile
+			return err
+		}
+	}
+	return nil
+}
+
+// crashNode holds some of the chunks beside smallNode.
+const crashNode = "12D3KooWcrash"
+
 // acknowledged is what the killed process said of one path last.
 type acknowledged struct {
+	settled  uint64 // the version whose record was settled in full
 	version  uint64
 	fileID   string // empty: deleted
 	deleting bool   // a delete was asked for and not acknowledged
@@ -112,9 +163,9 @@ func TestCrash(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 1))
 	said := map[string]acknowledged{}
-	acks := 0
+	acks, lease := 0, uint64(0)
 	for round := range crashRounds {
-		acks += crashRound(t, dir, fmt.Sprint("r", round), 50+random.IntN(600), said)
+		acks += crashRound(t, dir, fmt.Sprint("r", round), 50+random.IntN(600), said, &lease)
 		path := filepath.Join(dir, "semantic.db")
 		totals := scanned(t, path)
 		s, err := Open(path)
@@ -131,6 +182,11 @@ func TestCrash(t *testing.T) {
 				t.Errorf("round %d: %s: acknowledged %+v, found %+v (%v)", round, path, want, f, err)
 			}
 		}
+		for _, r := range allPending(t, s) {
+			if want := said[string(r.File.Path)]; r.File.Version == want.settled {
+				t.Errorf("round %d: version %d of %s is pending, and was acknowledged as settled", round, want.settled, r.File.Path)
+			}
+		}
 		if n, err := s.AbortUpload(context.Background(), ""); err != nil || uint64(n) != totals.Uploads {
 			t.Errorf("aborted %d uploads (%v), there were %d", n, err, totals.Uploads)
 		}
@@ -142,8 +198,25 @@ func TestCrash(t *testing.T) {
 	t.Logf("%d acknowledgements over %d kills", acks, crashRounds)
 }
 
+// allPending returns all pending versions.
+func allPending(t *testing.T, s *Store) (all []inos.Record) {
+	t.Helper()
+	for after := (inos.RecordKey{}); ; {
+		page, err := s.PendingRecords(context.Background(), after, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page) == 0 {
+			return all
+		}
+		all = append(all, page...)
+		last := page[len(page)-1].File
+		after = inos.RecordKey{Owner: last.Owner, Path: last.Path}
+	}
+}
+
 // crashRound starts the workload, kills it after a number of lines and notes what it said.
-func crashRound(t *testing.T, dir, name string, lines int, said map[string]acknowledged) (acks int) {
+func crashRound(t *testing.T, dir, name string, lines int, said map[string]acknowledged, lease *uint64) (acks int) {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), crashFolder+"="+dir, crashStart+"="+name)
@@ -167,7 +240,7 @@ func crashRound(t *testing.T, dir, name string, lines int, said map[string]ackno
 		switch word, rest, _ := strings.Cut(in.Text(), " "); word {
 		case "put":
 			if n, _ := fmt.Sscan(rest, &path, &version, &id); n == 3 {
-				said[path] = acknowledged{version: version, fileID: id}
+				said[path] = acknowledged{version: version, fileID: id, settled: said[path].settled}
 			}
 		case "deleting":
 			before := said[rest]
@@ -175,7 +248,20 @@ func crashRound(t *testing.T, dir, name string, lines int, said map[string]ackno
 			said[rest] = before
 		case "deleted":
 			if n, _ := fmt.Sscan(rest, &path, &version); n == 2 {
-				said[path] = acknowledged{version: version}
+				said[path] = acknowledged{version: version, settled: said[path].settled}
+			}
+		case "settled":
+			if n, _ := fmt.Sscan(rest, &path, &version); n == 2 {
+				before := said[path]
+				before.settled = version
+				said[path] = before
+			}
+		case "lease":
+			var l uint64
+			if n, _ := fmt.Sscan(rest, &l); n == 1 && l <= *lease {
+				t.Errorf("lease %d after %d", l, *lease)
+			} else if n == 1 {
+				*lease = l
 			}
 		default:
 			t.Errorf("the workload says %q", in.Text())

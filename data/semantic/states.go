@@ -13,6 +13,7 @@ type snapshot struct {
 	tx    *sql.Tx
 	stmts *[statements]*sql.Stmt
 	above map[inos.ChunkID]above // looked up before
+	bound int                    // of the chunks above one: WalkMax
 }
 
 // above is what refers to a chunk.
@@ -22,8 +23,11 @@ type above struct {
 	more    bool   // parents were left out
 }
 
-// aboveKept bounds the chunks whose references a snapshot keeps.
-const aboveKept = 16384
+// Bounds of the references that a snapshot keeps: of so many chunks, each with so many parents.
+const (
+	aboveKept   = 16384
+	parentsKept = 256
+)
 
 // read runs a reading verb of several statements on one state of the database.
 func (s *Store) read(ctx context.Context, op string, run func(*snapshot) error) error {
@@ -32,7 +36,7 @@ func (s *Store) read(ctx context.Context, op string, run func(*snapshot) error) 
 		return s.wrap(op, err)
 	}
 	defer func() { _ = tx.Rollback() }() // it has changed nothing
-	return s.wrap(op, run(&snapshot{ctx: ctx, tx: tx, stmts: &s.reads, above: map[inos.ChunkID]above{}}))
+	return s.wrap(op, run(&snapshot{ctx: ctx, tx: tx, stmts: &s.reads, above: map[inos.ChunkID]above{}, bound: WalkMax}))
 }
 
 func (r *snapshot) query(s statement, args ...any) (*sql.Rows, error) {
@@ -183,7 +187,7 @@ func (r *snapshot) wanted(id inos.ChunkID) (most uint32, err error) {
 				next = append(next, parent)
 			}
 		}
-		if a.more || len(seen) > WalkMax {
+		if a.more || len(seen) > r.bound {
 			return max(most, inos.ReplicasDefault), nil
 		}
 	}
@@ -210,7 +214,7 @@ func (r *snapshot) lookAbove(id inos.ChunkID) (a above, err error) {
 			a.wanted = max(a.wanted, inos.ReplicasDefault)
 		case parent == nil:
 			a.wanted = max(a.wanted, uint32(wanted))
-		case len(a.parents) == WalkMax:
+		case len(a.parents) == r.bound:
 			a.more = true
 			return a, nil
 		case len(parent) != inos.HashBytes:
@@ -219,7 +223,7 @@ func (r *snapshot) lookAbove(id inos.ChunkID) (a above, err error) {
 			a.parents = append(a.parents, inos.ChunkID(parent))
 		}
 	}
-	if len(r.above) < aboveKept && len(a.parents) < 256 {
+	if len(r.above) < aboveKept && len(a.parents) <= parentsKept {
 		r.above[id] = a
 	}
 	return a, rows.Err()

@@ -1,0 +1,89 @@
+package kernel
+
+import (
+	"strconv"
+
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event/eventpb"
+)
+
+// describe shows the members to an operator, removed ones too, sorted by id.
+func (u *memberships) describe() *eventpb.NodesListReply {
+	_, open := u.domains(inos.ReplicasDefault)
+	r := &eventpb.NodesListReply{Level: u.level(inos.ReplicasDefault), Domains: open, Survives: u.survives(min(open, inos.ReplicasDefault), inos.ReplicasDefault)}
+	for _, id := range sortedKeys(u.table) {
+		m := u.table[id]
+		n := &eventpb.NodeInfo{
+			Member: m.row.CloneVT(), Liveness: liveNames[m.state], SeenUs: int64(m.seen), Usage: m.usage, InFlight: m.load, AuditsPassed: m.passed,
+			AuditsFailed: m.failed, Complaints: m.complaints, LatencyUs: int64(m.latency.percentile(50)), Version: m.version, Self: id == u.k.self(),
+			Notice: u.notice(m),
+		}
+		n.Member.Grant = nil
+		if n.Self {
+			c := &u.k.collector.usage
+			n.Usage = &eventpb.ContentUsage{Chunks: c.chunks, UsedBytes: c.used, TrashBytes: c.trash, FreeBytes: c.free}
+			n.SeenUs, n.Version = int64(u.k.now), u.k.node.version
+		}
+		n.Unchecked = u.unchecked(m)
+		r.Nodes = append(r.Nodes, n)
+	}
+	return r
+}
+
+// summarise puts into a status what it says of the mesh.
+func (u *memberships) summarise(r *eventpb.NodeStatusReply) {
+	_, open := u.domains(inos.ReplicasDefault)
+	r.Survives = u.survives(min(open, inos.ReplicasDefault), inos.ReplicasDefault)
+	for _, id := range u.all() {
+		r.Members++
+		if id == u.k.self() || u.table[id].state == liveAlive {
+			r.MembersAlive++
+		}
+	}
+}
+
+// copyInfo shows a copy of a chunk to a person.
+func (u *memberships) copyInfo(held *eventpb.Copy) *eventpb.CopyInfo {
+	c := &eventpb.CopyInfo{Node: held.Node, Trusted: held.Trusted, AuditedUs: held.AuditedUs}
+	if m := u.table[inos.NodeID(held.Node)]; m != nil {
+		c.Zone, c.Host, c.Tier, c.Liveness = m.row.Zone, m.row.Host, m.row.Tier, liveNames[m.state]
+	}
+	return c
+}
+
+// unchecked returns how many copies of a member are listed and not confirmed yet: all but those checked, while it is looked through.
+func (u *memberships) unchecked(m *member) uint64 {
+	checked, _, checking := u.k.reconciles.progress(m.id())
+	switch {
+	case m.distrust || m.doubtful:
+		return m.row.Copies
+	case checking:
+		return m.row.Copies - min(checked, m.row.Copies)
+	}
+	return 0
+}
+
+// notice says what a person should know of a member.
+func (u *memberships) notice(m *member) string {
+	count := func(n uint64) string { return strconv.FormatUint(n, 10) }
+	checked, lost, checking := u.k.reconciles.progress(m.id())
+	switch {
+	case m.removed():
+		return ""
+	case m.draining() && m.row.Copies == 0:
+		return "drained: it holds no copy any more"
+	case m.draining():
+		return "draining: " + plural(m.row.Copies, "copy", "copies") + " left"
+	case m.gone:
+		return "gone: what it held is made again on other nodes"
+	case checking:
+		text := "returning: " + count(checked) + " of " + plural(m.row.Copies, "copy", "copies") + " checked"
+		if lost > 0 {
+			text += ", " + count(lost) + " lost"
+		}
+		return text
+	case m.avoided:
+		return "it does not hold what it said: audits failed, and nothing new is placed on it"
+	}
+	return ""
+}

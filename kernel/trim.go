@@ -1,0 +1,164 @@
+package kernel
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event"
+	"github.com/inos-mesh/inos/event/eventpb"
+)
+
+// trims takes surplus copies away, one at a time: those that a node's return or a drain has left. A copy goes only while as many domains as are
+// wanted hold others that are trusted, alive and proved by an audit since their node was trusted; those that are not proved are challenged
+// first, and the surplus waits for the next look at the map. From the look at the chunk to the end of the trash order no put writes the
+// chunk or relies on it.
+type trims struct {
+	queue    []inos.ChunkID
+	chunk    inos.ChunkID // in work
+	working  bool
+	underWay bool
+	node     inos.NodeID // whose copy goes
+	gen      uint64
+	keep     []string
+	more     bool // and another one after it
+	at       inos.Micros
+	count    uint64
+}
+
+func (t *trims) code(c *coder) {
+	list(c, &t.queue, trimsMax, func(c *coder, id *inos.ChunkID) { c.fixed(id[:]) })
+	c.fixed(t.chunk[:])
+	c.bool(&t.working)
+	c.bool(&t.underWay)
+	text(c, &t.node)
+	num(c, &t.gen)
+	list(c, &t.keep, membersMax, text[string])
+	c.bool(&t.more)
+	num(c, &t.at)
+	num(c, &t.count)
+}
+
+// add notes a chunk that may have surplus copies. What does not fit is found by the next scan.
+func (t *trims) add(id inos.ChunkID) {
+	if len(t.queue) < trimsMax && !slices.Contains(t.queue, id) {
+		t.queue = append(t.queue, id)
+	}
+}
+
+// trims says that a copy of the chunk is on its way to the trash.
+func (t *trims) trims(id inos.ChunkID) bool { return t.working && t.chunk == id }
+
+func (t *trims) act(u *repairs) {
+	k := u.k
+	for !t.working && len(t.queue) > 0 && t.at <= k.now {
+		id := t.queue[0]
+		t.queue = t.queue[1:]
+		if k.collector.lives[string(id[:])] > 0 || k.holds(id) || u.busy(id) {
+			continue // somebody relies on it or is at it: the next scan finds it
+		}
+		t.chunk, t.working = id, true
+		t.send(u, opTrimStates, event.ChunkStates, &eventpb.ChunkStatesRequest{ChunkIds: [][]byte{id[:]}})
+	}
+}
+
+func (t *trims) wake(u *repairs) inos.Micros {
+	if t.working || len(t.queue) == 0 {
+		return 0
+	}
+	return max(t.at, 1)
+}
+
+func (t *trims) send(u *repairs, op uint8, effect string, m event.Message) {
+	t.underWay = true
+	u.k.send(nil, u.ask(op, 0), effect, m)
+}
+
+func (t *trims) answer(u *repairs, a *answer) {
+	t.underWay = false
+	switch a.op {
+	case opTrimStates:
+		var r eventpb.ChunkStatesReply
+		if a.err == nil && event.Open(a.env, &r) == nil && len(r.States) == 1 && t.choose(u, r.States[0]) {
+			t.send(u, opTrimRetire, event.RetireCopy, &eventpb.RetireCopyRequest{ChunkId: t.chunk[:], Generation: t.gen, Node: string(t.node), Keep: t.keep})
+			return
+		}
+	case opTrimRetire:
+		if a.err == nil {
+			t.underWay = true
+			u.k.content(nil, u.ask(opTrimTrash, 0), t.node, event.ContentTrash,
+				&eventpb.ContentTrashRequest{Chunks: []*eventpb.ChunkGeneration{{ChunkId: t.chunk[:], Generation: t.gen}}}, bulk{})
+			return
+		}
+		if a.err.Code != inos.CodeConflict {
+			u.k.collector.sweepNode(t.node) // the copy may have been retired
+		}
+	case opTrimTrash:
+		if a.err != nil {
+			u.k.collector.sweepNode(t.node)
+		} else {
+			t.count++
+		}
+		if t.more {
+			t.queue = append(t.queue, t.chunk)
+		}
+	}
+	t.working, t.node, t.keep = false, "", nil
+	t.at = u.k.now + trimPause
+	u.k.puts.unheld()
+}
+
+// choose finds a copy that may go, and those that are kept for it.
+func (t *trims) choose(u *repairs, s *eventpb.ChunkState) bool {
+	k := u.k
+	if s.Wanted == 0 || s.Condemned {
+		return false
+	}
+	var keepable, rest []*eventpb.Copy
+	for _, held := range s.Copies {
+		m := k.members.member(inos.NodeID(held.Node))
+		switch {
+		case m == nil || m.state != liveAlive || m.distrust || k.reconciles.busy(m.id()):
+		case held.Trusted && !m.draining() && !m.avoided && !k.losses.holds(m.id(), t.chunk):
+			keepable = append(keepable, held)
+		default:
+			rest = append(rest, held)
+		}
+	}
+	// Those are kept that are proved already, on cold nodes and with the fewest bytes.
+	slices.SortStableFunc(keepable, func(a, b *eventpb.Copy) int {
+		return cmp.Or(cmp.Compare(t.cost(k, a), t.cost(k, b)), cmp.Compare(a.Node, b.Node))
+	})
+	var keep []inos.NodeID
+	t.keep = nil
+	proved := true
+	for _, held := range keepable {
+		with := append(slices.Clone(keep), inos.NodeID(held.Node))
+		if uint32(len(keep)) >= s.Wanted || k.members.distinct(with, s.Wanted) == uint32(len(keep)) {
+			rest = append(rest, held)
+			continue
+		}
+		keep, t.keep = with, append(t.keep, held.Node)
+		if held.AuditedUs == 0 {
+			proved = false
+			k.challenges.want(inos.NodeID(held.Node), t.chunk)
+		}
+	}
+	if uint32(len(keep)) < s.Wanted || len(rest) == 0 || !proved {
+		return false
+	}
+	t.node, t.gen, t.more = inos.NodeID(rest[0].Node), s.Generation, len(rest) > 1
+	return true
+}
+
+// cost orders copies that may be kept.
+func (t *trims) cost(k *Kernel, held *eventpb.Copy) (cost uint64) {
+	m := k.members.member(inos.NodeID(held.Node))
+	if held.AuditedUs == 0 {
+		cost += 2
+	}
+	if m.row.Tier == string(inos.TierHot) {
+		cost++
+	}
+	return cost
+}
