@@ -72,7 +72,8 @@ func (n *Node) serveRequest(ctx context.Context, peer inos.NodeID, switchboard b
 	return n.replyOf(reply)
 }
 
-// checkInvite verifies the invite that a join or a heartbeat brings to a switchboard, and leaves its content alone for the kernel.
+// checkInvite verifies the invite that a join or a heartbeat brings to a switchboard, and leaves its content alone for the kernel, which
+// sees whether it has expired.
 func (n *Node) checkInvite(inner *eventpb.Envelope, q *eventpb.MeshServeRequest) error {
 	var raw []byte
 	switch inner.EventType {
@@ -97,9 +98,6 @@ func (n *Node) checkInvite(inner *eventpb.Envelope, q *eventpb.MeshServeRequest)
 	invite, err := n.authority.verifier.Invite(raw)
 	if err != nil {
 		return err
-	}
-	if now := n.clock.Now(); inner.EventType == event.NodeJoin && invite.Expired(now) {
-		return inos.Errorf(inos.CodeInviteRefused, event.Stage(event.NodeJoin), "the invite expired at %d us, and this is %d", invite.Content.ExpiresUs, now)
 	}
 	q.Invite = event.Payload(invite.Content)
 	return nil

@@ -44,6 +44,7 @@ func (m *testMesh) openBoard(change func(*Config)) {
 			change(c)
 		}
 	})
+	m.board.waitFor("it is ready", func(s *eventpb.NodeStatusReply) bool { return s.Ready })
 }
 
 func (m *testMesh) openProvider(i int, invite string) {

@@ -67,7 +67,7 @@ func (u *collector) init(k *Kernel) {
 }
 
 func (u *collector) about() about {
-	return about{name: "collect", kind: "pipeline", inFlightMax: 2}
+	return about{name: "collect", kind: "pipeline", inFlightMax: trashOrdersMax + 1}
 }
 
 func (u *collector) hear(*input) {}

@@ -252,13 +252,12 @@ func (u *losses) send(node inos.NodeID, x *lossCheck) {
 		&eventpb.ContentReadRequest{ChunkId: id, Output: x.buffer}, bulk{output: x.buffer, hash: id, grant: u.k.readGrant(id, node)})
 }
 
-// drop asks for the next batch, of one node's copies of chunks that no put has written or found and not staged yet: a row would
-// name the node again.
+// drop asks for the next batch of one node's copies.
 func (u *losses) drop() {
 	var q eventpb.DropCopiesRequest
 	u.lost = slices.DeleteFunc(u.lost, func(key string) bool {
 		node, id := copyOf(key)
-		if len(u.dropping) >= dropsPerCall || u.k.collector.lives[string(id[:])] > 0 || q.Node != "" && q.Node != string(node) {
+		if len(u.dropping) >= dropsPerCall || q.Node != "" && q.Node != string(node) || u.named(node, id) {
 			return false
 		}
 		q.Node = string(node)
@@ -269,6 +268,14 @@ func (u *losses) drop() {
 	if len(u.dropping) > 0 {
 		u.k.send(nil, ask{owner: threadLoss, op: opDrop}, event.DropCopies, &q)
 	}
+}
+
+// named says that a put is about to stage a row that names the node for the chunk. A lone node is in every row that a put stages.
+func (u *losses) named(node inos.NodeID, id inos.ChunkID) bool {
+	if u.k.lone() {
+		return u.k.collector.lives[string(id[:])] > 0
+	}
+	return u.k.puts.writing(node, id)
 }
 
 func (u *losses) answer(a *answer) {

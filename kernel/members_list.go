@@ -30,6 +30,27 @@ func (u *memberships) describe() *eventpb.NodesListReply {
 	return r
 }
 
+// summarise puts into a status what it says of the mesh.
+func (u *memberships) summarise(r *eventpb.NodeStatusReply) {
+	_, open := u.domains(inos.ReplicasDefault)
+	r.Survives = u.survives(min(open, inos.ReplicasDefault), inos.ReplicasDefault)
+	for _, id := range u.all() {
+		r.Members++
+		if id == u.k.self() || u.table[id].state == liveAlive {
+			r.MembersAlive++
+		}
+	}
+}
+
+// copyInfo shows a copy of a chunk to a person.
+func (u *memberships) copyInfo(held *eventpb.Copy) *eventpb.CopyInfo {
+	c := &eventpb.CopyInfo{Node: held.Node, Trusted: held.Trusted, AuditedUs: held.AuditedUs}
+	if m := u.table[inos.NodeID(held.Node)]; m != nil {
+		c.Zone, c.Host, c.Tier, c.Liveness = m.row.Zone, m.row.Host, m.row.Tier, liveNames[m.state]
+	}
+	return c
+}
+
 // unchecked returns how many copies of a member are listed and not confirmed yet: all but those checked, while it is looked through.
 func (u *memberships) unchecked(m *member) uint64 {
 	checked, _, checking := u.k.reconciles.progress(m.id())

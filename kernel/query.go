@@ -15,6 +15,7 @@ const (
 	opQueryNodes             // semantic:chunk_copies
 	opQueryUsage             // content:usage
 	opQueryTotals            // semantic:totals
+	opQueryRepairs           // semantic:list_repairs, for their number
 )
 
 // Kinds of a query.
@@ -50,6 +51,7 @@ type query struct {
 	underWay uint32
 	usage    *eventpb.ContentUsage
 	totals   *eventpb.TotalsReply
+	repairs  uint64 // queued
 	notices  []string
 }
 
@@ -99,6 +101,7 @@ func (q *query) code(c *coder) {
 	num(c, &q.underWay)
 	usageCode(c, &q.usage)
 	totalsCode(c, &q.totals)
+	num(c, &q.repairs)
 	list(c, &q.notices, 8, text[string])
 }
 
@@ -249,6 +252,9 @@ func (u *queries) start(q *query) {
 		u.send(q, opQueryUsage, event.ContentUsage, &eventpb.ContentUsageRequest{})
 		if u.k.node.switchboard {
 			u.send(q, opQueryTotals, event.Totals, &eventpb.TotalsRequest{})
+			if u.k.members.ready() && !u.k.lone() {
+				u.send(q, opQueryRepairs, event.ListRepairs, &eventpb.ListRepairsRequest{Limit: 1})
+			}
 		}
 	}
 }
@@ -282,7 +288,7 @@ func (u *queries) answer(a *answer) {
 		}
 	case opQueryNodes:
 		err = u.located(q, a)
-	case opQueryUsage, opQueryTotals:
+	case opQueryUsage, opQueryTotals, opQueryRepairs:
 		u.measured(q, a)
 	}
 	if err != nil {
@@ -399,7 +405,7 @@ func (u *queries) located(q *query, a *answer) *inos.Error {
 			Codec: uint32(e.Codec), Quality: uint32(e.Quality),
 		}
 		for _, held := range r.Chunks[i].Copies {
-			info.Copies = append(info.Copies, &eventpb.CopyInfo{Node: held.Node, Trusted: held.Trusted, AuditedUs: held.AuditedUs})
+			info.Copies = append(info.Copies, u.k.members.copyInfo(held))
 		}
 		reply.Chunks = append(reply.Chunks, info)
 	}

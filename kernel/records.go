@@ -280,7 +280,7 @@ func (u *records) trash() {
 	u.needless = slices.DeleteFunc(u.needless, func(n needless) bool { return n.node != k.self() && !k.members.alive(n.node) })
 	q := &eventpb.ContentTrashRequest{Record: true}
 	u.needless = slices.DeleteFunc(u.needless, func(n needless) bool {
-		if len(u.trashing) >= trashRecordsPerCall || len(u.trashing) > 0 && u.trashing[0].node != n.node {
+		if len(u.trashing) >= needlessPerCall || len(u.trashing) > 0 && u.trashing[0].node != n.node {
 			return false
 		}
 		u.trashing = append(u.trashing, n)

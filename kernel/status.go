@@ -6,7 +6,7 @@ import (
 	"github.com/inos-mesh/inos/event/eventpb"
 )
 
-// measured takes one of the two measurements of a status request and answers when both are there. A memory that does not
+// measured takes one of the measurements of a status request and answers when all are there. A memory that does not
 // answer is itself a part of the status.
 func (u *queries) measured(q *query, a *answer) {
 	switch a.op {
@@ -25,6 +25,11 @@ func (u *queries) measured(q *query, a *answer) {
 		} else {
 			q.notices = append(q.notices, "the semantic memory does not answer: "+failure(a.err))
 		}
+	case opQueryRepairs:
+		var m eventpb.ListRepairsReply
+		if a.err == nil && event.Open(a.env, &m) == nil {
+			q.repairs = m.Total
+		} // a memory that does not answer is told by the totals
 	}
 	if q.underWay == 0 {
 		u.k.finish(&q.origin)
@@ -54,6 +59,10 @@ func (k *Kernel) status(q *query) *eventpb.NodeStatusReply {
 		Steps: k.steps, InFlight: uint64(len(k.flights.table)), RecordsDropped: k.watcher.dropped,
 		Refused: k.governance.refused, Quarantined: k.supervisor.total,
 	}
+	if k.node.switchboard && k.members.ready() {
+		k.members.summarise(r)
+		r.Repairs = q.repairs
+	}
 	r.Notices = append(k.notices(), q.notices...)
 	for i, w := range k.supervisor.workers {
 		r.Workers = append(r.Workers, &eventpb.WorkerStatus{
@@ -82,7 +91,11 @@ func (k *Kernel) notices() (out []string) {
 		}
 		return out
 	}
-	out = append(out, "degraded: one node, replication factor 1 of 3: files survive a crash of the node, not the loss of its disk")
+	if k.members.ready() {
+		if degraded := k.members.degraded(inos.ReplicasDefault); degraded != "" {
+			out = append(out, degraded)
+		}
+	}
 	if !k.recovery.done {
 		out = append(out, "recovering: requests wait until it is done")
 	}

@@ -22,6 +22,8 @@ type sweep struct {
 	at      inos.Micros
 	tries   uint32
 	pages   uint32
+	started inos.Micros // when the sweep began
+	took    inos.Micros // the last one
 	began   inos.Micros // when the page was asked for
 	adopt   [][]byte    // chunks of the page to be hashed again, then adopted
 	good    [][]byte    // of them those that are there
@@ -39,6 +41,8 @@ func (s *sweep) code(c *coder) {
 	num(c, &s.at)
 	num(c, &s.tries)
 	num(c, &s.pages)
+	num(c, &s.started)
+	num(c, &s.took)
 	num(c, &s.began)
 	ids := func(c *coder, b *[]byte) { c.bytes(b) }
 	list(c, &s.adopt, inventoryPage, ids)
@@ -84,7 +88,7 @@ func (u *collector) sweepDue() bool {
 	for i, node := range s.wanted {
 		if node == u.k.self() || u.k.members.alive(node) {
 			s.wanted = slices.Delete(s.wanted, i, i+1)
-			s.node, s.from, s.trashed, s.adopted, s.tries, s.pages, s.at = node, nil, 0, 0, 0, 0, u.k.now
+			s.node, s.from, s.trashed, s.adopted, s.tries, s.pages, s.at, s.started = node, nil, 0, 0, 0, 0, u.k.now, u.k.now
 			return true
 		}
 	}
@@ -96,7 +100,8 @@ func (u *collector) gone(node inos.NodeID) bool {
 	return node != u.k.self() && (u.k.members.dead(node) || !slices.Contains(u.k.members.all(), node))
 }
 
-// takeTurn has every node of a mesh swept now and then: what a lost order left behind is found by nothing else.
+// takeTurn has every node of a mesh swept now and then: what an order that was lost, or came twice, left behind is found by nothing
+// else. It takes a hundredth of the time, and small meshes come round often.
 func (u *collector) takeTurn() {
 	s := &u.sweep
 	if s.turnAt > u.k.now || u.k.lone() {
@@ -107,7 +112,7 @@ func (u *collector) takeTurn() {
 		return // nobody has joined yet
 	}
 	first := s.turnAt == 0
-	s.turnAt = u.k.now + sweepEvery/inos.Micros(len(all))
+	s.turnAt = u.k.now + min(sweepEvery/inos.Micros(len(all)), max(100*s.took, sweepPause))
 	if first {
 		return
 	}
@@ -357,7 +362,7 @@ func (u *collector) sweepDone() {
 	if s.adopted > 0 {
 		detail += ", " + plural(s.adopted, "copy", "copies") + " that the map did not name"
 	}
-	s.node = ""
+	s.node, s.took = "", u.k.now-s.started
 	if s.trashed+s.adopted > 0 || u.k.lone() {
 		u.k.watcher.note("node:recover:v1:requested", event.StateCompleted, detail)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -57,6 +58,7 @@ State is what the operator wants (active, draining, removed), alive what is so.`
 
 func (a *app) printNodes(r *api.NodesReply, all bool, now time.Time) error {
 	names := a.names()
+	slices.SortFunc(r.Nodes, func(a, b api.NodeInfo) int { return names.order(a.Zone, a.Host, a.Node, b.Zone, b.Host, b.Node) })
 	wide := a.width == 0 || a.width >= nodesWideColumns
 	var text strings.Builder
 	t := tabwriter.NewWriter(&text, 0, 4, 2, ' ', 0)

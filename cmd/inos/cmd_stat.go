@@ -75,8 +75,9 @@ func (a *app) printStat(s *api.StatReply) error {
 	if err != nil || len(s.ChunkList) == 0 {
 		return err
 	}
-	m := newMatrix(s.ChunkList)
-	if err := a.printf("\n%s\n%8s  %-64s  %9s  %9s  %-9s  %s\n", m.legend(a.names()), "chunk", "chunk id", "plain", "stored", "recipe", m.head()); err != nil {
+	names := a.names()
+	m := newMatrix(s.ChunkList, names)
+	if err := a.printf("\n%s\n%8s  %-64s  %9s  %9s  %-9s  %s\n", m.legend(names), "chunk", "chunk id", "plain", "stored", "recipe", m.head()); err != nil {
 		return err
 	}
 	for i := range s.ChunkList {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -115,6 +116,7 @@ func (a *app) printNodesVerified(nodes []api.NodeVerified) error {
 	var text strings.Builder
 	t := tabwriter.NewWriter(&text, 0, 4, 2, ' ', 0)
 	tableRow(t, "node", "chunks", "stored", "bad", "")
+	slices.SortFunc(nodes, func(a, b api.NodeVerified) int { return names.order("", "", a.Node, "", "", b.Node) })
 	for i := range nodes {
 		n := &nodes[i]
 		tableRow(t, names.of(n.Node), groupText(n.Chunks), sizeText(n.StoredBytes), groupText(n.Bad), printable(n.Error))

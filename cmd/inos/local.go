@@ -9,7 +9,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -37,10 +36,9 @@ const (
 	localNodesMax   = 64 // providers on one machine
 )
 
-// Ports for the mesh of a switchboard on this machine: the first when it is free, else one of a range below those that
-// systems give to outgoing connections, since providers have to find it again after every restart.
+// Ports for the mesh of a switchboard on this machine: any of a range below those that systems give to outgoing connections,
+// since providers have to find it again after every restart.
 const (
-	meshPort         = 7771
 	meshPortLow      = 20_000
 	meshPortHigh     = 30_000
 	meshPortTriesMax = 64
@@ -252,20 +250,21 @@ func (l *local) rename(names nodeNames) error {
 
 // freeMeshAddress returns a multiaddress of this machine on which nobody listens.
 func freeMeshAddress() (string, error) {
-	ports := []int{meshPort}
 	for range meshPortTriesMax {
-		ports = append(ports, meshPortLow+rand.IntN(meshPortHigh-meshPortLow))
-	}
-	i := slices.IndexFunc(ports, func(port int) bool {
-		listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err != nil {
-			return false
+		port := meshPortLow + rand.IntN(meshPortHigh-meshPortLow)
+		if isFree(port) {
+			return fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", port), nil
 		}
-		_ = listener.Close() // it was only to see
-		return true
-	})
-	if i < 0 {
-		return "", inos.Errorf(inos.CodeAddressInUse, "choose mesh address", "none of %d ports of 127.0.0.1 is free", len(ports))
 	}
-	return fmt.Sprintf("/ip4/127.0.0.1/tcp/%d", ports[i]), nil
+	return "", inos.Errorf(inos.CodeAddressInUse, "choose mesh address", "%d ports of 127.0.0.1 are all in use", meshPortTriesMax)
+}
+
+// isFree tells whether nobody listens on a port of this machine.
+func isFree(port int) bool {
+	listener, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+	if err != nil {
+		return false
+	}
+	_ = listener.Close() // it was only to see
+	return true
 }

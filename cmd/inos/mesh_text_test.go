@@ -134,10 +134,10 @@ func TestMatrix(t *testing.T) {
 	for i := range matrixColumnsMax + 2 {
 		many.Copies = append(many.Copies, api.Copy{Node: strings.Repeat("n", i+1), Liveness: "alive", Trusted: true})
 	}
-	if got, want := newMatrix([]api.Chunk{many}).row(&many), strings.Repeat(markTrusted, matrixColumnsMax)+" +2"; got != want {
+	if got, want := newMatrix([]api.Chunk{many}, nil).row(&many), strings.Repeat(markTrusted, matrixColumnsMax)+" +2"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
-	if head := newMatrix([]api.Chunk{many}).head(); len(head) != matrixColumnsMax {
+	if head := newMatrix([]api.Chunk{many}, nil).head(); len(head) != matrixColumnsMax {
 		t.Errorf("%d columns have a name", len(head))
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -68,6 +69,12 @@ func (n nodeNames) domain(s string) string {
 		return shortNode(s)
 	}
 	return printable(s)
+}
+
+// order compares two nodes by where they stand, then by what they are called: provider-2 before provider-10.
+func (n nodeNames) order(zoneA, hostA, a, zoneB, hostB, b string) int {
+	nameA, nameB := n[a], n[b]
+	return cmp.Or(strings.Compare(zoneA, zoneB), strings.Compare(hostA, hostB), cmp.Compare(len(nameA), len(nameB)), strings.Compare(nameA, nameB), strings.Compare(a, b))
 }
 
 // nodeTailMin is the least of an id's end that names a node.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -26,11 +25,11 @@ const (
 
 // matrix shows which nodes hold which chunks of a file: a column for each node that holds one, by failure domain.
 type matrix struct {
-	nodes []api.Copy // each once, by zone, host, node
+	nodes []api.Copy // each once, by zone, host, name
 	index map[string]int
 }
 
-func newMatrix(chunks []api.Chunk) *matrix {
+func newMatrix(chunks []api.Chunk, names nodeNames) *matrix {
 	m := &matrix{index: map[string]int{}}
 	for i := range chunks {
 		for _, c := range chunks[i].Copies {
@@ -41,7 +40,7 @@ func newMatrix(chunks []api.Chunk) *matrix {
 		}
 	}
 	slices.SortFunc(m.nodes, func(a, b api.Copy) int {
-		return cmp.Or(strings.Compare(a.Zone, b.Zone), strings.Compare(a.Host, b.Host), strings.Compare(a.Node, b.Node))
+		return names.order(a.Zone, a.Host, a.Node, b.Zone, b.Host, b.Node)
 	})
 	m.nodes = m.nodes[:min(len(m.nodes), matrixColumnsMax)]
 	clear(m.index)

@@ -346,8 +346,11 @@ func semanticSettleRefused(t *testing.T, m inos.Semantic) {
 	try(key, recordID(1), inos.CodeBadRequest, make([]inos.NodeID, 65)...)
 	try(key, recordID(1), inos.CodeNodeUnknown, "a", "stranger")
 	for _, never := range []inos.RecordKey{
-		{Owner: "ann", Path: "/a", Version: 0}, {Owner: "ann", Path: "/a", Version: 2}, {Owner: "ann", Path: "/a", Version: 1 << 63},
-		{Owner: "bob", Path: "/a", Version: 1}, {Owner: "ann", Path: "/b", Version: 1},
+		{Owner: "ann", Path: "/a", Version: 0},
+		{Owner: "ann", Path: "/a", Version: 2},
+		{Owner: "ann", Path: "/a", Version: 1 << 63},
+		{Owner: "bob", Path: "/a", Version: 1},
+		{Owner: "ann", Path: "/b", Version: 1},
 	} {
 		try(never, recordID(1), inos.CodeConflict, "a")
 	}

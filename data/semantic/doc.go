@@ -13,15 +13,22 @@
 //
 //	chunks      a chunk's entry, the roles it has, its count of references, generation, whether it is condemned
 //	edges       manifest node -> child, once per pair however often the child is repeated
-//	copies      chunk -> node that holds it; a chunk without one is lost until somebody writes it again
+//	copies      chunk -> node that holds it, the epoch it was written or confirmed in, the last proof; a chunk without one
+//	            is lost until somebody writes it again
+//	members     nodes that were let in, what they were granted, their epoch, and how much they hold
 //	holdings    (plain hash, owner) -> chunk: what FindChunks asks; it never answers for another owner
 //	uploads     puts under way; pins are what they have staged and no staged parent refers to yet
 //	files       live files; tombstones keep the versions of deleted ones
+//	records     of every path that ever had a version: the highest, its sealed record if it is settled, whether it is
+//	            pending; record_copies says which nodes hold that record
+//	superseded  versions below the highest that stay until a later one is settled
+//	repairs     chunks to be repaired, and who has leased them
+//	sightings   what nodes were seen to hold, while a map is made again
 //	replies     what was answered under a request key
 //	tokens      sessions by the hash of their secret
-//	totals      one row: the counters, and the last generation given out
+//	totals      one row: the counters, the last generation and the last lease given out
 //
-// The count of references is edges to the chunk + live files with it as root + pins. Each statement that adds or
+// The count of references is edges to the chunk + live files with it as root + superseded versions with it as root + pins. Each statement that adds or
 // removes one of these changes the count beside it, and each change of a count to or from zero changes the counter of
 // collectable chunks; the counters of a batch are written once, before its commit.
 //
@@ -33,6 +40,17 @@
 // condemned chunk gains no reference; it returns only when somebody who has written its bytes stages it. Forgetting a
 // manifest node drops its edges, and its children come up next: a tree goes level by level, in bounded transactions.
 //
-// What it leaves out: policy (permission, expiry, when to collect, where copies belong), history of versions (only the
-// live one and tombstones are kept), and file bytes.
+// # The mesh
+//
+// A copy is trusted while its epoch is its node's: distrusting a node is one row, however many copies it holds. What is
+// wanted of a chunk is not kept anywhere, and so cannot be wrong: it is found by walking the edges upwards to the files,
+// versions and uploads that reach the chunk. The counters of a member are written once per batch, like the totals.
+//
+// A version may have been acknowledged, with its record on the mesh, before anybody settles it here. So every version
+// stays, with the reference of its root, until a later one is settled: whichever of them a rebuild would find, its content
+// is there. Settling names the records that this makes needless; they are not kept after that, so a caller that stops
+// before it has trashed them leaves them on their nodes, where a rebuild passes them over for the higher version.
+//
+// What it leaves out: policy (permission, expiry, when to collect, where copies belong, when to repair), history of versions (only the
+// live one, tombstones and what is not settled yet are kept), and file bytes.
 package semantic

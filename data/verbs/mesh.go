@@ -35,7 +35,7 @@ func setNode(c call, q *eventpb.SetNodeRequest) (event.Message, error) {
 	} else if addrs == nil {
 		addrs = []string{}
 	}
-	m, err := c.sem.SetNode(c.ctx, inos.NodeID(q.Node), inos.MemberState(q.State), addrs)
+	m, err := c.sem.SetNode(c.ctx, inos.NodeID(q.Node), memberState(q.State), addrs)
 	if err != nil {
 		return nil, err
 	}

@@ -25,8 +25,11 @@ type Invite struct {
 	Signed  inos.Micros
 }
 
-// Expired says that nobody may join with the invite any more. A node that joined before may still show it.
-func (i *Invite) Expired(now inos.Micros) bool { return int64(now) >= i.Content.ExpiresUs }
+// Expired says that nobody may join with the invite any more; one without a time never does. A node that joined before may still show it.
+func (i *Invite) Expired(now inos.Micros) bool {
+	at := inos.Micros(i.Content.ExpiresUs)
+	return at != 0 && now >= at
+}
 
 // SignInvite makes the text of an invite that a person hands on. Its root key is set to the mesh's. CodeBadRequest for one that is
 // too long.
