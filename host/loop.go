@@ -2,12 +2,12 @@ package host
 
 import (
 	"context"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/data/verbs"
 	"github.com/inos-mesh/inos/event"
 	"github.com/inos-mesh/inos/event/eventpb"
 	"github.com/inos-mesh/inos/host/engine"
@@ -172,10 +172,13 @@ func (l *loop) dispatch(e *eventpb.Envelope) {
 func (l *loop) perform(e *eventpb.Envelope) {
 	performer, ok := performers[e.EventType]
 	switch {
-	case !ok:
+	case ok:
+	case !verbs.Known(e.EventType):
 		performer = unknownEffect
-	case l.node.semantic == nil && strings.HasPrefix(e.EventType, "semantic:"):
+	case l.node.semantic == nil:
 		performer = noMemory
+	default:
+		performer = performSemantic
 	}
 	message, err := performer(l, l.ctx, e)
 	if err == nil && e.EventType == event.EndRestore {

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/data/verbs"
 	"github.com/inos-mesh/inos/event"
 	"github.com/inos-mesh/inos/event/eventpb"
 )
@@ -12,7 +13,8 @@ import (
 type performer func(l *loop, ctx context.Context, e *eventpb.Envelope) (event.Message, error)
 
 // performers maps each effect of the kernel to the method that performs it. Two are not here, for the loop itself does
-// them in order: buffer:release, which has no reply, and worker:call (callWorker).
+// them in order: buffer:release, which has no reply, and worker:call (callWorker). The verbs of the semantic memory are not
+// either: data/verbs performs them (performSemantic).
 var performers = map[string]performer{
 	event.StreamRead:        (*loop).performStreamRead,
 	event.StreamWrite:       (*loop).performStreamWrite,
@@ -31,48 +33,16 @@ var performers = map[string]performer{
 	event.RecordSeal:        (*loop).performRecordSeal,
 	event.RecordOpen:        (*loop).performRecordOpen,
 	event.InviteSign:        (*loop).performInviteSign,
-	event.FindChunks:        (*loop).performFindChunks,
-	event.StageChunks:       (*loop).performStageChunks,
-	event.CommitFile:        (*loop).performCommitFile,
-	event.AbortUpload:       (*loop).performAbortUpload,
-	event.LookupFile:        (*loop).performLookupFile,
-	event.ListFiles:         (*loop).performListFiles,
-	event.DeleteFile:        (*loop).performDeleteFile,
-	event.CondemnChunks:     (*loop).performCondemnChunks,
-	event.ForgetChunks:      (*loop).performForgetChunks,
-	event.UnknownChunks:     (*loop).performUnknownChunks,
-	event.ChunkCopies:       (*loop).performChunkCopies,
-	event.NodeChunks:        (*loop).performNodeChunks,
-	event.DropCopies:        (*loop).performDropCopies,
-	event.PruneReplies:      (*loop).performPruneReplies,
-	event.AdmitNode:         (*loop).performAdmitNode,
-	event.ListNodes:         (*loop).performListNodes,
-	event.SetNode:           (*loop).performSetNode,
-	event.DistrustNode:      (*loop).performDistrustNode,
-	event.AddCopies:         (*loop).performAddCopies,
-	event.ConfirmCopies:     (*loop).performConfirmCopies,
-	event.AuditCopies:       (*loop).performAuditCopies,
-	event.RetireCopy:        (*loop).performRetireCopy,
-	event.ChunkStates:       (*loop).performChunkStates,
-	event.ScanChunks:        (*loop).performScanChunks,
-	event.WantRepairs:       (*loop).performWantRepairs,
-	event.ClaimRepairs:      (*loop).performClaimRepairs,
-	event.SettleRepair:      (*loop).performSettleRepair,
-	event.ListRepairs:       (*loop).performListRepairs,
-	event.SetReplicas:       (*loop).performSetReplicas,
-	event.PendingRecords:    (*loop).performPendingRecords,
-	event.SettleRecord:      (*loop).performSettleRecord,
-	event.UnsettleRecords:   (*loop).performUnsettleRecords,
-	event.Sight:             (*loop).performSight,
-	event.Sighted:           (*loop).performSighted,
-	event.RestoreVersion:    (*loop).performRestoreVersion,
-	event.EndRestore:        (*loop).performEndRestore,
-	event.Totals:            (*loop).performTotals,
 	event.EpisodicRecord:    (*loop).performRecord,
 }
 
 func unknownEffect(_ *loop, _ context.Context, e *eventpb.Envelope) (event.Message, error) {
 	return nil, inos.Errorf(inos.CodeUnknownEvent, e.EventType, "this host performs no such effect")
+}
+
+// performSemantic performs a verb of the semantic memory.
+func performSemantic(l *loop, ctx context.Context, e *eventpb.Envelope) (event.Message, error) {
+	return verbs.Perform(ctx, l.node.semantic, e, l.node.clock.Now())
 }
 
 // noMemory answers what only a switchboard's memory can.

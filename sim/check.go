@@ -91,10 +91,19 @@ func (w *World) spreadOf(id inos.ChunkID, level string, without *process) int {
 	return len(seen)
 }
 
+// quorum is the number of domains that have to hold a version before it is acknowledged: as many as were asked for by name, else two, or as
+// many as are wanted or there are.
+func (w *World) quorum(v *version, sync uint32) int {
+	if sync > 0 {
+		return int(sync)
+	}
+	return min(int(v.info.ReplicasWanted), 2, w.domainsAt(w.levelOf(int(v.info.ReplicasWanted))))
+}
+
 // checkSpread holds what lies on the disks against what has to before a version may be seen or acknowledged.
 func (w *World) checkSpread(when string, v *version, sync uint32) {
 	level := w.levelOf(int(v.info.ReplicasWanted))
-	need := max(int(sync), min(int(v.info.ReplicasWanted), 2, w.domainsAt(level)))
+	need := w.quorum(v, sync)
 	for _, id := range v.chunks {
 		if n := w.spreadOf(id, level, nil); n < need {
 			w.violate("%s of version %d of %s: chunk %s lies in %d domains of level %s, %d are needed", when, v.number, v.info.Path, id, n, level, need)
@@ -113,7 +122,7 @@ func (w *World) checkReceipt(v *version, r *eventpb.Receipt, sync uint32) {
 		return
 	}
 	level := r.Level
-	need := max(int(sync), min(int(v.info.ReplicasWanted), 2, w.domainsAt(w.levelOf(int(v.info.ReplicasWanted)))))
+	need := w.quorum(v, sync)
 	distinct := map[string]bool{}
 	for _, name := range r.Domains {
 		distinct[name] = true

@@ -40,7 +40,7 @@ func (w *World) oneWay(from, to *process) (d inos.Micros, lost bool) {
 }
 
 // ticketSkew is what a host allows the clocks to differ when it looks at a ticket.
-const ticketSkew = 2 * inos.Minute
+const ticketSkew = 5 * inos.Minute
 
 // hostTimeout ends a call whose kernel named no bound.
 const hostTimeout = 30 * inos.Second

@@ -107,11 +107,12 @@ var allLone bool
 
 const (
 	faultsFrom = 20 * inos.Second
-	faultsTo   = 7 * inos.Minute
 	opsFrom    = 8 * inos.Second
-	opsTo      = 7 * inos.Minute
 	worldTime  = 10 * inos.Minute
 )
+
+// faultsTo is when the faults stop, and clients have asked what they will.
+func (p *Plan) faultsTo() inos.Micros { return p.end / 10 * 7 }
 
 // newPlan draws a world from a seed.
 func newPlan(seed uint64) Plan {
@@ -149,16 +150,35 @@ func newPlan(seed uint64) Plan {
 		n.offset = between(-2*inos.Second, 2*inos.Second)
 		p.Nodes = append(p.Nodes, n)
 	}
-	p.drawOps(r, nodes)
-	p.drawFaults(r, nodes)
+	p.drawOps(r, nodes, 30+r.IntN(50))
+	p.drawFaults(r, nodes, 20+r.IntN(7))
+	return p
+}
+
+// bigPlan draws a world of many nodes with rare heartbeats, in an hour.
+func bigPlan(seed uint64, nodes int) Plan {
+	r := rand.New(rand.NewPCG(seed, 3))
+	p := Plan{Seed: seed, end: inos.Hour, heartbeat: 5 * inos.Minute, graceCold: 10 * inos.Minute, graceHot: 5 * inos.Minute, netBase: 10 * inos.Millisecond}
+	for i := range nodes {
+		n := NodePlan{tier: inos.TierCold, provider: i > 0, switchboard: i == 0, capacity: 8 << 30, zone: fmt.Sprintf("z%d", i%10), host: fmt.Sprintf("h%d", i/2)}
+		if i%5 == 0 {
+			n.tier = inos.TierHot
+		}
+		if i > 0 {
+			n.start = inos.Micros(r.Int64N(int64(inos.Minute)))
+		}
+		p.Nodes = append(p.Nodes, n)
+	}
+	p.drawOps(r, nodes, 150)
+	p.drawFaults(r, nodes, 300)
 	return p
 }
 
 // drawOps draws what clients ask: bursts on a few paths, with bodies from a few names, so that they overlap and share chunks.
-func (p *Plan) drawOps(r *rand.Rand, nodes int) {
+func (p *Plan) drawOps(r *rand.Rand, nodes, count int) {
+	opsTo := p.faultsTo()
 	paths := []string{"/a", "/b", "/c", "/d/e", "/d/f", "/g"}
 	paths = paths[:2+r.IntN(len(paths)-1)]
-	count := 30 + r.IntN(50)
 	at := opsFrom
 	for range count {
 		if r.IntN(3) == 0 {
@@ -244,13 +264,14 @@ func (p *Plan) drawOps(r *rand.Rand, nodes int) {
 }
 
 // drawFaults draws what goes wrong, most of it near something that a client asks.
-func (p *Plan) drawFaults(r *rand.Rand, nodes int) {
+func (p *Plan) drawFaults(r *rand.Rand, nodes, count int) {
+	faultsTo := p.faultsTo()
 	total := 0
 	for _, x := range faultWeights {
 		total += x
 	}
 	lies := false
-	for len(p.Faults) < 20+p.extra(r) {
+	for len(p.Faults) < count {
 		f := Fault{At: faultsFrom + inos.Micros(r.Int64N(int64(faultsTo-faultsFrom))), Node: r.IntN(nodes), Other: r.IntN(nodes)}
 		if r.IntN(3) > 0 {
 			o := p.ops[r.IntN(len(p.ops))]
@@ -287,5 +308,3 @@ func (p *Plan) drawFaults(r *rand.Rand, nodes int) {
 	}
 	slices.SortStableFunc(p.Faults, func(a, b Fault) int { return int(a.At - b.At) })
 }
-
-func (p *Plan) extra(*rand.Rand) int { return int(p.Seed % 7) }

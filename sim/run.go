@@ -77,7 +77,7 @@ func (w *World) live() {
 	for _, o := range w.plan.ops {
 		w.at(epoch+o.At, func() { w.ask(o) })
 	}
-	for at := opsFrom; at < faultsTo; at += 20 * inos.Second {
+	for at := opsFrom; at < w.plan.faultsTo(); at += 20 * inos.Second {
 		w.at(epoch+at, func() {
 			for _, p := range w.nodes {
 				p.askStatus()
@@ -87,7 +87,7 @@ func (w *World) live() {
 	for _, f := range w.plan.Faults {
 		w.at(epoch+f.At, func() { w.strike(f) })
 	}
-	w.run(epoch + faultsTo + inos.Second)
+	w.run(epoch + w.plan.faultsTo() + inos.Second)
 	if w.over {
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,6 +23,7 @@ var (
 	firstSeed = flag.Uint64("sim.first", 0, "the first of the fresh seeds; 0: from the clock")
 	seedCount = flag.Int("sim.seeds", 0, "fresh seeds; 0: INOS_SIM_SEEDS, or the default")
 	quitAfter = flag.Int("sim.quit", 10, "stop after so many bad worlds")
+	long      = flag.Bool("sim.long", false, "run the world of a thousand nodes too")
 	shrinking = flag.Bool("sim.shrink", true, "shrink the faults of the first bad world and write its transcript")
 )
 
@@ -220,6 +222,25 @@ func sortedCodes(m map[inos.Code]int) (codes []inos.Code) {
 		}
 	}
 	return codes
+}
+
+// TestManyNodes runs one world of a thousand nodes with heartbeats every five minutes.
+func TestManyNodes(t *testing.T) {
+	if !*long {
+		t.Skip("it belongs to the long set: -sim.long")
+	}
+	began := time.Now()
+	r := bigPlan(1, 1000).run(nil)
+	t.Logf("%d steps, %d faults, %d requests answered, %d virtual minutes in %s", r.Steps, r.Faults, r.Ops, r.Virtual/inos.Minute, time.Since(began).Round(time.Second))
+	for _, v := range r.Violations {
+		t.Error(v)
+	}
+}
+
+// TestMain gives the collector of garbage less to do: worlds are small and there are many.
+func TestMain(m *testing.M) {
+	debug.SetGCPercent(400)
+	m.Run()
 }
 
 // TestReplay runs worlds twice: a seed is a world.

@@ -87,7 +87,9 @@ func (t *truth) committed(w *World, f *eventpb.FileInfo, key string, tomb, repea
 	}
 	v.chunks = w.below(inos.ChunkID(f.ManifestId))
 	w.checkManifest(v)
-	w.checkSpread("commit", v, 0)
+	if r := t.ops[key]; r != nil && r.op.kind == opPut {
+		w.checkSpread("commit", v, r.op.sync)
+	}
 }
 
 // settled takes a version whose commit record lies on the mesh.

@@ -125,7 +125,7 @@ func member(m *eventpb.Member) inos.Member {
 	}
 	return inos.Member{
 		ID: inos.NodeID(m.Node), Operator: m.Operator, Zone: m.Zone, Host: m.Host, Tier: inos.Tier(m.Tier), OfferedBytes: m.OfferedBytes,
-		Addrs: m.Addrs, JoinedAt: inos.Micros(m.JoinedUs), State: inos.MemberState(m.State), Epoch: m.Epoch, Copies: m.Copies,
+		Addrs: m.Addrs, JoinedAt: inos.Micros(m.JoinedUs), State: memberState(m.State), Epoch: m.Epoch, Copies: m.Copies,
 		PlacedBytes: m.PlacedBytes, Grant: m.Grant,
 	}
 }
@@ -194,4 +194,9 @@ func RecordPayload(r *inos.Record) *eventpb.Record {
 		p.RecordId = r.RecordID[:]
 	}
 	return p
+}
+
+// memberState keeps a number that is no state from becoming one when it is cut to a byte.
+func memberState(state uint32) inos.MemberState {
+	return inos.MemberState(min(state, uint32(inos.MemberRemoved)+1))
 }

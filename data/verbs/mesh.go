@@ -35,7 +35,7 @@ func setNode(c call, q *eventpb.SetNodeRequest) (event.Message, error) {
 	} else if addrs == nil {
 		addrs = []string{}
 	}
-	m, err := c.sem.SetNode(c.ctx, inos.NodeID(q.Node), inos.MemberState(q.State), addrs)
+	m, err := c.sem.SetNode(c.ctx, inos.NodeID(q.Node), memberState(q.State), addrs)
 	if err != nil {
 		return nil, err
 	}
@@ -243,4 +243,16 @@ func endRestore(c call, _ *eventpb.EndRestoreRequest) (event.Message, error) {
 		return nil, err
 	}
 	return &eventpb.EndRestoreReply{}, nil
+}
+
+func unknownRecords(c call, q *eventpb.UnknownRecordsRequest) (event.Message, error) {
+	ids, err := ChunkIDs(q.RecordIds)
+	if err != nil {
+		return nil, err
+	}
+	unknown, err := c.sem.UnknownRecords(c.ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	return &eventpb.UnknownRecordsReply{RecordIds: ChunkIDBytes(unknown)}, nil
 }

@@ -66,28 +66,32 @@ const opKeep = "keep peers"
 // keep dials a node whenever it is not connected.
 func (m *Mesh) keep(ctx context.Context, k *keeper) {
 	defer k.cancel()
-	wait := m.backoff()
-	failing := false
+	wait, failing := m.backoff(), false
 	for ctx.Err() == nil {
+		if !m.connected(k.node.ID) {
+			err := m.dial(ctx, k.node)
+			if err != nil && !failing && ctx.Err() == nil {
+				m.logf("mesh: node %s cannot be reached, trying on: %s", k.node.ID, reason(err))
+			}
+			failing = failing || err != nil
+		}
 		if m.connected(k.node.ID) {
 			if failing {
 				m.logf("mesh: connected to node %s again", k.node.ID)
 			}
-			failing, wait = false, m.backoff()
+			since := time.Now()
 			select {
 			case <-k.news:
 			case <-ctx.Done():
 			}
-			continue
+			failing = false
+			if time.Since(since) > m.limits.BackoffMax { // one that is closed again and again is no success
+				wait = m.backoff()
+			}
+			if m.connected(k.node.ID) {
+				continue
+			}
 		}
-		err := m.dial(ctx, k.node)
-		if err == nil && m.connected(k.node.ID) {
-			continue
-		}
-		if !failing && err != nil && ctx.Err() == nil {
-			m.logf("mesh: node %s cannot be reached, trying on: %s", k.node.ID, reason(err))
-		}
-		failing = true
 		pause(ctx, wait())
 	}
 }
@@ -146,9 +150,17 @@ func (m *Mesh) reserve(node peer.AddrInfo) {
 			pause(m.ctx, wait())
 			continue
 		}
-		failing, wait = false, m.backoff()
+		failing = false
 		m.setReserved(node.ID, m.through(node, place.Addrs))
+		since := time.Now()
 		m.whileReserved(node.ID, time.Until(place.Expiration)/2)
+		if time.Since(since) > m.limits.BackoffMax {
+			wait = m.backoff()
+		}
+		if m.host.Network().Connectedness(node.ID) != network.Connected {
+			m.setReserved(node.ID, nil)
+			pause(m.ctx, wait())
+		}
 	}
 }
 

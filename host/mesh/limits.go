@@ -25,7 +25,7 @@ type Limits struct {
 	// Streams bounds the streams in all, of both directions; StreamsPerPeer those of one peer, in each direction. One more is refused.
 	Streams, StreamsPerPeer int
 	// WindowBytes bounds what peers can make this node keep in streams that are not read: each open stream counts 256 KiB, and more when
-	// it has grown for a long way. WindowBytesPerPeer is the share of one peer.
+	// it has grown for a long way. WindowBytesPerPeer is the share of one peer. A call that has no room for its stream waits.
 	WindowBytes, WindowBytesPerPeer int64
 
 	// Calling bounds the calls to one peer that are under way, for each protocol; a further one waits for its turn. StreamsIdle
@@ -63,7 +63,7 @@ func DefaultLimits() Limits {
 	return Limits{
 		Connections: 512, ConnectionsPerPeer: 4, ConnectionsPerAddress: 64,
 		Streams: 2048, StreamsPerPeer: 128,
-		WindowBytes: 96 << 20, WindowBytesPerPeer: 24 << 20,
+		WindowBytes: 192 << 20, WindowBytesPerPeer: 24 << 20,
 
 		Calling: 32, StreamsIdle: 8,
 		Serving: 64, ServingPerPeer: 32,

@@ -32,6 +32,7 @@ type link struct {
 	greeted     bool
 	gone        bool
 	certificate []byte // shown last
+	refused     int    // certificates that were not valid
 	until       inos.Micros
 	expiry      *time.Timer
 	usedAt      time.Time
@@ -152,13 +153,27 @@ func (m *Mesh) greeted(l *link, certificate []byte) {
 	if fresh && m.config.Verify != nil {
 		until, err := m.config.Verify(l.remote.node, certificate)
 		if err != nil {
-			m.logf("mesh: node %s shows a certificate that is not valid: %v", l.remote.id, err)
+			m.refuse(l, err)
 		} else {
 			m.certified(l, until)
 		}
 	}
 	if first {
 		m.news(l.remote.id)
+	}
+}
+
+// refusedMax bounds the certificates of one connection that are verified in vain; then it is closed.
+const refusedMax = 8
+
+func (m *Mesh) refuse(l *link, err error) {
+	m.logf("mesh: node %s shows a certificate that is not valid: %v", l.remote.id, err)
+	m.mu.Lock()
+	l.refused++
+	enough := l.refused >= refusedMax
+	m.mu.Unlock()
+	if enough {
+		_ = l.conn.Close()
 	}
 }
 

@@ -3,6 +3,7 @@ package mesh
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"slices"
 	"strings"
@@ -10,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/libp2p/go-libp2p/core/network"
 
 	"github.com/inos-mesh/inos"
 )
@@ -90,6 +93,27 @@ func TestCertificates(t *testing.T) {
 	}
 	_ = board.Close()
 	news.wait(t, "the switchboard is gone", is(board, false, false))
+}
+
+// Certificates that are not valid are verified so many times, and no more.
+func TestRefusedCertificatesEndTheConnection(t *testing.T) {
+	v := verifier{}
+	m := open(t, 1, func(c *Config) { c.Verify = v.verify })
+	h := rawHost(t, 2)
+	connect(t, h, m)
+	conn := h.Network().ConnsToPeer(m.host.ID())[0]
+	for i := 0; !conn.IsClosed(); i++ {
+		s, err := h.NewStream(network.WithNoDial(t.Context(), ""), m.host.ID(), forEvents.id())
+		if err != nil {
+			break
+		}
+		_, _ = s.Write(appendGreeting(nil, fmt.Appendf(nil, "forged %d", i)))
+		_, _ = readGreeting(s)
+		_ = s.Close()
+	}
+	if n := v.asked.Load(); n > refusedMax+2 { // those on their way when it is closed
+		t.Errorf("%d certificates were verified", n)
+	}
 }
 
 // Who dials learns what the other is, without a call of either.
@@ -176,6 +200,30 @@ func TestIdleStreamsAndPeersAreLetGo(t *testing.T) {
 	news.wait(t, "let go", func(p Peer) bool { return !p.Connected })
 }
 
+// Streams are bounded in all: calls that find no room wait until idle streams have gone, to whatever peer they were.
+func TestCallsWaitForStreams(t *testing.T) {
+	peers := make([]*Mesh, 6)
+	for i := range peers {
+		peers[i] = open(t, 10+i, nil)
+	}
+	m := open(t, 1, func(c *Config) { c.Limits.WindowBytes = 40 * 256 << 10 })
+	for _, peer := range peers {
+		if _, err := m.Call(t.Context(), peer.ID(), peer.Addrs(), Message{}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var wait sync.WaitGroup
+	for i := range 120 {
+		wait.Go(func() {
+			peer := peers[i%len(peers)]
+			if _, err := m.Call(t.Context(), peer.ID(), peer.Addrs(), Message{Bulk: []byte{1}}, make([]byte, 0, 1)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+}
+
 func TestCallFaults(t *testing.T) {
 	m, peer := open(t, 1, nil), open(t, 2, nil)
 	gone := open(t, 3, nil)
@@ -252,7 +300,13 @@ func TestCloseLeavesNothing(t *testing.T) {
 	noneLeft(t)
 	g := newGate()
 	m := open(t, 1, func(c *Config) {
-		c.Serve, c.RelayService, c.OnPeer = g.serve, true, func(Peer) {}
+		c.RelayService, c.OnPeer = true, func(Peer) {}
+		c.Serve = func(ctx context.Context, peer inos.NodeID, board bool, q Message) (Message, error) {
+			g.add("slow", 1)
+			defer g.add("slow", -1)
+			defer time.Sleep(100 * time.Millisecond) // one that takes its time after it was told to end
+			return g.serve(ctx, peer, board, q)
+		}
 		c.Listen = append(c.Listen, "/ip4/127.0.0.1/udp/0/quic-v1")
 	})
 	peer := open(t, 2, func(c *Config) { c.Relays = m.Addrs(); c.OnPeer = func(Peer) {} })
@@ -269,7 +323,10 @@ func TestCloseLeavesNothing(t *testing.T) {
 		<-g.come
 	}
 	_ = m.Close()
-	if in := g.in[""]; in != 0 {
+	g.mu.Lock()
+	in := g.in["slow"]
+	g.mu.Unlock()
+	if in != 0 {
 		t.Errorf("%d calls are served after Close", in)
 	}
 	wait.Wait()

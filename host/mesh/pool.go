@@ -2,6 +2,7 @@ package mesh
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -104,6 +105,11 @@ func (m *Mesh) openStream(ctx context.Context, id peer.ID, k protocolKind) (*str
 	defer cancel()
 	ctx = network.WithAllowLimitedConn(network.WithNoDial(ctx, "a call"), "a call")
 	raw, err := m.host.NewStream(ctx, id, k.id())
+	for errors.Is(err, network.ErrResourceLimitExceeded) && ctx.Err() == nil { // a call waits for its stream
+		m.closeIdle()
+		pause(ctx, streamPause)
+		raw, err = m.host.NewStream(ctx, id, k.id())
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -115,6 +121,22 @@ func (m *Mesh) openStream(ctx context.Context, id peer.ID, k protocolKind) (*str
 	}
 	_ = s.SetWriteDeadline(time.Time{})
 	return s, nil
+}
+
+// streamPause is between two tries to open a stream while there are as many as may be.
+const streamPause = 20 * time.Millisecond
+
+// closeIdle closes all streams of this node that wait for a call.
+func (m *Mesh) closeIdle() {
+	m.mu.Lock()
+	var pools []*pool
+	for _, r := range m.remotes {
+		pools = append(pools, r.streams[:]...)
+	}
+	m.mu.Unlock()
+	for _, p := range pools {
+		p.sweep(time.Now().Add(time.Hour))
+	}
 }
 
 // outdone says whether a connection goes through a relay while there is a direct one.
