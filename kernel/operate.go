@@ -185,7 +185,7 @@ func (u *operations) end(p *operation, a *answer) *inos.Error {
 		if event.Open(a.env, &r) != nil || r.Member == nil {
 			return bad()
 		}
-		m := k.members.learn(r.Member)
+		m := k.members.set(r.Member)
 		if m.removed() {
 			k.records.nodeGone(m.id())
 		}

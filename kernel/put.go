@@ -33,6 +33,7 @@ const (
 	putWaiting   = iota // for its turn
 	putRunning          // reads, encodes, writes, builds the manifest
 	putCommitted        // commit_file is under way
+	putRecording        // its commit record is being written
 	putFailing          // answered; waits for what is under way
 	putCleaning         // gives written chunks and pins to the collector
 	putPhases
@@ -82,6 +83,8 @@ type put struct {
 	root     *treeNode // finished: what is left is to commit
 	rows     []*row    // written, to be staged
 	staging  []*row
+	file     *eventpb.FileInfo      // committed
+	repeated bool                   // by an earlier request with this id
 	writes   []uint64               // fanouts with something under way
 	avoid    map[string]inos.Micros // nodes that failed lately -> until when
 	patience inos.Micros            // until when the commit waits for late copies; 0: not yet
@@ -196,6 +199,8 @@ func (p *put) code(c *coder) {
 	}
 	pointers(c, &p.rows, 2*pendingRowsMax, func(c *coder, r *row) { r.code(c) })
 	pointers(c, &p.staging, 2*pendingRowsMax, func(c *coder, r *row) { r.code(c) })
+	fileInfo(c, &p.file)
+	c.bool(&p.repeated)
 	list(c, &p.writes, fanoutsMax, num[uint64])
 	table(c, &p.avoid, membersMax, text[string], num[inos.Micros])
 	num(c, &p.patience)
@@ -270,11 +275,8 @@ func (u *puts) safe(p *put) *inos.Error {
 	} else {
 		p.wanted = inos.ReplicasDefault
 	}
-	quorum, err := k.members.quorum(p.wanted, p.sync)
-	switch {
-	case err != nil && err.Code == inos.CodeQuorumLost && k.lone():
-		quorum = 1 // its disk is full, and may be emptied
-	case err != nil:
+	quorum, err := k.safeQuorum(p.wanted, p.sync)
+	if err != nil {
 		return because(op, err, string(p.path))
 	}
 	p.quorum, p.wanted = quorum, max(p.wanted, quorum)

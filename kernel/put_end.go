@@ -105,22 +105,50 @@ func (u *puts) committed(p *put, a *answer) {
 		u.fail(p, inos.Errorf(inos.CodeInternal, "files:put", "%s: the commit's reply names no file", p.path))
 		return
 	}
-	u.k.describeReplicas(r.File)
-	detail := plural(r.File.PlainBytes, "byte", "bytes") + ", stored in " + strconv.FormatUint(r.File.StoredBytes, 10)
-	if p.saved > 0 {
-		detail += ", " + strconv.FormatUint(p.saved, 10) + " held already"
-	}
-	u.k.complete(&p.origin, &eventpb.FilesPutReply{File: r.File, DeduplicatedBytes: p.saved}, detail)
+	p.phase, p.retries, p.file, p.repeated = putRecording, 0, r.File, r.Repeated
 	u.k.collector.changed()
+	var prefer []inos.NodeID
+	if s := u.fanouts[p.root.fanout]; s != nil {
+		prefer = s.kept()
+	}
 	if r.Repeated {
-		// The key was committed before: what this put wrote is referred to by nobody and goes to the collector.
+		// What this put wrote is referred to by nobody: it goes to the collector when the request has its answer.
 		u.unstaged(p)
-		p.phase, p.retries = putFailing, 0
+	} else {
+		u.stagedRows(p)
+	}
+	u.k.records.write(&p.origin, threadPut, &eventpb.Record{File: r.File}, p.quorum, prefer)
+}
+
+// recorded answers the client when the commit record is safe, on nodes; err says that this takes too long.
+func (u *puts) recorded(work uint64, nodes []inos.NodeID, err *inos.Error) {
+	p := u.table[work]
+	k := u.k
+	if err != nil {
+		k.fail(&p.origin, because("files:put", err, string(p.path)))
+	} else {
+		p.count(k, nodes)
+		if p.repeated {
+			p.domains, p.least = nil, p.quorum // those of the earlier request are not known any more
+		}
+		k.describeReplicas(p.file)
+		detail := plural(p.file.PlainBytes, "byte", "bytes") + ", stored in " + strconv.FormatUint(p.file.StoredBytes, 10)
+		if p.saved > 0 {
+			detail += ", " + strconv.FormatUint(p.saved, 10) + " held already"
+		}
+		k.complete(&p.origin, &eventpb.FilesPutReply{File: p.file, DeduplicatedBytes: p.saved, Receipt: k.receipt(p.wanted, p.least, p.domains)}, detail)
+	}
+	if p.repeated {
+		p.phase = putFailing
 		u.clean(p)
 		return
 	}
-	u.stagedRows(p)
 	u.remove(p)
+}
+
+// receipt says what a file survives whose chunks are each in so many domains, and all of them in those named.
+func (k *Kernel) receipt(wanted, least uint32, domains []string) *eventpb.Receipt {
+	return &eventpb.Receipt{Level: k.members.level(wanted), Domains: domains, Wanted: wanted, Survives: k.members.survives(least, wanted)}
 }
 
 // describeReplicas says whether a file has the replicas it wants.

@@ -64,20 +64,22 @@ func (s *fanout) code(c *coder) {
 	metadata(c, &s.meta)
 	num(c, &s.wanted)
 	num(c, &s.quorum)
-	pointers(c, &s.copies, fanoutNodesMax, func(c *coder, x *fanoutCopy) {
-		text(c, &x.node)
-		num(c, &x.epoch)
-		num(c, &x.state)
-		c.bool(&x.unsure)
-		if x.state >= copyStates {
-			c.fail("copy state %d", x.state)
-		}
-	})
+	pointers(c, &s.copies, fanoutNodesMax, func(c *coder, x *fanoutCopy) { x.code(c) })
 	c.bool(&s.reached)
 	c.bool(&s.rowed)
 	c.bool(&s.dropped)
 	num(c, &s.tries)
 	num(c, &s.again)
+}
+
+func (x *fanoutCopy) code(c *coder) {
+	text(c, &x.node)
+	num(c, &x.epoch)
+	num(c, &x.state)
+	c.bool(&x.unsure)
+	if x.state >= copyStates {
+		c.fail("copy state %d", x.state)
+	}
 }
 
 // nodes returns the nodes of the copies in one of the states.

@@ -351,7 +351,7 @@ func (s *script) run(line string) {
 	case "sent":
 		s.lines = append(s.lines, w.streams[s.paths[args["path"]]].parts...)
 	default:
-		if !s.read(verb, args, has) {
+		if !s.read(verb, args, has) && !s.mend(verb, args, has) {
 			panic("unknown command " + verb)
 		}
 	}
