@@ -207,7 +207,13 @@ func randomWorld(t *testing.T, seed int64) {
 	// Let everything end: performed in any order, without failures.
 	for i := 0; ; i++ {
 		if i > 200000 {
-			t.Fatalf("work does not end: %d pending", len(w.pending))
+			for _, id := range requests {
+				if _, ends := w.last(id); ends == 0 {
+					t.Logf("request %s is not answered", id)
+				}
+			}
+			t.Fatalf("work does not end: %d pending, %d puts, %d fanouts, %d gets, %d queries, %d verifies, %d losses", len(w.pending), len(k.puts.table), len(k.puts.fanouts),
+				len(k.gets.table), len(k.queries.table), len(k.verifies.table), len(k.losses.table))
 		}
 		if len(w.pending) > 0 {
 			w.now += 50
