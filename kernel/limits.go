@@ -58,6 +58,7 @@ const (
 	latePerPutMax     = 32       // chunks of one put that it went on without; more stops its reading
 	lateMax           = 8192     // late copies that wait to be added to their rows
 	probesMax         = 1024     // nodes that one put asks at a time whether they hold what it found
+	pinsMax           = 1024     // uploads whose pins could not be dropped
 	sealingsMax       = 1024     // commit records on their way to their nodes
 	recordsUpkeep     = 16       // of them that nobody waits for
 	pendingPage       = 64       // versions of one semantic:pending_records
@@ -144,6 +145,7 @@ const (
 	auditEveryMax     = inos.Minute
 	trimPause         = 5 * inos.Millisecond
 	heartbeatEvery    = 5 * inos.Second        // until a switchboard says otherwise
+	unpinEvery        = inos.Minute            // after a failure
 	recordPatience    = 30 * inos.Second       // for which a request waits for its commit record
 	recordsEvery      = inos.Minute            // pending records are looked through again, when something can be done
 	recordsIdleEvery  = inos.Hour              // and when nothing can

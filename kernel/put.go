@@ -25,6 +25,7 @@ const (
 	opAbort                  // semantic:abort_upload
 	opFoundCopies            // semantic:chunk_copies of chunks found
 	opAddCopies              // semantic:add_copies of late copies
+	opUnpin                  // semantic:abort_upload of a put that has long ended
 	opWantRepairs            // semantic:want_repairs of chunks that stayed short
 )
 
@@ -41,14 +42,17 @@ const (
 
 // puts runs the puts: read a body chunk by chunk, find or encode and write each chunk, build the manifest, commit.
 type puts struct {
-	k       *Kernel
-	table   map[uint64]*put
-	waiting []uint64
-	active  []uint64 // in the order in which they get their turn
-	buffers uint64   // bytes accounted
-	fanouts map[uint64]*fanout
-	pausing []uint64 // fanouts that look for other nodes after a pause
-	lates   late
+	k         *Kernel
+	table     map[uint64]*put
+	waiting   []uint64
+	active    []uint64 // in the order in which they get their turn
+	buffers   uint64   // bytes accounted
+	fanouts   map[uint64]*fanout
+	pausing   []uint64 // fanouts that look for other nodes after a pause
+	lates     late
+	pins      []string // uploads whose pins could not be dropped
+	pinsAt    inos.Micros
+	unpinning bool
 }
 
 // put is one files:put.
@@ -145,6 +149,9 @@ func (u *puts) code(c *coder) {
 	objects(c, &u.fanouts, fanoutsMax, num[uint64], func(c *coder, s *fanout) { s.code(c) })
 	list(c, &u.pausing, fanoutsMax, num[uint64])
 	u.lates.code(c)
+	list(c, &u.pins, pinsMax, text[string])
+	num(c, &u.pinsAt)
+	c.bool(&u.unpinning)
 	if c.reading && c.err == nil {
 		members(c, u.table, u.waiting, u.active)
 		for _, work := range sortedKeys(u.table) {
@@ -341,6 +348,7 @@ func (u *puts) act() {
 		u.tryAgain()
 	}
 	u.tellLate()
+	u.unpin()
 	u.read()
 }
 
@@ -362,6 +370,9 @@ func (u *puts) wake() (at inos.Micros) {
 		if s := u.fanouts[work]; s != nil {
 			at = earlier(at, s.again)
 		}
+	}
+	if len(u.pins) > 0 && !u.unpinning && !u.k.node.draining {
+		at = earlier(at, u.pinsAt)
 	}
 	return earlier(at, u.wakeLate())
 }
@@ -460,6 +471,9 @@ func (u *puts) answer(a *answer) {
 		return
 	case opAddCopies, opWantRepairs:
 		u.toldLate(a)
+		return
+	case opUnpin:
+		u.unpinned(a)
 		return
 	}
 	p := u.table[a.work]

@@ -49,11 +49,23 @@ func (u *puts) sendStage(p *put) {
 func (u *puts) staged(p *put, a *answer) *inos.Error {
 	if a.err != nil {
 		u.unstaged(p)
+		if u.membersChanged(p, a.err) {
+			return nil
+		}
 		p.pinned = true // it may have happened all the same
 		return a.err
 	}
 	u.stagedRows(p)
 	return nil
+}
+
+// membersChanged has a step tried again that named a node which has been removed from the mesh: its copies are forgotten.
+func (u *puts) membersChanged(p *put, err *inos.Error) bool {
+	if err.Code != inos.CodeNodeUnknown || p.retries >= retriesMax {
+		return false
+	}
+	p.again = u.k.now + u.backoff(p)
+	return true
 }
 
 // unstaged takes back the rows of a batch that failed.
@@ -96,6 +108,10 @@ func (u *puts) committed(p *put, a *answer) {
 			return
 		}
 		u.unstaged(p)
+		if u.membersChanged(p, a.err) {
+			p.phase = putRunning // whether its chunks are still safe is looked at again
+			return
+		}
 		u.fail(p, because("files:put", a.err, string(p.path)))
 		return
 	}
@@ -279,8 +295,8 @@ func (u *puts) letGo(p *put) {
 	p.chunks, p.ask, p.asking, p.twins, p.tree, p.root = nil, nil, nil, nil, tree{}, nil
 }
 
-// later tries a step again after a pause, a bounded number of times. What then is left is found by a sweep of the disk
-// and, for a pin, at the next boot.
+// later tries a step again after a pause, a bounded number of times. What then is left is found by a sweep of the disks; a pin is
+// tried to be dropped now and then.
 func (u *puts) later(p *put) {
 	if p.retries < retriesMax {
 		p.again = u.k.now + u.backoff(p)
@@ -288,7 +304,28 @@ func (u *puts) later(p *put) {
 	}
 	u.drop(p, p.rows)
 	u.k.collector.sweepWanted()
+	if p.pinned && len(u.pins) < pinsMax {
+		u.pins = append(u.pins, p.upload)
+		u.pinsAt = u.k.now + unpinEvery
+	}
 	u.remove(p)
+}
+
+// unpin tries once more to drop the pin of an upload that could not be dropped when its put ended.
+func (u *puts) unpin() {
+	if len(u.pins) > 0 && !u.unpinning && u.pinsAt <= u.k.now && !u.k.node.draining {
+		u.unpinning = true
+		u.k.send(nil, ask{owner: threadPut, op: opUnpin}, event.AbortUpload, &eventpb.AbortUploadRequest{Upload: u.pins[0]})
+	}
+}
+
+func (u *puts) unpinned(a *answer) {
+	u.unpinning = false
+	u.pinsAt = u.k.now + unpinEvery
+	if a.err == nil {
+		u.pins, u.pinsAt = u.pins[1:], u.k.now
+		u.k.collector.changed()
+	}
 }
 
 // backoff returns the next pause.
@@ -299,10 +336,13 @@ func (u *puts) backoff(p *put) inos.Micros {
 
 // retry does the step again that failed.
 func (u *puts) retry(p *put) {
-	if p.phase != putCommitted {
+	switch p.phase {
+	case putRunning:
+		u.advance(p)
+	case putCommitted:
+		u.unstaged(p)
+		u.sendCommit(p)
+	default:
 		u.clean(p)
-		return
 	}
-	u.unstaged(p)
-	u.sendCommit(p)
 }

@@ -502,13 +502,17 @@ func (u *puts) rowed(p *put, rows []*row) {
 	}
 }
 
-// unrowed takes rows back whose staging failed.
+// unrowed takes rows back whose staging failed. Nodes that were removed from the mesh meanwhile are in none.
 func (u *puts) unrowed(rows []*row) {
 	for _, r := range rows {
-		if s := u.fanouts[r.fanout]; s != nil && !s.rowed {
-			for _, x := range s.copies {
-				if x.state == copyStaging {
-					x.state = copyWritten
+		s := u.fanouts[r.fanout]
+		if s == nil || s.rowed {
+			continue
+		}
+		for _, x := range s.copies {
+			if x.state == copyStaging {
+				if x.state = copyWritten; u.k.members.member(x.node) == nil {
+					x.state = copyFailed
 				}
 			}
 		}

@@ -10,12 +10,12 @@ import (
 
 // Effects of a query.
 const (
-	opQueryList   = iota + 1 // semantic:list_files
-	opQueryStat              // semantic:lookup_file
-	opQueryNodes             // semantic:chunk_copies
-	opQueryUsage             // content:usage
-	opQueryTotals            // semantic:totals
-	opQueryRepairs           // semantic:list_repairs, for their number
+	opQueryList    = iota + 1 // semantic:list_files
+	opQueryStat               // semantic:lookup_file
+	opQueryNodes              // semantic:chunk_copies
+	opQueryUsage              // content:usage
+	opQueryTotals             // semantic:totals
+	opQueryRepairs            // semantic:list_repairs, for their number
 )
 
 // Kinds of a query.
