@@ -53,7 +53,10 @@ type member struct {
 	complaints uint64
 	passed     uint64 // audits
 	failed     uint64
-	avoided    bool // named by audits: it gets no new copies
+	avoided    bool        // named by audits: it gets no new copies
+	verdicts   uint64      // of the last 64 audits, the last one lowest; 1: failed
+	judged     uint32      // audits since it was named or joined, at most 64
+	audited    inos.Micros // when a random audit chose it last
 }
 
 func (u *memberships) newMember() *member {
@@ -85,6 +88,9 @@ func (m *member) code(c *coder) {
 	num(c, &m.passed)
 	num(c, &m.failed)
 	c.bool(&m.avoided)
+	num(c, &m.verdicts)
+	num(c, &m.judged)
+	num(c, &m.audited)
 }
 
 func memberCode(c *coder, p **eventpb.Member) {

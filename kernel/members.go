@@ -402,9 +402,10 @@ func (u *memberships) addrs(node inos.NodeID) []string {
 }
 
 // set takes a member whose state the operator has changed.
-func (u *memberships) set(row *eventpb.Member) {
+func (u *memberships) set(row *eventpb.Member) *member {
 	m := u.learn(row)
 	u.changed()
+	u.k.repairs.scan.node(m.id())
 	switch {
 	case m.draining():
 		u.k.watcher.note(event.NodesSet, event.StateProcessing, "node "+m.label()+" is drained: its copies are made elsewhere")
@@ -413,6 +414,7 @@ func (u *memberships) set(row *eventpb.Member) {
 	default:
 		u.k.watcher.note(event.NodesSet, event.StateCompleted, "node "+m.label()+" takes copies")
 	}
+	return m
 }
 
 // idle says that nothing is being asked of the semantic memory.

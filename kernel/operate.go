@@ -185,9 +185,10 @@ func (u *operations) end(p *operation, a *answer) *inos.Error {
 		if event.Open(a.env, &r) != nil || r.Member == nil {
 			return bad()
 		}
-		m := k.members.learn(r.Member)
+		m := k.members.set(r.Member)
 		if m.removed() {
 			k.records.nodeGone(m.id())
+			k.puts.distrusted(m.id())
 		}
 		k.complete(&p.origin, &eventpb.NodesSetReply{Member: r.Member}, m.label()+" is "+inos.MemberState(r.Member.State).String())
 	case opListRepairs:

@@ -64,20 +64,22 @@ func (s *fanout) code(c *coder) {
 	metadata(c, &s.meta)
 	num(c, &s.wanted)
 	num(c, &s.quorum)
-	pointers(c, &s.copies, fanoutNodesMax, func(c *coder, x *fanoutCopy) {
-		text(c, &x.node)
-		num(c, &x.epoch)
-		num(c, &x.state)
-		c.bool(&x.unsure)
-		if x.state >= copyStates {
-			c.fail("copy state %d", x.state)
-		}
-	})
+	pointers(c, &s.copies, fanoutNodesMax, func(c *coder, x *fanoutCopy) { x.code(c) })
 	c.bool(&s.reached)
 	c.bool(&s.rowed)
 	c.bool(&s.dropped)
 	num(c, &s.tries)
 	num(c, &s.again)
+}
+
+func (x *fanoutCopy) code(c *coder) {
+	text(c, &x.node)
+	num(c, &x.epoch)
+	num(c, &x.state)
+	c.bool(&x.unsure)
+	if x.state >= copyStates {
+		c.fail("copy state %d", x.state)
+	}
 }
 
 // nodes returns the nodes of the copies in one of the states.
@@ -500,13 +502,17 @@ func (u *puts) rowed(p *put, rows []*row) {
 	}
 }
 
-// unrowed takes rows back whose staging failed.
+// unrowed takes rows back whose staging failed. Nodes that were removed from the mesh meanwhile are in none.
 func (u *puts) unrowed(rows []*row) {
 	for _, r := range rows {
-		if s := u.fanouts[r.fanout]; s != nil && !s.rowed {
-			for _, x := range s.copies {
-				if x.state == copyStaging {
-					x.state = copyWritten
+		s := u.fanouts[r.fanout]
+		if s == nil || s.rowed {
+			continue
+		}
+		for _, x := range s.copies {
+			if x.state == copyStaging {
+				if x.state = copyWritten; u.k.members.member(x.node) == nil {
+					x.state = copyFailed
 				}
 			}
 		}

@@ -55,7 +55,7 @@ type repairs struct {
 
 func (u *repairs) init(k *Kernel) {
 	u.k = k
-	u.table = map[uint64]*mending{}
+	u.table, u.trim.unproved = map[uint64]*mending{}, map[string]bool{}
 	u.lost.limit, u.scan.emptied.limit = lostMax, membersMax
 }
 

@@ -94,6 +94,7 @@ func (s *scan) act(u *repairs) {
 		s.begin()
 	case s.again && s.at <= k.now:
 		s.of, s.again = "", false
+		clear(u.trim.unproved) // what waits still is found anew
 		s.begin()
 	default:
 		return

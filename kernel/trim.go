@@ -11,7 +11,7 @@ import (
 
 // trims takes surplus copies away, one at a time: those that a node's return or a drain has left. A copy goes only while as many domains as are
 // wanted hold others that are trusted, alive and proved by an audit since their node was trusted; those that are not proved are challenged
-// first, and the surplus waits for the next look at the map. From the look at the chunk to the end of the trash order no put writes the
+// first. From the look at the chunk to the end of the trash order no put writes the
 // chunk or relies on it.
 type trims struct {
 	queue    []inos.ChunkID
@@ -24,6 +24,7 @@ type trims struct {
 	more     bool // and another one after it
 	at       inos.Micros
 	count    uint64
+	unproved map[string]bool // wait for the audits of what is kept for them
 }
 
 func (t *trims) code(c *coder) {
@@ -37,12 +38,21 @@ func (t *trims) code(c *coder) {
 	c.bool(&t.more)
 	num(c, &t.at)
 	num(c, &t.count)
+	table(c, &t.unproved, trimsMax, text[string], (*coder).bool)
 }
 
 // add notes a chunk that may have surplus copies. What does not fit is found by the next scan.
 func (t *trims) add(id inos.ChunkID) {
 	if len(t.queue) < trimsMax && !slices.Contains(t.queue, id) {
 		t.queue = append(t.queue, id)
+	}
+}
+
+// proved tries again to trim a chunk of which a copy was proved.
+func (u *repairs) proved(id inos.ChunkID) {
+	if key := id.String(); u.trim.unproved[key] {
+		delete(u.trim.unproved, key)
+		u.trim.add(id)
 	}
 }
 
@@ -125,9 +135,10 @@ func (t *trims) choose(u *repairs, s *eventpb.ChunkState) bool {
 			rest = append(rest, held)
 		}
 	}
-	// Those are kept that are proved already, on cold nodes and with the fewest bytes.
+	// Those are kept that placement would choose, then those on cold nodes, then those that are proved already.
+	chosen := k.members.place(t.chunk, s.Wanted, nil, nil, 0)
 	slices.SortStableFunc(keepable, func(a, b *eventpb.Copy) int {
-		return cmp.Or(cmp.Compare(t.cost(k, a), t.cost(k, b)), cmp.Compare(a.Node, b.Node))
+		return cmp.Or(cmp.Compare(k.worth(a, chosen), k.worth(b, chosen)), cmp.Compare(a.Node, b.Node))
 	})
 	var keep []inos.NodeID
 	t.keep = nil
@@ -141,23 +152,35 @@ func (t *trims) choose(u *repairs, s *eventpb.ChunkState) bool {
 		keep, t.keep = with, append(t.keep, held.Node)
 		if held.AuditedUs == 0 {
 			proved = false
-			k.challenges.want(inos.NodeID(held.Node), t.chunk)
 		}
 	}
-	if uint32(len(keep)) < s.Wanted || len(rest) == 0 || !proved {
+	if uint32(len(keep)) < s.Wanted || len(rest) == 0 {
+		return false
+	}
+	if !proved {
+		for _, held := range keepable {
+			if held.AuditedUs == 0 && slices.Contains(t.keep, held.Node) {
+				k.challenges.want(inos.NodeID(held.Node), t.chunk)
+			}
+		}
+		if len(t.unproved) < trimsMax {
+			t.unproved[t.chunk.String()] = true
+		}
 		return false
 	}
 	t.node, t.gen, t.more = inos.NodeID(rest[0].Node), s.Generation, len(rest) > 1
 	return true
 }
 
-// cost orders copies that may be kept.
-func (t *trims) cost(k *Kernel, held *eventpb.Copy) (cost uint64) {
-	m := k.members.member(inos.NodeID(held.Node))
-	if held.AuditedUs == 0 {
+// worth orders copies that may be kept, the best lowest.
+func (k *Kernel) worth(held *eventpb.Copy, chosen []inos.NodeID) (cost uint64) {
+	if !slices.Contains(chosen, inos.NodeID(held.Node)) {
+		cost += 4
+	}
+	if m := k.members.member(inos.NodeID(held.Node)); m.row.Tier == string(inos.TierHot) {
 		cost += 2
 	}
-	if m.row.Tier == string(inos.TierHot) {
+	if held.AuditedUs == 0 {
 		cost++
 	}
 	return cost

@@ -59,10 +59,15 @@ func newFakeMesh() fakeMesh {
 	}
 }
 
-// join makes another node a member, with a disk of its own, and announces its connection.
-func (w *world) join(node, zone, host, tier string, offered uint64) {
+// addDisk gives another node a disk.
+func (w *world) addDisk(node string) {
 	free := uint64(1) << 40
 	w.others[node] = &disk{chunks: map[string]stored{}, trash: map[string]stored{}, records: map[string]stored{}, free: &free}
+}
+
+// join makes another node a member, with a disk of its own, and announces its connection.
+func (w *world) join(node, zone, host, tier string, offered uint64) {
+	w.addDisk(node)
 	w.members[node] = &eventpb.Member{
 		Node: node, Operator: "ann", Zone: zone, Host: host, Tier: tier, OfferedBytes: offered, State: uint32(inos.MemberActive), Epoch: 1, JoinedUs: int64(w.now),
 	}
@@ -389,7 +394,14 @@ func (w *world) performMesh(e *eventpb.Envelope) (event.Message, *inos.Error) {
 	case event.ListNodes:
 		r := &eventpb.ListNodesReply{}
 		for _, id := range sortedKeys(w.members) {
-			r.Members = append(r.Members, w.members[id].CloneVT())
+			m := w.members[id].CloneVT()
+			m.Copies, m.PlacedBytes = 0, 0
+			for _, chunk := range sortedKeys(w.rows) {
+				if w.rows[chunk].copies[id] != nil {
+					m.Copies, m.PlacedBytes = m.Copies+1, m.PlacedBytes+w.rows[chunk].entry.StoredBytes
+				}
+			}
+			r.Members = append(r.Members, m)
 		}
 		return r, nil
 	case event.SetNode:

@@ -512,6 +512,14 @@ func (w *world) module(e *eventpb.Envelope, q *eventpb.WorkerCallRequest) (event
 		}
 		entry.Chain = [32]byte(hashOf("chain", in.plain, fmt.Sprint(m.OffsetBytes)))
 		return &eventpb.DescribeChunkReply{Entry: inos.AppendEntry(nil, &entry)}, nil, nil
+	case event.VerifyProof:
+		var m eventpb.VerifyProofRequest
+		w.open(e, &m)
+		in := w.buffer(q.Input)
+		if in.stored == nil || in.stored.id != "slice of "+string(m.ChunkId) {
+			return nil, nil, missing(inos.CodeChunkCorrupt, "no proof of this chunk")
+		}
+		return &eventpb.VerifyProofReply{}, nil, nil
 	case event.InflateChunk:
 		var m eventpb.InflateChunkRequest
 		w.open(e, &m)

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // How the nodes of a local mesh are kept running: one for one, each by itself.
@@ -282,7 +284,7 @@ func endText(cmd *exec.Cmd, err error) string {
 		return err.Error()
 	}
 	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-		return "killed by " + status.Signal().String()
+		return "killed by " + unix.SignalName(status.Signal())
 	}
 	return fmt.Sprintf("it ended with status %d", cmd.ProcessState.ExitCode())
 }

@@ -89,7 +89,7 @@ func TestChildIsStartedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.until(t, "second run", func() bool { return strings.Count(strings.Join(s.lines, "\n"), "up ") == 2 })
-	if v := s.view(); v.restarts != 1 || v.reason != "killed by killed" || v.pid == first.pid {
+	if v := s.view(); v.restarts != 1 || v.reason != "killed by SIGKILL" || v.pid == first.pid {
 		t.Errorf("%+v", v)
 	}
 	s.end(context.Background())
