@@ -79,7 +79,7 @@ func (s *shell) saw(state childState) func() bool {
 }
 
 func TestChildIsStartedAgain(t *testing.T) {
-	s := startShell(t, `echo up $$; echo careful >&2; printf unended; exec sleep 600 2>/dev/null`)
+	s := startShell(t, `echo careful >&2; printf 'up %s\nunended' $$; exec sleep 600 2>/dev/null`)
 	s.until(t, "first run", func() bool { return len(s.lines) >= 2 })
 	first := s.view()
 	if first.state != childRunning || first.pid == 0 || first.restarts != 0 {

@@ -216,7 +216,7 @@ func (m *meshRun) end() {
 
 // breakOff ends everything at a second signal.
 func (m *meshRun) breakOff(signals <-chan os.Signal) {
-	<-signals
+	awaitSecond(signals)
 	m.view.close()
 	for _, c := range m.children() {
 		c.stopOnce.Do(func() { close(c.stop) })
