@@ -144,12 +144,18 @@ func (w *World) unsettled() string {
 	case t.Collectable > 0:
 		return fmt.Sprintf("%d chunks that nothing refers to are not collected", t.Collectable)
 	}
-	pending, err := w.semantic.PendingRecords(background, inos.RecordKey{}, 1)
+	pending, err := w.semantic.PendingRecords(background, inos.RecordKey{}, 0)
 	if err != nil {
 		w.violate("pending records: %v", err)
 	}
-	if len(pending) > 0 && !unfinished {
-		return fmt.Sprintf("the record of version %d of %s is pending", pending[0].File.Version, pending[0].File.Path)
+	for _, r := range pending {
+		wanted := int(r.File.ReplicasWanted)
+		if r.Tombstone {
+			wanted = inos.ReplicasDefault
+		}
+		if w.possible(wanted) >= wanted {
+			return fmt.Sprintf("the record of version %d of %s is pending", r.File.Version, r.File.Path)
+		}
 	}
 	repairs, total, err := w.semantic.ListRepairs(background, 0)
 	if err != nil {
@@ -174,19 +180,19 @@ func (w *World) unsettled() string {
 // repairable says that the mesh has the domains that a chunk of a live file wants: its repair need not wait.
 func (w *World) repairable(id inos.ChunkID) bool {
 	v := w.truth.guard()[id]
-	return v == nil || w.possible(v) == int(v.info.ReplicasWanted)
+	return v == nil || w.possible(int(v.info.ReplicasWanted)) == int(v.info.ReplicasWanted)
 }
 
-// possible is how many copies of a version can be made now.
-func (w *World) possible(v *version) int {
-	level := w.levelOf(int(v.info.ReplicasWanted))
+// possible is how many of so many wanted copies can be made now.
+func (w *World) possible(replicas int) int {
+	level := w.levelOf(replicas)
 	usable := map[string]bool{}
 	for _, p := range w.nodes {
 		if w.usable(p) {
 			usable[p.domainOf(level)] = true
 		}
 	}
-	return min(int(v.info.ReplicasWanted), len(usable))
+	return min(replicas, len(usable))
 }
 
 // short names a live version that has fewer copies than it wants and could have.
@@ -197,11 +203,11 @@ func (w *World) short() string {
 			continue
 		}
 		level := w.levelOf(int(v.info.ReplicasWanted))
-		need := w.possible(v)
+		need := w.possible(int(v.info.ReplicasWanted))
 		for _, id := range v.chunks {
 			have := map[string]bool{}
 			for _, p := range w.nodes {
-				if w.usable(p) && (p.disk.holds(id, false) || unfinished && p.disk.accounts(id, false)) {
+				if w.usable(p) && (p.disk.holds(id, false)) {
 					have[p.domainOf(level)] = true
 				}
 			}
