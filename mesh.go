@@ -186,6 +186,9 @@ type SemanticMesh interface {
 	// UnsettleRecords makes at most limit (0 or above 4,096: 4,096) versions pending whose record the node holds, and takes the node off those that hold it: it is dead,
 	// removed or has lost its records.
 	UnsettleRecords(ctx context.Context, node NodeID, limit int) (unsettled int, err error)
+	// UnknownRecords returns those ids that are the sealed record of no version that stays, in the order asked: on a node they are to be
+	// trashed, but for those that the caller has written and not settled yet. At most 4,096 ids.
+	UnknownRecords(ctx context.Context, ids []ChunkID) ([]ChunkID, error)
 
 	// Sight notes that a node holds chunks, for a map that is made again from the mesh. At most 4,096 ids.
 	Sight(ctx context.Context, node NodeID, ids []ChunkID) error

@@ -81,6 +81,7 @@ const (
 	PendingRecords    = "semantic:pending_records:v1:requested"
 	SettleRecord      = "semantic:settle_record:v1:requested"
 	UnsettleRecords   = "semantic:unsettle_records:v1:requested"
+	UnknownRecords    = "semantic:unknown_records:v1:requested"
 	Sight             = "semantic:sight:v1:requested"
 	Sighted           = "semantic:sighted:v1:requested"
 	RestoreVersion    = "semantic:restore_version:v1:requested"

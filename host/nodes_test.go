@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,6 +40,7 @@ func (m *testMesh) openBoard(change func(*Config)) {
 	m.t.Helper()
 	m.board = openNode(m.t, filepath.Join(m.parent, "switchboard"), func(c *Config) {
 		c.Switchboard, c.RootKeyPath, c.HeartbeatEvery = true, filepath.Join(m.parent, "root.key"), 200*inos.Millisecond
+		c.GraceCold, c.GraceHot = inos.Second, inos.Second
 		c.MeshListen = []string{"/ip4/127.0.0.1/tcp/0"}
 		if change != nil {
 			change(c)
@@ -125,10 +127,44 @@ func TestAMeshKeepsAFileOnDistinctHosts(t *testing.T) {
 	m.close()
 }
 
-// No provider's folder, and no replay log of any node, holds a secret of the mesh: the operator's token, an invite, a ticket's signature.
-func TestNoSecretLeavesItsFile(t *testing.T) {
+// TestALostNodeIsMadeUpFor: copies that are gone with a node are made again by the others, which pull them from one another under tickets that
+// their kernels never see. The commit record is on the providers too.
+func TestALostNodeIsMadeUpFor(t *testing.T) {
+	m := openMesh(t, 4)
+	body := noise(33, 4<<20)
+	m.board.mustPut("/file", body)
+	m.board.waitFor("the records are kept", func(*eventpb.NodeStatusReply) bool {
+		held := int64(0)
+		for _, p := range m.providers {
+			held += p.records.Usage().Chunks
+		}
+		return held >= 2
+	})
+	lost := 0
+	for i, p := range m.providers {
+		if p.content.Usage().Chunks > m.providers[lost].content.Usage().Chunks {
+			lost = i
+		}
+	}
+	closeNode(t, m.providers[lost])
+	m.providers[lost] = nil
+	m.board.waitFor("every other node holds every chunk", func(*eventpb.NodeStatusReply) bool {
+		for _, p := range m.providers {
+			if p != nil && p.content.Usage().Chunks < 5 { // four chunks and their manifest
+				return false
+			}
+		}
+		return true
+	})
+	m.board.mustHold("/file", body)
+	m.close()
+}
+
+// The kernels of a mesh decide from their logs alone. No provider's folder, and no replay log of any node, holds a secret of the mesh: the operator's token, an invite, a ticket's signature.
+func TestLogsReplayAndHoldNoSecret(t *testing.T) {
 	m := openMesh(t, 2)
 	m.board.mustPut("/file", noise(32, 3<<20))
+	m.board.mustHold("/file", noise(32, 3<<20))
 	token, err := m.board.folder.secret("token", tokenPrefix, tokenBytes)
 	if err != nil {
 		t.Fatal(err)
@@ -143,6 +179,11 @@ func TestNoSecretLeavesItsFile(t *testing.T) {
 		invites[i] = p.authority.state.Invite
 	}
 	m.close()
+	for _, dir := range []string{filepath.Join(m.parent, "switchboard"), m.folderOf(0)} {
+		if report, err := Replay(t.Context(), filepath.Join(dir, "log"), io.Discard); err != nil || report.Steps == 0 {
+			t.Errorf("%s: %+v, %v", dir, report, err)
+		}
+	}
 	err = filepath.WalkDir(m.parent, func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err

@@ -112,7 +112,12 @@ var rampSteps = [...]rampStep{{inos.Hour, 1}, {6 * inos.Hour, 2}, {inos.Day, 4}}
 // place returns the nodes that a chunk's copies go to so that, with those of have, it has the number of replicas: alive, with
 // room for the bytes, each in a domain of its own, best first; none of avoid, nor one whose copy of the chunk is in doubt. There are fewer
 // when there are no more.
-func (u *memberships) place(id inos.ChunkID, replicas uint32, have, avoid []inos.NodeID, bytes uint64) (out []inos.NodeID) {
+func (u *memberships) place(id inos.ChunkID, replicas uint32, have, avoid []inos.NodeID, bytes uint64) []inos.NodeID {
+	return u.placeBy(keyOfChunk(id), id, replicas, have, avoid, bytes)
+}
+
+// placeBy is place with nodes drawn by a key.
+func (u *memberships) placeBy(key chunkKey, id inos.ChunkID, replicas uint32, have, avoid []inos.NodeID, bytes uint64) (out []inos.NodeID) {
 	if replicas == 0 {
 		return nil
 	}
@@ -150,7 +155,7 @@ func (u *memberships) place(id inos.ChunkID, replicas uint32, have, avoid []inos
 				ok[i] = ok[i] && u.room(d.members[i]) >= bytes
 			}
 		}
-		chosen := p.choose(nil, id, level, int(replicas), missing, t, ok)
+		chosen := p.choose(nil, key, level, int(replicas), missing, t, ok)
 		missing -= len(chosen)
 		out = append(out, chosen...)
 	}

@@ -219,7 +219,7 @@ func (n need) String() string { return n.service + ":" + n.verb + ":" + n.resour
 // needs returns what a client's request needs; ok is false for what no client may send.
 func needs(in *input) (n need, ok bool) {
 	switch in.env.EventType {
-	case event.FilesPut, event.FilesDelete:
+	case event.FilesPut, event.FilesDelete, event.FilesSet:
 		return need{"files", "write", string(pathOf(in))}, true
 	case event.FilesGet, event.FilesStat:
 		path := pathOf(in)
@@ -249,6 +249,11 @@ func pathOf(in *input) inos.Path {
 		}
 	case event.FilesGet:
 		var q eventpb.FilesGetRequest
+		if q.UnmarshalVT(in.env.Payload) == nil {
+			return inos.Path(q.Path)
+		}
+	case event.FilesSet:
+		var q eventpb.FilesSetRequest
 		if q.UnmarshalVT(in.env.Payload) == nil {
 			return inos.Path(q.Path)
 		}

@@ -171,7 +171,7 @@ func (m *matching) augment(d int, tried map[string]bool) bool {
 // Place appends the nodes that hold a chunk's copies, best first, to dst. There are fewer than replicas only when there are
 // fewer domains. No two are in one domain of the level, and below the level of zones every zone holds one before any holds two.
 func (p *Placement) Place(dst []inos.NodeID, id inos.ChunkID, replicas int) []inos.NodeID {
-	return p.choose(dst, id, p.Level(replicas), replicas, replicas, &occupied{}, nil)
+	return p.choose(dst, keyOfChunk(id), p.Level(replicas), replicas, replicas, &occupied{}, nil)
 }
 
 // occupied is what the copies of a chunk rule out for the next one.
@@ -201,13 +201,13 @@ func (p *Placement) free(t *occupied, ok []bool, node int) bool {
 	return (o == "" || !slices.Contains(t.operators, o)) && !slices.Contains(t.nodes, node)
 }
 
-// choose appends n nodes for copies of a chunk that spreads with so many replicas at a level, beside those that t holds already; only
+// choose appends n nodes, drawn by a key, for copies of a chunk that spreads with so many replicas at a level, beside those that t holds already; only
 // nodes that ok names, nil for all.
-func (p *Placement) choose(dst []inos.NodeID, id inos.ChunkID, level, replicas, n int, t *occupied, ok []bool) []inos.NodeID {
+func (p *Placement) choose(dst []inos.NodeID, key chunkKey, level, replicas, n int, t *occupied, ok []bool) []inos.NodeID {
 	if len(p.nodes) == 0 || n < 1 {
 		return dst
 	}
-	s, key := p.spread(level, replicas), keyOfChunk(id)
+	s := p.spread(level, replicas)
 	p.rank(key, s, t, ok)
 	// more takes the best node whose zone, -1 for any new one, and domain are right.
 	more := func(zone int) bool {
@@ -283,8 +283,10 @@ func count(list []int, v int) (n int) {
 	return n
 }
 
-// chunkKey is what the ranks of a chunk are drawn from.
+// chunkKey is what ranks are drawn from: of a chunk, or of all chunks of one file, which so come to the same nodes.
 type chunkKey struct{ v uint64 }
+
+func keyOfUpload(upload string) chunkKey { return chunkKey{hashName(levelCount, upload)} }
 
 func keyOfChunk(id inos.ChunkID) (key chunkKey) {
 	for i := 0; i < len(id); i += 8 {

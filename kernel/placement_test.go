@@ -266,7 +266,7 @@ func TestPlacementAmongCandidates(t *testing.T) {
 		held := &occupied{}
 		p.take(held, levelZone, int(h>>32%12))
 		delete(usable, nodes[int(h>>32%12)].Zone)
-		got := p.choose(nil, chunkNumber(i), levelZone, 3, 2, held, ok)
+		got := p.choose(nil, keyOfChunk(chunkNumber(i)), levelZone, 3, 2, held, ok)
 		zones := map[string]bool{nodes[int(h>>32%12)].Zone: true}
 		for _, id := range got {
 			n := p.index[id]

@@ -25,6 +25,7 @@ const (
 	opAbort                  // semantic:abort_upload
 	opFoundCopies            // semantic:chunk_copies of chunks found
 	opAddCopies              // semantic:add_copies of late copies
+	opUnpin                  // semantic:abort_upload of a put that has long ended
 	opWantRepairs            // semantic:want_repairs of chunks that stayed short
 )
 
@@ -33,6 +34,7 @@ const (
 	putWaiting   = iota // for its turn
 	putRunning          // reads, encodes, writes, builds the manifest
 	putCommitted        // commit_file is under way
+	putRecording        // its commit record is being written
 	putFailing          // answered; waits for what is under way
 	putCleaning         // gives written chunks and pins to the collector
 	putPhases
@@ -40,14 +42,17 @@ const (
 
 // puts runs the puts: read a body chunk by chunk, find or encode and write each chunk, build the manifest, commit.
 type puts struct {
-	k       *Kernel
-	table   map[uint64]*put
-	waiting []uint64
-	active  []uint64 // in the order in which they get their turn
-	buffers uint64   // bytes accounted
-	fanouts map[uint64]*fanout
-	pausing []uint64 // fanouts that look for other nodes after a pause
-	lates   late
+	k         *Kernel
+	table     map[uint64]*put
+	waiting   []uint64
+	active    []uint64 // in the order in which they get their turn
+	buffers   uint64   // bytes accounted
+	fanouts   map[uint64]*fanout
+	pausing   []uint64 // fanouts that look for other nodes after a pause
+	lates     late
+	pins      []string // uploads whose pins could not be dropped
+	pinsAt    inos.Micros
+	unpinning bool
 }
 
 // put is one files:put.
@@ -82,6 +87,8 @@ type put struct {
 	root     *treeNode // finished: what is left is to commit
 	rows     []*row    // written, to be staged
 	staging  []*row
+	file     *eventpb.FileInfo      // committed
+	repeated bool                   // by an earlier request with this id
 	writes   []uint64               // fanouts with something under way
 	avoid    map[string]inos.Micros // nodes that failed lately -> until when
 	patience inos.Micros            // until when the commit waits for late copies; 0: not yet
@@ -142,6 +149,9 @@ func (u *puts) code(c *coder) {
 	objects(c, &u.fanouts, fanoutsMax, num[uint64], func(c *coder, s *fanout) { s.code(c) })
 	list(c, &u.pausing, fanoutsMax, num[uint64])
 	u.lates.code(c)
+	list(c, &u.pins, pinsMax, text[string])
+	num(c, &u.pinsAt)
+	c.bool(&u.unpinning)
 	if c.reading && c.err == nil {
 		members(c, u.table, u.waiting, u.active)
 		for _, work := range sortedKeys(u.table) {
@@ -196,6 +206,8 @@ func (p *put) code(c *coder) {
 	}
 	pointers(c, &p.rows, 2*pendingRowsMax, func(c *coder, r *row) { r.code(c) })
 	pointers(c, &p.staging, 2*pendingRowsMax, func(c *coder, r *row) { r.code(c) })
+	fileInfo(c, &p.file)
+	c.bool(&p.repeated)
 	list(c, &p.writes, fanoutsMax, num[uint64])
 	table(c, &p.avoid, membersMax, text[string], num[inos.Micros])
 	num(c, &p.patience)
@@ -270,11 +282,8 @@ func (u *puts) safe(p *put) *inos.Error {
 	} else {
 		p.wanted = inos.ReplicasDefault
 	}
-	quorum, err := k.members.quorum(p.wanted, p.sync)
-	switch {
-	case err != nil && err.Code == inos.CodeQuorumLost && k.lone():
-		quorum = 1 // its disk is full, and may be emptied
-	case err != nil:
+	quorum, err := k.safeQuorum(p.wanted, p.sync)
+	if err != nil {
 		return because(op, err, string(p.path))
 	}
 	p.quorum, p.wanted = quorum, max(p.wanted, quorum)
@@ -339,6 +348,7 @@ func (u *puts) act() {
 		u.tryAgain()
 	}
 	u.tellLate()
+	u.unpin()
 	u.read()
 }
 
@@ -360,6 +370,9 @@ func (u *puts) wake() (at inos.Micros) {
 		if s := u.fanouts[work]; s != nil {
 			at = earlier(at, s.again)
 		}
+	}
+	if len(u.pins) > 0 && !u.unpinning && !u.k.node.draining {
+		at = earlier(at, u.pinsAt)
 	}
 	return earlier(at, u.wakeLate())
 }
@@ -458,6 +471,9 @@ func (u *puts) answer(a *answer) {
 		return
 	case opAddCopies, opWantRepairs:
 		u.toldLate(a)
+		return
+	case opUnpin:
+		u.unpinned(a)
 		return
 	}
 	p := u.table[a.work]

@@ -9,15 +9,14 @@ import (
 
 // What a put has to know of chunks whose bytes are in doubt on a node (loss.go).
 
-// writing says that a write of the chunk to the node is under way, or has ended and the semantic memory does not know.
+// writing says that a write of the chunk to the node is under way.
 func (u *puts) writing(node inos.NodeID, id inos.ChunkID) bool {
 	for _, work := range sortedKeys(u.fanouts) {
 		s := u.fanouts[work]
 		if s.id != id {
 			continue
 		}
-		x := s.copy(node)
-		if x != nil && (x.state == copyAsked || !u.k.lone() && (x.state == copyWritten || x.state == copyStaging)) {
+		if x := s.copy(node); x != nil && x.state == copyAsked {
 			return true
 		}
 	}

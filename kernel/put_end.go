@@ -49,11 +49,23 @@ func (u *puts) sendStage(p *put) {
 func (u *puts) staged(p *put, a *answer) *inos.Error {
 	if a.err != nil {
 		u.unstaged(p)
+		if u.membersChanged(p, a.err) {
+			return nil
+		}
 		p.pinned = true // it may have happened all the same
 		return a.err
 	}
 	u.stagedRows(p)
 	return nil
+}
+
+// membersChanged has a step tried again that named a node which has been removed from the mesh: its copies are forgotten.
+func (u *puts) membersChanged(p *put, err *inos.Error) bool {
+	if err.Code != inos.CodeNodeUnknown || p.retries >= retriesMax {
+		return false
+	}
+	p.again = u.k.now + u.backoff(p)
+	return true
 }
 
 // unstaged takes back the rows of a batch that failed.
@@ -96,6 +108,10 @@ func (u *puts) committed(p *put, a *answer) {
 			return
 		}
 		u.unstaged(p)
+		if u.membersChanged(p, a.err) {
+			p.phase = putRunning // whether its chunks are still safe is looked at again
+			return
+		}
 		u.fail(p, because("files:put", a.err, string(p.path)))
 		return
 	}
@@ -105,22 +121,50 @@ func (u *puts) committed(p *put, a *answer) {
 		u.fail(p, inos.Errorf(inos.CodeInternal, "files:put", "%s: the commit's reply names no file", p.path))
 		return
 	}
-	u.k.describeReplicas(r.File)
-	detail := plural(r.File.PlainBytes, "byte", "bytes") + ", stored in " + strconv.FormatUint(r.File.StoredBytes, 10)
-	if p.saved > 0 {
-		detail += ", " + strconv.FormatUint(p.saved, 10) + " held already"
-	}
-	u.k.complete(&p.origin, &eventpb.FilesPutReply{File: r.File, DeduplicatedBytes: p.saved}, detail)
+	p.phase, p.retries, p.file, p.repeated = putRecording, 0, r.File, r.Repeated
 	u.k.collector.changed()
+	var prefer []inos.NodeID
+	if s := u.fanouts[p.root.fanout]; s != nil {
+		prefer = s.kept()
+	}
 	if r.Repeated {
-		// The key was committed before: what this put wrote is referred to by nobody and goes to the collector.
+		// What this put wrote is referred to by nobody: it goes to the collector when the request has its answer.
 		u.unstaged(p)
-		p.phase, p.retries = putFailing, 0
+	} else {
+		u.stagedRows(p)
+	}
+	u.k.records.write(&p.origin, threadPut, &eventpb.Record{File: r.File}, p.quorum, prefer)
+}
+
+// recorded answers the client when the commit record is safe, on nodes; err says that this takes too long.
+func (u *puts) recorded(work uint64, nodes []inos.NodeID, err *inos.Error) {
+	p := u.table[work]
+	k := u.k
+	if err != nil {
+		k.fail(&p.origin, because("files:put", err, string(p.path)))
+	} else {
+		p.count(k, nodes)
+		if p.repeated {
+			p.domains, p.least = nil, p.quorum // those of the earlier request are not known any more
+		}
+		k.describeReplicas(p.file)
+		detail := plural(p.file.PlainBytes, "byte", "bytes") + ", stored in " + strconv.FormatUint(p.file.StoredBytes, 10)
+		if p.saved > 0 {
+			detail += ", " + strconv.FormatUint(p.saved, 10) + " held already"
+		}
+		k.complete(&p.origin, &eventpb.FilesPutReply{File: p.file, DeduplicatedBytes: p.saved, Receipt: k.receipt(p.wanted, p.least, p.domains)}, detail)
+	}
+	if p.repeated {
+		p.phase = putFailing
 		u.clean(p)
 		return
 	}
-	u.stagedRows(p)
 	u.remove(p)
+}
+
+// receipt says what a file survives whose chunks are each in so many domains, and all of them in those named.
+func (k *Kernel) receipt(wanted, least uint32, domains []string) *eventpb.Receipt {
+	return &eventpb.Receipt{Level: k.members.level(wanted), Domains: domains, Wanted: wanted, Survives: k.members.survives(least, wanted)}
 }
 
 // describeReplicas says whether a file has the replicas it wants.
@@ -251,8 +295,8 @@ func (u *puts) letGo(p *put) {
 	p.chunks, p.ask, p.asking, p.twins, p.tree, p.root = nil, nil, nil, nil, tree{}, nil
 }
 
-// later tries a step again after a pause, a bounded number of times. What then is left is found by a sweep of the disk
-// and, for a pin, at the next boot.
+// later tries a step again after a pause, a bounded number of times. What then is left is found by a sweep of the disks; a pin is
+// tried to be dropped now and then.
 func (u *puts) later(p *put) {
 	if p.retries < retriesMax {
 		p.again = u.k.now + u.backoff(p)
@@ -260,7 +304,28 @@ func (u *puts) later(p *put) {
 	}
 	u.drop(p, p.rows)
 	u.k.collector.sweepWanted()
+	if p.pinned && len(u.pins) < pinsMax {
+		u.pins = append(u.pins, p.upload)
+		u.pinsAt = u.k.now + unpinEvery
+	}
 	u.remove(p)
+}
+
+// unpin tries once more to drop the pin of an upload that could not be dropped when its put ended.
+func (u *puts) unpin() {
+	if len(u.pins) > 0 && !u.unpinning && u.pinsAt <= u.k.now && !u.k.node.draining {
+		u.unpinning = true
+		u.k.send(nil, ask{owner: threadPut, op: opUnpin}, event.AbortUpload, &eventpb.AbortUploadRequest{Upload: u.pins[0]})
+	}
+}
+
+func (u *puts) unpinned(a *answer) {
+	u.unpinning = false
+	u.pinsAt = u.k.now + unpinEvery
+	if a.err == nil {
+		u.pins, u.pinsAt = u.pins[1:], u.k.now
+		u.k.collector.changed()
+	}
 }
 
 // backoff returns the next pause.
@@ -271,10 +336,13 @@ func (u *puts) backoff(p *put) inos.Micros {
 
 // retry does the step again that failed.
 func (u *puts) retry(p *put) {
-	if p.phase != putCommitted {
+	switch p.phase {
+	case putRunning:
+		u.advance(p)
+	case putCommitted:
+		u.unstaged(p)
+		u.sendCommit(p)
+	default:
 		u.clean(p)
-		return
 	}
-	u.unstaged(p)
-	u.sendCommit(p)
 }

@@ -28,9 +28,10 @@ type fanout struct {
 	slot     uint64 // index of the chunk, or number of the manifest node
 	manifest bool
 	id       inos.ChunkID
-	bytes    uint64 // stored length; of a manifest node an estimate
-	output   uint64 // buffer with the stored form; 0: given back
-	reserved bool   // accounted in puts.buffers
+	home     chunkKey // of the put: its chunks go to the same domains, so that each of these holds the whole file
+	bytes    uint64   // stored length; of a manifest node an estimate
+	output   uint64   // buffer with the stored form; 0: given back
+	reserved bool     // accounted in puts.buffers
 	trace    string
 	meta     *eventpb.Metadata
 	wanted   uint32
@@ -57,6 +58,7 @@ func (s *fanout) code(c *coder) {
 	num(c, &s.slot)
 	c.bool(&s.manifest)
 	c.fixed(s.id[:])
+	num(c, &s.home.v)
 	num(c, &s.bytes)
 	num(c, &s.output)
 	c.bool(&s.reserved)
@@ -64,20 +66,22 @@ func (s *fanout) code(c *coder) {
 	metadata(c, &s.meta)
 	num(c, &s.wanted)
 	num(c, &s.quorum)
-	pointers(c, &s.copies, fanoutNodesMax, func(c *coder, x *fanoutCopy) {
-		text(c, &x.node)
-		num(c, &x.epoch)
-		num(c, &x.state)
-		c.bool(&x.unsure)
-		if x.state >= copyStates {
-			c.fail("copy state %d", x.state)
-		}
-	})
+	pointers(c, &s.copies, fanoutNodesMax, func(c *coder, x *fanoutCopy) { x.code(c) })
 	c.bool(&s.reached)
 	c.bool(&s.rowed)
 	c.bool(&s.dropped)
 	num(c, &s.tries)
 	num(c, &s.again)
+}
+
+func (x *fanoutCopy) code(c *coder) {
+	text(c, &x.node)
+	num(c, &x.epoch)
+	num(c, &x.state)
+	c.bool(&x.unsure)
+	if x.state >= copyStates {
+		c.fail("copy state %d", x.state)
+	}
 }
 
 // nodes returns the nodes of the copies in one of the states.
@@ -113,6 +117,7 @@ func (s *fanout) outstanding() bool { return s.again != 0 || s.any(copyAsked) }
 func (u *puts) fanOut(p *put, s *fanout) *fanout {
 	k := u.k
 	s.work, s.put, s.trace, s.meta, s.wanted, s.quorum = k.work(), p.work, p.trace, p.meta, p.wanted, p.quorum
+	s.home = keyOfUpload(p.upload)
 	k.collector.live(s.id)
 	u.fanouts[s.work] = s
 	p.writes = append(p.writes, s.work)
@@ -136,7 +141,7 @@ func (u *puts) extend(s *fanout, avoid []inos.NodeID) {
 		return
 	}
 	avoid = append(s.nodes(copyFailed), avoid...)
-	for _, x := range k.members.place(s.id, s.wanted, have, avoid, s.bytes) {
+	for _, x := range k.members.placeBy(s.home, s.id, s.wanted, have, avoid, s.bytes) {
 		if len(s.copies) < fanoutNodesMax || s.copy(x) != nil {
 			u.writeTo(s, x)
 		}
@@ -500,13 +505,17 @@ func (u *puts) rowed(p *put, rows []*row) {
 	}
 }
 
-// unrowed takes rows back whose staging failed.
+// unrowed takes rows back whose staging failed. Nodes that were removed from the mesh meanwhile are in none.
 func (u *puts) unrowed(rows []*row) {
 	for _, r := range rows {
-		if s := u.fanouts[r.fanout]; s != nil && !s.rowed {
-			for _, x := range s.copies {
-				if x.state == copyStaging {
-					x.state = copyWritten
+		s := u.fanouts[r.fanout]
+		if s == nil || s.rowed {
+			continue
+		}
+		for _, x := range s.copies {
+			if x.state == copyStaging {
+				if x.state = copyWritten; u.k.members.member(x.node) == nil {
+					x.state = copyFailed
 				}
 			}
 		}

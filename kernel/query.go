@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"slices"
-	"strconv"
 
 	"github.com/inos-mesh/inos"
 	"github.com/inos-mesh/inos/event"
@@ -11,26 +10,24 @@ import (
 
 // Effects of a query.
 const (
-	opQueryList   = iota + 1 // semantic:list_files
-	opQueryStat              // semantic:lookup_file
-	opQueryNodes             // semantic:chunk_copies
-	opQueryDelete            // semantic:delete_file
-	opQueryUsage             // content:usage
-	opQueryTotals            // semantic:totals
-	opQueryRepairs           // semantic:list_repairs, for their number
+	opQueryList    = iota + 1 // semantic:list_files
+	opQueryStat               // semantic:lookup_file
+	opQueryNodes              // semantic:chunk_copies
+	opQueryUsage              // content:usage
+	opQueryTotals             // semantic:totals
+	opQueryRepairs            // semantic:list_repairs, for their number
 )
 
 // Kinds of a query.
 const (
 	queryList = iota
 	queryStat
-	queryDelete
 	queryStatus
 	queryDrain
 	queryKinds
 )
 
-// queries answers what needs a lookup or two: list, stat, delete, node:status; and it holds the request to drain.
+// queries answers what needs a lookup or two: list, stat, node:status; and it holds the request to drain.
 type queries struct {
 	k       *Kernel
 	table   map[uint64]*query
@@ -52,8 +49,6 @@ type query struct {
 	entries  []inos.Entry
 	asked    bool // for the nodes of the entries
 	underWay uint32
-	retries  uint32
-	again    inos.Micros
 	usage    *eventpb.ContentUsage
 	totals   *eventpb.TotalsReply
 	repairs  uint64 // queued
@@ -74,7 +69,7 @@ func (u *queries) init(k *Kernel) {
 func (u *queries) about() about {
 	return about{
 		name: "query", kind: "pipeline", inFlightMax: 2 * queriesMax,
-		hears: []string{event.FilesList, event.FilesStat, event.FilesDelete, event.NodeStatus, event.NodeDrain},
+		hears: []string{event.FilesList, event.FilesStat, event.NodeStatus, event.NodeDrain},
 	}
 }
 
@@ -104,8 +99,6 @@ func (q *query) code(c *coder) {
 	list(c, &q.entries, statChunksMax, func(c *coder, e *inos.Entry) { c.entry(e) })
 	c.bool(&q.asked)
 	num(c, &q.underWay)
-	num(c, &q.retries)
-	num(c, &q.again)
 	usageCode(c, &q.usage)
 	totalsCode(c, &q.totals)
 	num(c, &q.repairs)
@@ -125,6 +118,7 @@ func usageCode(c *coder, p **eventpb.ContentUsage) {
 	num(c, &(*p).UsedBytes)
 	num(c, &(*p).TrashBytes)
 	num(c, &(*p).FreeBytes)
+	num(c, &(*p).Records)
 }
 
 func totalsCode(c *coder, p **eventpb.TotalsReply) {
@@ -198,15 +192,6 @@ func (u *queries) accept(q *query, e *eventpb.Envelope) *inos.Error {
 			return inos.Errorf(inos.CodeBadRequest, op, "a page of %d chunks, at most %d", m.ChunkLimit, statChunksMax)
 		}
 		q.kind, q.fileID, q.first, q.limit = queryStat, m.FileId, m.FirstChunk, m.ChunkLimit
-	case event.FilesDelete:
-		var m eventpb.FilesDeleteRequest
-		if err := event.Open(e, &m); err != nil {
-			return undecodable(err)
-		}
-		if err := inos.CheckPath(inos.Path(m.Path)); err != nil {
-			return inos.Errorf(inos.CodeBadPath, op, "%w", err)
-		}
-		q.kind = queryDelete
 	case event.NodeStatus:
 		q.kind = queryStatus
 	case event.NodeDrain:
@@ -215,7 +200,7 @@ func (u *queries) accept(q *query, e *eventpb.Envelope) *inos.Error {
 	return nil
 }
 
-// act starts what waits, tries deletes again, and answers the request to drain when nothing is left.
+// act starts what waits, and answers the request to drain when nothing is left.
 func (u *queries) act() {
 	k := u.k
 	for len(u.waiting) > 0 && len(u.active) < queriesMax && k.ready() {
@@ -233,10 +218,6 @@ func (u *queries) act() {
 			u.fail(q, inos.Errorf(inos.CodeDeadlineExceeded, event.Stage(q.eventType), "the request's deadline passed"))
 			continue
 		}
-		if q.again != 0 && q.again <= k.now && !q.answered {
-			q.again = 0
-			u.start(q)
-		}
 	}
 	if k.node.draining && k.drained() {
 		for _, work := range sortedKeys(u.table) {
@@ -253,7 +234,7 @@ func (u *queries) wake() (at inos.Micros) {
 	for _, l := range [][]uint64{u.active, u.waiting} {
 		for _, work := range l {
 			if q := u.table[work]; !q.answered {
-				at = earlier(earlier(at, q.deadline), q.again)
+				at = earlier(at, q.deadline)
 			}
 		}
 	}
@@ -267,11 +248,6 @@ func (u *queries) start(q *query) {
 		u.send(q, opQueryList, event.ListFiles, &eventpb.ListFilesRequest{Owner: string(q.subject), Prefix: q.prefix, After: q.after, Limit: q.limit})
 	case queryStat:
 		u.send(q, opQueryStat, event.LookupFile, &eventpb.LookupFileRequest{Owner: string(q.subject), Path: string(q.path), FileId: q.fileID})
-	case queryDelete:
-		u.send(q, opQueryDelete, event.DeleteFile, &eventpb.DeleteFileRequest{
-			Owner: string(q.subject), Path: string(q.path), NowUs: int64(u.k.now),
-			Key: &eventpb.RequestKey{Subject: string(q.subject), Id: q.id, EventType: q.eventType},
-		})
 	case queryStatus:
 		u.send(q, opQueryUsage, event.ContentUsage, &eventpb.ContentUsageRequest{})
 		if u.k.node.switchboard {
@@ -312,8 +288,6 @@ func (u *queries) answer(a *answer) {
 		}
 	case opQueryNodes:
 		err = u.located(q, a)
-	case opQueryDelete:
-		err = u.deleted(q, a)
 	case opQueryUsage, opQueryTotals, opQueryRepairs:
 		u.measured(q, a)
 	}
@@ -360,25 +334,6 @@ func (u *queries) listed(q *query, a *answer) *inos.Error {
 		reply.Next = r.Files[len(r.Files)-1].Path
 	}
 	u.k.complete(&q.origin, reply, plural(uint64(len(r.Files)), "file", "files"))
-	return nil
-}
-
-// deleted takes the tombstone's version. A delete whose outcome is not known is repeated: the verb is idempotent.
-func (u *queries) deleted(q *query, a *answer) *inos.Error {
-	if a.err != nil {
-		if a.err.Code == inos.CodeIO && q.retries < retriesMax {
-			q.retries++
-			q.again = u.k.now + min(retryBackoffMin<<(q.retries-1), retryBackoffMax)
-			return nil
-		}
-		return a.err
-	}
-	var r eventpb.DeleteFileReply
-	if err := event.Open(a.env, &r); err != nil {
-		return inos.Errorf(inos.CodeInternal, "semantic:delete_file", "%w", err)
-	}
-	u.k.complete(&q.origin, &eventpb.FilesDeleteReply{Version: r.Version}, "version "+strconv.FormatUint(r.Version, 10))
-	u.k.collector.changed()
 	return nil
 }
 

@@ -137,8 +137,8 @@ func (u *collector) sweepWake() (at inos.Micros) {
 	if s.node == "" && len(s.wanted) > 0 && s.at <= u.k.now {
 		at = u.k.now + collectEvery // for nodes that do not answer
 	}
-	if !u.k.lone() {
-		at = earlier(at, s.turnAt)
+	if s.node == "" && !u.k.lone() {
+		at = earlier(at, s.turnAt) // a sweep under way ends first
 	}
 	return at
 }

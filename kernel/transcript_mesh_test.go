@@ -148,3 +148,11 @@ func describeMesh(e *eventpb.Envelope) string {
 	}
 	return ""
 }
+
+// describeReceipt writes what a put promises, on a mesh.
+func describeReceipt(r *eventpb.Receipt) string {
+	if r == nil || len(r.Domains) == 1 && r.Level == "process" {
+		return ""
+	}
+	return fmt.Sprintf(" %s=%s, %s", r.Level, strings.Join(r.Domains, ","), r.Survives)
+}

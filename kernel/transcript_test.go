@@ -24,7 +24,7 @@ var rewrite = flag.Bool("rewrite", false, "write what the kernel does into testd
 //	session token=T [subject=S] [caps=a,b] [ttl=1h]      revoke token=T
 //	put path=P bytes=N[MiB] [same] [name=N] [length=N] [replicas=N] [expect] [id=K] [token=T]
 //	get path=P [encoded] [discard] [offset=N] [length=N]
-//	delete path=P    list [prefix=P]    stat path=P [chunks=N]    verify [path=P]    status [host]    drain
+//	delete path=P    set path=P replicas=N    list [prefix=P]    stat path=P [chunks=N]    verify [path=P]    status [host]    drain
 //	… deadline=D                          of any request: its inos-deadline, from now
 //	send type=T [user=U] [token=T]        an envelope without a payload
 //	corrupt plain=PREFIX                  the disk loses the chunks of these plain bytes
@@ -296,6 +296,8 @@ func (s *script) run(line string) {
 		})
 	case "delete":
 		request(event.FilesDelete, &eventpb.FilesDeleteRequest{Path: args["path"]})
+	case "set":
+		request(event.FilesSet, &eventpb.FilesSetRequest{Path: args["path"], Replicas: uint32(number("replicas", 0))})
 	case "list":
 		request(event.FilesList, &eventpb.FilesListRequest{Prefix: args["prefix"], Limit: uint32(number("limit", 0))})
 	case "stat":
@@ -536,6 +538,7 @@ func describeReply(e *eventpb.Envelope, state event.State) string {
 		verify   eventpb.FilesVerifyReply
 		status   eventpb.NodeStatusReply
 		deleted  eventpb.FilesDeleteReply
+		set      eventpb.FilesSetReply
 	)
 	switch stage := event.Stage(e.EventType); {
 	case e.EventType == event.WithState(event.MeshServe, event.StateCompleted):
@@ -547,7 +550,9 @@ func describeReply(e *eventpb.Envelope, state event.State) string {
 		return fmt.Sprintf(" plain=%d chunks=%d", progress.PlainBytes, progress.Chunks)
 	case stage == "files:put" && open(&put):
 		return fmt.Sprintf(" %s version=%d plain=%d stored=%d chunks=%d deduplicated=%d degraded=%t", put.File.Path, put.File.Version, put.File.PlainBytes,
-			put.File.StoredBytes, put.File.Chunks, put.DeduplicatedBytes, put.File.Degraded)
+			put.File.StoredBytes, put.File.Chunks, put.DeduplicatedBytes, put.File.Degraded) + describeReceipt(put.Receipt)
+	case stage == "files:set" && open(&set):
+		return fmt.Sprintf(" %s version=%d replicas=%d", set.File.Path, set.File.Version, set.File.ReplicasWanted)
 	case stage == "files:get" && state == event.StateProcessing && open(&header):
 		return fmt.Sprintf(" offset=%d length=%d of %d", header.OffsetBytes, header.LengthBytes, header.File.PlainBytes)
 	case stage == "files:get" && open(&get):

@@ -89,6 +89,11 @@ type clients struct {
 
 // ask begins an op.
 func (w *World) ask(o *op) {
+	if o.kind == opNodeSet && o.state == inos.MemberRemoved && !w.removable(w.nodes[o.node]) {
+		drain := *o
+		o = &drain
+		o.state = inos.MemberDraining
+	}
 	r := &request{w: w, op: o, asked: w.now, id: w.newID(w.now - w.micros(inos.Minute))}
 	if o.kind == opPut || o.kind == opDelete || o.kind == opSet {
 		w.truth.ops[r.id] = r
@@ -99,6 +104,12 @@ func (w *World) ask(o *op) {
 	w.clients.open[r.id] = r
 	w.clients.latest = r
 	w.send(r)
+}
+
+// removable says that an operator who knows what he does takes the node out: it is gone for good, or drained.
+func (w *World) removable(p *process) bool {
+	ids, _, err := w.semantic.NodeChunks(background, p.id, inos.ChunkID{}, 1)
+	return p.lost || p.draining && err == nil && len(ids) == 0
 }
 
 func (r *request) owner() string { return sessions[r.op.who].Subject }

@@ -22,6 +22,7 @@ type Plan struct {
 	repairRate uint64
 	netBase    inos.Micros
 	rebuild    bool // the switchboard is emptied at the end
+	lies       bool // some node lies: everything is wanted on two domains at least
 	swaps      bool // kernels are now and then replaced by what their snapshot restores
 	end        inos.Micros
 }
@@ -123,7 +124,7 @@ func newPlan(seed uint64) Plan {
 	p.graceCold, p.graceHot = between(10*inos.Second, inos.Minute), between(5*inos.Second, 40*inos.Second)
 	p.netBase = between(inos.Millisecond, 30*inos.Millisecond)
 	p.rebuild = r.IntN(4) == 0
-	p.swaps = r.IntN(4) == 0
+	p.swaps, p.lies = r.IntN(4) == 0, r.IntN(4) == 0
 	lone := r.IntN(12) == 0 || allLone
 	nodes := 5 + r.IntN(8)
 	if lone {
@@ -260,6 +261,14 @@ func (p *Plan) drawOps(r *rand.Rand, nodes, count int) {
 		}
 		p.ops = append(p.ops, o)
 	}
+	for _, o := range p.ops {
+		if p.lies && o.replicas == 1 {
+			o.replicas = 2
+		}
+		if p.lies && o.sync == 1 {
+			o.sync = 2
+		}
+	}
 	slices.SortStableFunc(p.ops, func(a, b *op) int { return int(a.At - b.At) })
 }
 
@@ -270,7 +279,7 @@ func (p *Plan) drawFaults(r *rand.Rand, nodes, count int) {
 	for _, x := range faultWeights {
 		total += x
 	}
-	lies := false
+	lied := false
 	for len(p.Faults) < count {
 		f := Fault{At: faultsFrom + inos.Micros(r.Int64N(int64(faultsTo-faultsFrom))), Node: r.IntN(nodes), Other: r.IntN(nodes)}
 		if r.IntN(3) > 0 {
@@ -291,10 +300,10 @@ func (p *Plan) drawFaults(r *rand.Rand, nodes, count int) {
 			f.N = r.IntN(600) - 300
 		case FaultLie:
 			f.N = 1 + r.IntN(2)
-			if lies {
+			if lied || !p.lies {
 				continue
 			}
-			lies = true
+			lied = true
 		case FaultCut:
 			if f.Node == f.Other {
 				continue

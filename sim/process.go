@@ -201,6 +201,10 @@ func (p *process) step(e *eventpb.Envelope) {
 	w := p.w
 	w.steps++
 	p.steps++
+	if w.steps > stepsPerNode*uint64(len(w.nodes)) {
+		w.violate("the kernels do not come to rest: %d steps, %d of them of %s", w.steps, p.steps, p)
+		return
+	}
 	if w.tracing() {
 		w.traceStep(p, e)
 	}
@@ -234,6 +238,9 @@ func (p *process) step(e *eventpb.Envelope) {
 	}
 	p.setAlarm()
 }
+
+// stepsPerNode bounds a world. Usual ones need a hundredth.
+const stepsPerNode = 50_000
 
 // flightsMax and buffersMax bound what a kernel may have under way: its own bound of flights, and two buffers for each chunk in work with
 // one for each request.

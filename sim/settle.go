@@ -3,6 +3,7 @@ package sim
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/inos-mesh/inos"
 	"github.com/inos-mesh/inos/data/semantic"
@@ -38,6 +39,22 @@ func (w *World) quieten() {
 	if what := w.unsettled(); what != "" {
 		w.violate("%d minutes after the faults have stopped: %s", settleWithin/inos.Minute, what)
 	}
+}
+
+// trustedLiar says that a version had to be on one domain only, and a liar's was that one.
+func (w *World) trustedLiar(v *version) bool {
+	sync := uint32(0)
+	if r := w.truth.ops[v.key]; r != nil {
+		sync = r.op.sync
+	}
+	if w.quorum(v, sync) > 1 {
+		return false
+	}
+	return slices.ContainsFunc(v.chunks, func(id inos.ChunkID) bool {
+		honest := slices.ContainsFunc(w.nodes, func(p *process) bool { return !p.liar.any() && p.disk.holds(id, false) })
+		liar := slices.ContainsFunc(w.nodes, func(p *process) bool { return p.liar.any() && p.disk.accounts(id, false) })
+		return liar && !honest
+	})
 }
 
 // rebuild empties the switchboard, lays forged and foreign records on a disk, and starts it again to make its map from the mesh.
@@ -127,19 +144,27 @@ func (w *World) unsettled() string {
 	case t.Collectable > 0:
 		return fmt.Sprintf("%d chunks that nothing refers to are not collected", t.Collectable)
 	}
-	pending, err := w.semantic.PendingRecords(background, inos.RecordKey{}, 1)
+	pending, err := w.semantic.PendingRecords(background, inos.RecordKey{}, 0)
 	if err != nil {
 		w.violate("pending records: %v", err)
 	}
-	if len(pending) > 0 && !unfinished {
-		return fmt.Sprintf("the record of version %d of %s is pending", pending[0].File.Version, pending[0].File.Path)
+	for _, r := range pending {
+		wanted := int(r.File.ReplicasWanted)
+		if r.Tombstone {
+			wanted = inos.ReplicasDefault
+		}
+		if w.possible(wanted) >= wanted {
+			return fmt.Sprintf("the record of version %d of %s is pending", r.File.Version, r.File.Path)
+		}
 	}
-	repairs, total, err := w.semantic.ListRepairs(background, 1)
+	repairs, total, err := w.semantic.ListRepairs(background, 0)
 	if err != nil {
 		w.violate("repairs: %v", err)
 	}
-	if total > 0 {
-		return fmt.Sprintf("%d repairs are queued, of chunk %s (%s) first", total, repairs[0].ID, repairs[0].Reason)
+	for _, r := range repairs {
+		if w.repairable(r.ID) {
+			return fmt.Sprintf("%d repairs are queued, of chunk %s (%s) among them", total, r.ID, r.Reason)
+		}
 	}
 	for _, p := range w.nodes {
 		if p.up && len(p.buffers) > 0 {
@@ -152,6 +177,24 @@ func (w *World) unsettled() string {
 	return w.orphans()
 }
 
+// repairable says that the mesh has the domains that a chunk of a live file wants: its repair need not wait.
+func (w *World) repairable(id inos.ChunkID) bool {
+	v := w.truth.guard()[id]
+	return v == nil || w.possible(int(v.info.ReplicasWanted)) == int(v.info.ReplicasWanted)
+}
+
+// possible is how many of so many wanted copies can be made now.
+func (w *World) possible(replicas int) int {
+	level := w.levelOf(replicas)
+	usable := map[string]bool{}
+	for _, p := range w.nodes {
+		if w.usable(p) {
+			usable[p.domainOf(level)] = true
+		}
+	}
+	return min(replicas, len(usable))
+}
+
 // short names a live version that has fewer copies than it wants and could have.
 func (w *World) short() string {
 	for _, h := range w.truth.sorted() {
@@ -160,17 +203,11 @@ func (w *World) short() string {
 			continue
 		}
 		level := w.levelOf(int(v.info.ReplicasWanted))
-		usable := map[string]bool{}
-		for _, p := range w.nodes {
-			if w.usable(p) {
-				usable[p.domainOf(level)] = true
-			}
-		}
-		need := min(int(v.info.ReplicasWanted), len(usable))
+		need := w.possible(int(v.info.ReplicasWanted))
 		for _, id := range v.chunks {
 			have := map[string]bool{}
 			for _, p := range w.nodes {
-				if w.usable(p) && p.disk.holds(id, false) {
+				if w.usable(p) && (p.disk.holds(id, false)) {
 					have[p.domainOf(level)] = true
 				}
 			}
@@ -190,7 +227,7 @@ func (w *World) usable(p *process) bool {
 // orphans names a chunk that lies on a disk for nothing.
 func (w *World) orphans() string {
 	for _, p := range w.nodes {
-		if !p.up || p.liar.any() {
+		if !p.up || p.removed || p.liar.any() {
 			continue
 		}
 		ids := p.disk.list(false)
@@ -234,6 +271,7 @@ func (w *World) readAll() {
 			w.violate("the last get of %s is not answered", h.path)
 		case last.tomb && (r.outcome == nil || r.outcome.Code != inos.CodeFileNotFound):
 			w.violate("%s was deleted by version %d and is there at the end", h.path, last.number)
+		case !last.tomb && r.outcome != nil && w.trustedLiar(last):
 		case !last.tomb && r.outcome != nil:
 			w.violate("%s version %d (acknowledged: %t) cannot be read at the end: %v", h.path, last.number, last.acked, r.outcome)
 		case !last.tomb && (r.found == nil || r.found.number != last.number):

@@ -17,7 +17,11 @@ import (
 // stopTimeout bounds a clean stop; what is under way then is broken off, as by a crash.
 const stopTimeout = 45 * time.Second
 
-// signals returns the channel on which a person or the system asks a node to end.
+// signalPause is the least time between a first and a second signal: programs such as timeout send one twice at once, to the
+// process and to its group.
+const signalPause = 500 * time.Millisecond
+
+// endSignals returns the channel on which a person or the system asks a node to end.
 func endSignals() (signals chan os.Signal, stop func()) {
 	signals = make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
@@ -58,6 +62,16 @@ func (a *app) runNode(config host.Config, lively bool) error {
 	return stopped
 }
 
+// awaitSecond returns when a second signal has come, behind a first that comes now.
+func awaitSecond(signals <-chan os.Signal) {
+	for first := time.Now(); ; {
+		<-signals
+		if time.Since(first) >= signalPause {
+			return
+		}
+	}
+}
+
 // watch refreshes the view until the node is to end, and ends it.
 func (a *app) watch(node *host.Node, view *view, signals <-chan os.Signal) error {
 	watching, stop := context.WithCancel(a.ctx)
@@ -87,7 +101,7 @@ func (a *app) watch(node *host.Node, view *view, signals <-chan os.Signal) error
 	}
 	view.say("stopping", "finishing what is under way; Ctrl-C again breaks it off")
 	go func() {
-		<-signals
+		awaitSecond(signals)
 		view.close()
 		fmt.Fprintln(a.stderr, "inos: broken off; what was acknowledged is kept")
 		os.Exit(statusInterrupted)

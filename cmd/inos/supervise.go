@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // How the nodes of a local mesh are kept running: one for one, each by itself.
@@ -250,12 +252,9 @@ func (s *supervisor) once(c *child) (reason string) {
 	cmd.WaitDelay = pipesTimeout
 	out, log := &lineWriter{each: func(l []byte) { c.out(c, l) }}, &lineWriter{each: func(l []byte) { c.log(c, l) }}
 	cmd.Stdout, cmd.Stderr = out, log
-	if err := s.start(cmd); err != nil {
+	if err := c.launch(s, cmd); err != nil {
 		return err.Error()
 	}
-	c.mu.Lock()
-	c.pid, c.process, c.ran = cmd.Process.Pid, cmd.Process, true
-	c.mu.Unlock()
 	waited := make(chan error, 1)
 	go func() { waited <- cmd.Wait() }()
 	var err error
@@ -273,6 +272,17 @@ func (s *supervisor) once(c *child) (reason string) {
 	return endText(cmd, err)
 }
 
+// launch starts the child's process. What the process says is heard only when it can be killed too.
+func (c *child) launch(s *supervisor, cmd *exec.Cmd) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := s.start(cmd); err != nil {
+		return err
+	}
+	c.pid, c.process, c.ran = cmd.Process.Pid, cmd.Process, true
+	return nil
+}
+
 // endText says how a process ended.
 func endText(cmd *exec.Cmd, err error) string {
 	if err == nil {
@@ -282,7 +292,7 @@ func endText(cmd *exec.Cmd, err error) string {
 		return err.Error()
 	}
 	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-		return "killed by " + status.Signal().String()
+		return "killed by " + unix.SignalName(status.Signal())
 	}
 	return fmt.Sprintf("it ended with status %d", cmd.ProcessState.ExitCode())
 }

@@ -79,7 +79,7 @@ func (s *shell) saw(state childState) func() bool {
 }
 
 func TestChildIsStartedAgain(t *testing.T) {
-	s := startShell(t, `echo up $$; echo careful >&2; printf unended; exec sleep 600 2>/dev/null`)
+	s := startShell(t, `echo careful >&2; printf 'up %s\nunended' $$; exec sleep 600 2>/dev/null`)
 	s.until(t, "first run", func() bool { return len(s.lines) >= 2 })
 	first := s.view()
 	if first.state != childRunning || first.pid == 0 || first.restarts != 0 {
@@ -89,7 +89,7 @@ func TestChildIsStartedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.until(t, "second run", func() bool { return strings.Count(strings.Join(s.lines, "\n"), "up ") == 2 })
-	if v := s.view(); v.restarts != 1 || v.reason != "killed by killed" || v.pid == first.pid {
+	if v := s.view(); v.restarts != 1 || v.reason != "killed by SIGKILL" || v.pid == first.pid {
 		t.Errorf("%+v", v)
 	}
 	s.end(context.Background())

@@ -226,3 +226,21 @@ func TestMeterLine(t *testing.T) {
 	none.add(1, 1)
 	none.close()
 }
+
+// A signal that comes twice at once is one; a later one is the second.
+func TestAwaitSecond(t *testing.T) {
+	signals := make(chan os.Signal, 2)
+	signals <- os.Interrupt
+	second := make(chan struct{})
+	go func() {
+		awaitSecond(signals)
+		close(second)
+	}()
+	for {
+		select {
+		case <-second:
+			return
+		case signals <- os.Interrupt: // each that is taken early is passed over
+		}
+	}
+}

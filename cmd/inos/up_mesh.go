@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/inos-mesh/inos"
@@ -19,6 +20,8 @@ import (
 const (
 	// heldTimeout is how long the first start of a switchboard waits for nodes of an 'inos up' that was killed to end.
 	heldTimeout = 15 * time.Second
+	// localHeartbeat is the time between two heartbeats where a call costs next to nothing.
+	localHeartbeat = time.Second
 	// inviteLife is how long the invite of a local provider may be used: it is used at once.
 	inviteLife = 10 * time.Minute
 )
@@ -36,6 +39,7 @@ type meshRun struct {
 	switchboard *child
 	providers   []*child
 
+	stopping  atomic.Bool
 	listening chan struct{} // closed when the switchboard listens for the first time
 
 	mu       sync.Mutex // guards the fields below
@@ -137,11 +141,11 @@ func (m *meshRun) switchboardArgs() []string {
 	if listen != "" {
 		args = append(args, "--listen", listen)
 	}
-	return append(args, m.f.node.args(true, m.l.path("cache"))...)
+	return append(append(args, "--heartbeat", localHeartbeat.String()), m.f.node.args(true, m.l.path("cache"))...)
 }
 
 func (m *meshRun) providerArgs(name string) []string {
-	args := []string{"node", "--json", "--provider", "--data", m.l.path(name), "--listen", "127.0.0.1:0", "--mesh-listen", "/ip4/127.0.0.1/tcp/0"}
+	args := []string{"node", "--json", "--provider", "--data", m.l.path(name), "--listen", "127.0.0.1:0", "--mesh-listen", "/ip4/127.0.0.1/tcp/0", "--heartbeat", localHeartbeat.String()}
 	return append(args, m.f.node.args(false, m.l.path("cache"))...)
 }
 
@@ -197,6 +201,7 @@ func (m *meshRun) outcome() *api.Rebuild {
 
 // end stops the switchboard first, so that what it has under way finds its providers, then those.
 func (m *meshRun) end() {
+	m.stopping.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	m.switchboard.end(ctx)
@@ -211,7 +216,7 @@ func (m *meshRun) end() {
 
 // breakOff ends everything at a second signal.
 func (m *meshRun) breakOff(signals <-chan os.Signal) {
-	<-signals
+	awaitSecond(signals)
 	m.view.close()
 	for _, c := range m.children() {
 		c.stopOnce.Do(func() { close(c.stop) })
@@ -336,6 +341,9 @@ func (m *meshRun) logged(c *child, line []byte) {
 		line = []byte(e.Error())
 	}
 	text := strings.TrimPrefix(string(line), "inos: ")
+	if c != m.switchboard && m.stopping.Load() && strings.HasPrefix(text, "mesh: ") {
+		return // the switchboard has been stopped before its providers
+	}
 	_, _ = fmt.Fprintf(m.view, "inos: %s: %s\n", c.name, printable(text)) // the view takes everything
 }
 

@@ -42,6 +42,7 @@ func meshVerbs(m inos.Semantic) map[string]func(context.Context) error {
 			return err
 		},
 		"unsettle records": func(ctx context.Context) error { _, err := m.UnsettleRecords(ctx, "a", 1); return err },
+		"unknown records":  func(ctx context.Context) error { _, err := m.UnknownRecords(ctx, ids); return err },
 		"sight":            func(ctx context.Context) error { return m.Sight(ctx, "a", ids) },
 		"sighted":          func(ctx context.Context) error { _, err := m.Sighted(ctx, ids); return err },
 		"restore version": func(ctx context.Context) error {

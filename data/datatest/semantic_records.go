@@ -44,6 +44,7 @@ var recordCases = []semanticCase{
 	{"pending records page by owner and path", semanticPendingPages},
 	{"another number of replicas is another version", semanticSetReplicas},
 	{"settling lets go of many versions by and by", semanticSettleMany},
+	{"a record of no version that stays is unknown", semanticUnknownRecords},
 	{"a record is settled by a node, for a version there was", semanticSettleRefused},
 }
 
@@ -355,4 +356,40 @@ func semanticSettleRefused(t *testing.T, m inos.Semantic) {
 		try(never, recordID(1), inos.CodeConflict, "a")
 	}
 	equal(t, "pending", briefPending(t, m), " ann/a:1")
+}
+
+func semanticUnknownRecords(t *testing.T, m inos.Semantic) {
+	unknown := func(want string) {
+		t.Helper()
+		ids, err := m.UnknownRecords(background, []inos.ChunkID{recordID(4), recordID(1), {}, recordID(2), recordID(3), recordID(1)})
+		must(t, err)
+		var got []inos.SealedRecord
+		for _, id := range ids {
+			if id != (inos.ChunkID{}) {
+				got = append(got, inos.SealedRecord{ID: id})
+			}
+		}
+		equal(t, "unknown", briefSealed(got), want)
+	}
+	unknown(" 4[] 1[] 2[] 3[] 1[]")
+	commit(t, m, "ann", "/a", "1", 1, dataRow(1))
+	unknown(" 4[] 1[] 2[] 3[] 1[]")
+	settle(t, m, "/a", 1, 1, true, "a")
+	unknown(" 4[] 2[] 3[]")
+	remove(t, m, "/a", "2")
+	unknown(" 4[] 2[] 3[]") // the version before stays
+	settle(t, m, "/a", 2, 2, false, "a")
+	unknown(" 4[] 1[] 3[] 1[]")
+	settle(t, m, "/a", 2, 3, true, "a")
+	unknown(" 4[] 1[] 2[] 1[]")
+	n, err := m.UnsettleRecords(background, "a", 0)
+	must(t, err)
+	equal(t, "unsettled", n, 1)
+	unknown(" 4[] 1[] 2[] 1[]") // the node that has it may come back
+	restore(t, m, tombstoneRecord(4), true)
+	unknown(" 1[] 2[] 1[]") // the one before stays until the next is settled
+	settle(t, m, "/a", 4, 4, true, "a")
+	unknown(" 1[] 2[] 3[] 1[]")
+	_, err = m.UnknownRecords(background, make([]inos.ChunkID, 5000))
+	wantCode(t, err, inos.CodeBadRequest)
 }

@@ -189,6 +189,9 @@ func (w *twins) settleRecord(t *rapid.T) {
 
 func (w *twins) unsettle(t *rapid.T) {
 	node, limit := twinNodes.Draw(t, "node"), rapid.IntRange(0, 3).Draw(t, "limit")
+	w.both(t, "unknown records", func(m inos.Semantic) (any, error) {
+		return m.UnknownRecords(background, []inos.ChunkID{{}, recordID(0), recordID(1), recordID(2), recordID(3)})
+	})
 	w.both(t, "unsettle "+string(node), func(m inos.Semantic) (any, error) { return m.UnsettleRecords(background, node, limit) })
 }
 

@@ -49,7 +49,7 @@
 // A version may have been acknowledged, with its record on the mesh, before anybody settles it here. So every version
 // stays, with the reference of its root, until a later one is settled: whichever of them a rebuild would find, its content
 // is there. Settling names the records that this makes needless; they are not kept after that, so a caller that stops
-// before it has trashed them leaves them on their nodes, where a rebuild passes them over for the higher version.
+// before it has trashed them leaves them on their nodes, where a rebuild passes them over for the higher version and UnknownRecords names them.
 //
 // What it leaves out: policy (permission, expiry, when to collect, where copies belong, when to repair), history of versions (only the
 // live one, tombstones and what is not settled yet are kept), and file bytes.

@@ -209,3 +209,30 @@ func (m *Memory) UnsettleRecords(ctx context.Context, node inos.NodeID, limit in
 	}
 	return unsettled, nil
 }
+
+// UnknownRecords implements inos.SemanticMesh.
+func (m *Memory) UnknownRecords(ctx context.Context, ids []inos.ChunkID) (unknown []inos.ChunkID, err error) {
+	const op = "semantic:unknown_records"
+	if err := checkIDs(op, len(ids)); err != nil {
+		return nil, err
+	}
+	if err := m.enter(ctx, op); err != nil {
+		return nil, err
+	}
+	defer m.mu.Unlock()
+	known := map[inos.ChunkID]bool{}
+	for _, records := range m.records {
+		for _, r := range records {
+			known[r.id] = true
+			for _, v := range r.earlier {
+				known[v.id] = true
+			}
+		}
+	}
+	for _, id := range ids {
+		if id == (inos.ChunkID{}) || !known[id] {
+			unknown = append(unknown, id)
+		}
+	}
+	return unknown, nil
+}

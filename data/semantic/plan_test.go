@@ -25,6 +25,7 @@ var by = map[statement]string{
 	selectReady:      "repairs_by_order",
 	anyReady:         "repairs_by_ready",
 	selectPending:    "records_pending",
+	existsSealed:     "superseded_by_record",
 }
 
 // TestPlans holds every statement to its indexes: none walks a table or sorts what it finds, but those named above.

@@ -371,3 +371,28 @@ func (t *tx) recordsOf(node inos.NodeID, limit int) (keys []inos.RecordKey, err 
 	}
 	return keys, rows.Err()
 }
+
+// UnknownRecords implements inos.SemanticMesh.
+func (s *Store) UnknownRecords(ctx context.Context, ids []inos.ChunkID) (unknown []inos.ChunkID, err error) {
+	const op = "semantic:unknown_records"
+	if err := checkIDs(op, len(ids)); err != nil {
+		return nil, err
+	}
+	err = s.read(ctx, op, func(r *snapshot) error {
+		for i := range ids {
+			var one int64
+			known, err := found(r.row(existsSealed, ids[i][:]), &one)
+			if err != nil {
+				return err
+			}
+			if !known {
+				unknown = append(unknown, ids[i])
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return unknown, nil
+}

@@ -122,6 +122,7 @@ CREATE TABLE records (
 	PRIMARY KEY (owner, path)
 );
 CREATE INDEX records_pending ON records (owner, path) WHERE pending = 1;
+CREATE INDEX records_by_id ON records (record_id) WHERE record_id IS NOT NULL;
 CREATE TABLE record_copies (
 	owner TEXT NOT NULL,
 	path BYTEA NOT NULL,
@@ -140,6 +141,7 @@ CREATE TABLE superseded (
 	PRIMARY KEY (owner, path, version)
 );
 CREATE INDEX superseded_by_manifest ON superseded (manifest_id, replicas_wanted) WHERE manifest_id IS NOT NULL;
+CREATE INDEX superseded_by_record ON superseded (record_id) WHERE record_id IS NOT NULL;
 CREATE TABLE repairs (
 	chunk_id BYTEA NOT NULL PRIMARY KEY,
 	reason TEXT NOT NULL,

@@ -72,6 +72,7 @@ const (
 	deleteRecordCopy
 	deleteRecordCopies
 	selectRecordsOfNode
+	existsSealed
 	insertSuperseded
 	selectSuperseded
 	existsSuperseded
@@ -203,6 +204,7 @@ var text = [statements]string{
 	deleteRecordCopy:    `DELETE FROM record_copies WHERE owner = $1 AND path = $2 AND node = $3`,
 	deleteRecordCopies:  `DELETE FROM record_copies WHERE owner = $1 AND path = $2`,
 	selectRecordsOfNode: `SELECT owner, path FROM record_copies WHERE node = $1 ORDER BY owner, path LIMIT $2`,
+	existsSealed:        `SELECT 1 FROM records WHERE record_id = $1 UNION ALL SELECT 1 FROM superseded WHERE record_id = $1 LIMIT 1`,
 	insertSuperseded:    `INSERT INTO superseded (owner, path, version, manifest_id, replicas_wanted, record_id, nodes) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
 	selectSuperseded: `SELECT version, manifest_id, record_id, nodes FROM superseded
 		WHERE owner = $1 AND path = $2 AND version < $3 ORDER BY version LIMIT $4`,

@@ -244,3 +244,15 @@ func endRestore(c call, _ *eventpb.EndRestoreRequest) (event.Message, error) {
 	}
 	return &eventpb.EndRestoreReply{}, nil
 }
+
+func unknownRecords(c call, q *eventpb.UnknownRecordsRequest) (event.Message, error) {
+	ids, err := ChunkIDs(q.RecordIds)
+	if err != nil {
+		return nil, err
+	}
+	unknown, err := c.sem.UnknownRecords(c.ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	return &eventpb.UnknownRecordsReply{RecordIds: ChunkIDBytes(unknown)}, nil
+}

@@ -70,6 +70,7 @@ var performers = map[string]performer{
 	event.PendingRecords:  opened(pendingRecords),
 	event.SettleRecord:    opened(settleRecord),
 	event.UnsettleRecords: opened(unsettleRecords),
+	event.UnknownRecords:  opened(unknownRecords),
 	event.Sight:           opened(sight),
 	event.Sighted:         opened(sighted),
 	event.RestoreVersion:  opened(restoreVersion),

@@ -301,6 +301,43 @@ func (x *UnsettleRecordsReply) GetUnsettled() uint32 {
 	return 0
 }
 
+// semantic:unknown_records:v1: which of these are the record of no version that stays.
+type UnknownRecordsRequest struct {
+	unknownFields []byte
+	RecordIds     [][]byte `protobuf:"bytes,1,rep,name=record_ids,json=recordIds,proto3" json:"recordIds,omitempty"`
+}
+
+func (x *UnknownRecordsRequest) Reset() {
+	*x = UnknownRecordsRequest{}
+}
+
+func (*UnknownRecordsRequest) ProtoMessage() {}
+
+func (x *UnknownRecordsRequest) GetRecordIds() [][]byte {
+	if x != nil {
+		return x.RecordIds
+	}
+	return nil
+}
+
+type UnknownRecordsReply struct {
+	unknownFields []byte
+	RecordIds     [][]byte `protobuf:"bytes,1,rep,name=record_ids,json=recordIds,proto3" json:"recordIds,omitempty"`
+}
+
+func (x *UnknownRecordsReply) Reset() {
+	*x = UnknownRecordsReply{}
+}
+
+func (*UnknownRecordsReply) ProtoMessage() {}
+
+func (x *UnknownRecordsReply) GetRecordIds() [][]byte {
+	if x != nil {
+		return x.RecordIds
+	}
+	return nil
+}
+
 // semantic:sight:v1
 type SightRequest struct {
 	unknownFields []byte
@@ -655,6 +692,48 @@ func (m *UnsettleRecordsReply) CloneVT() *UnsettleRecordsReply {
 }
 
 func (m *UnsettleRecordsReply) CloneMessageVT() protobuf_go_lite.CloneMessage {
+	return m.CloneVT()
+}
+
+func (m *UnknownRecordsRequest) CloneVT() *UnknownRecordsRequest {
+	if m == nil {
+		return (*UnknownRecordsRequest)(nil)
+	}
+	r := new(UnknownRecordsRequest)
+	if rhs := m.RecordIds; rhs != nil {
+		r.RecordIds = make([][]byte, len(rhs))
+		for k, v := range rhs {
+			r.RecordIds[k] = slices.Clone(v)
+		}
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = slices.Clone(m.unknownFields)
+	}
+	return r
+}
+
+func (m *UnknownRecordsRequest) CloneMessageVT() protobuf_go_lite.CloneMessage {
+	return m.CloneVT()
+}
+
+func (m *UnknownRecordsReply) CloneVT() *UnknownRecordsReply {
+	if m == nil {
+		return (*UnknownRecordsReply)(nil)
+	}
+	r := new(UnknownRecordsReply)
+	if rhs := m.RecordIds; rhs != nil {
+		r.RecordIds = make([][]byte, len(rhs))
+		for k, v := range rhs {
+			r.RecordIds[k] = slices.Clone(v)
+		}
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = slices.Clone(m.unknownFields)
+	}
+	return r
+}
+
+func (m *UnknownRecordsReply) CloneMessageVT() protobuf_go_lite.CloneMessage {
 	return m.CloneVT()
 }
 
@@ -1083,6 +1162,56 @@ func (this *UnsettleRecordsReply) EqualVT(that *UnsettleRecordsReply) bool {
 
 func (this *UnsettleRecordsReply) EqualMessageVT(thatMsg any) bool {
 	that, ok := thatMsg.(*UnsettleRecordsReply)
+	if !ok {
+		return false
+	}
+	return this.EqualVT(that)
+}
+func (this *UnknownRecordsRequest) EqualVT(that *UnknownRecordsRequest) bool {
+	if this == that {
+		return true
+	} else if this == nil || that == nil {
+		return false
+	}
+	if len(this.RecordIds) != len(that.RecordIds) {
+		return false
+	}
+	for i, vx := range this.RecordIds {
+		vy := that.RecordIds[i]
+		if string(vx) != string(vy) {
+			return false
+		}
+	}
+	return string(this.unknownFields) == string(that.unknownFields)
+}
+
+func (this *UnknownRecordsRequest) EqualMessageVT(thatMsg any) bool {
+	that, ok := thatMsg.(*UnknownRecordsRequest)
+	if !ok {
+		return false
+	}
+	return this.EqualVT(that)
+}
+func (this *UnknownRecordsReply) EqualVT(that *UnknownRecordsReply) bool {
+	if this == that {
+		return true
+	} else if this == nil || that == nil {
+		return false
+	}
+	if len(this.RecordIds) != len(that.RecordIds) {
+		return false
+	}
+	for i, vx := range this.RecordIds {
+		vy := that.RecordIds[i]
+		if string(vx) != string(vy) {
+			return false
+		}
+	}
+	return string(this.unknownFields) == string(that.unknownFields)
+}
+
+func (this *UnknownRecordsReply) EqualMessageVT(thatMsg any) bool {
+	that, ok := thatMsg.(*UnknownRecordsReply)
 	if !ok {
 		return false
 	}
@@ -1802,6 +1931,90 @@ func (m *UnsettleRecordsReply) MarshalToSizedBufferVT(dAtA []byte) (int, error) 
 	return len(dAtA) - i, nil
 }
 
+func (m *UnknownRecordsRequest) MarshalVT() (dAtA []byte, err error) {
+	if m == nil {
+		return nil, nil
+	}
+	size := m.SizeVT()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBufferVT(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *UnknownRecordsRequest) MarshalToVT(dAtA []byte) (int, error) {
+	size := m.SizeVT()
+	return m.MarshalToSizedBufferVT(dAtA[:size])
+}
+
+func (m *UnknownRecordsRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+	if m == nil {
+		return 0, nil
+	}
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.unknownFields != nil {
+		i -= len(m.unknownFields)
+		copy(dAtA[i:], m.unknownFields)
+	}
+	if len(m.RecordIds) > 0 {
+		for iNdEx := len(m.RecordIds) - 1; iNdEx >= 0; iNdEx-- {
+			i -= len(m.RecordIds[iNdEx])
+			copy(dAtA[i:], m.RecordIds[iNdEx])
+			i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.RecordIds[iNdEx])))
+			i--
+			dAtA[i] = 0xa
+		}
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *UnknownRecordsReply) MarshalVT() (dAtA []byte, err error) {
+	if m == nil {
+		return nil, nil
+	}
+	size := m.SizeVT()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBufferVT(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *UnknownRecordsReply) MarshalToVT(dAtA []byte) (int, error) {
+	size := m.SizeVT()
+	return m.MarshalToSizedBufferVT(dAtA[:size])
+}
+
+func (m *UnknownRecordsReply) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+	if m == nil {
+		return 0, nil
+	}
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.unknownFields != nil {
+		i -= len(m.unknownFields)
+		copy(dAtA[i:], m.unknownFields)
+	}
+	if len(m.RecordIds) > 0 {
+		for iNdEx := len(m.RecordIds) - 1; iNdEx >= 0; iNdEx-- {
+			i -= len(m.RecordIds[iNdEx])
+			copy(dAtA[i:], m.RecordIds[iNdEx])
+			i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.RecordIds[iNdEx])))
+			i--
+			dAtA[i] = 0xa
+		}
+	}
+	return len(dAtA) - i, nil
+}
+
 func (m *SightRequest) MarshalVT() (dAtA []byte, err error) {
 	if m == nil {
 		return nil, nil
@@ -2364,6 +2577,38 @@ func (m *UnsettleRecordsReply) SizeVT() (n int) {
 	_ = l
 	if m.Unsettled != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Unsettled))
+	}
+	n += len(m.unknownFields)
+	return n
+}
+
+func (m *UnknownRecordsRequest) SizeVT() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if len(m.RecordIds) > 0 {
+		for _, b := range m.RecordIds {
+			l = len(b)
+			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+		}
+	}
+	n += len(m.unknownFields)
+	return n
+}
+
+func (m *UnknownRecordsReply) SizeVT() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if len(m.RecordIds) > 0 {
+		for _, b := range m.RecordIds {
+			l = len(b)
+			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+		}
 	}
 	n += len(m.unknownFields)
 	return n
@@ -3365,6 +3610,138 @@ func (m *UnsettleRecordsReply) UnmarshalVT(dAtA []byte) error {
 			if err != nil {
 				return err
 			}
+		default:
+			iNdEx = preIndex
+			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.unknownFields = append(m.unknownFields, dAtA[iNdEx:iNdEx+skippy]...)
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *UnknownRecordsRequest) UnmarshalVT(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	var err error
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		wire, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+		if err != nil {
+			return err
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: UnknownRecordsRequest: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: UnknownRecordsRequest: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field RecordIds", wireType)
+			}
+			var byteLen int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			byteLen = int(_v)
+			if err != nil {
+				return err
+			}
+			if byteLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + byteLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.RecordIds = append(m.RecordIds, make([]byte, postIndex-iNdEx))
+			copy(m.RecordIds[len(m.RecordIds)-1], dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.unknownFields = append(m.unknownFields, dAtA[iNdEx:iNdEx+skippy]...)
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *UnknownRecordsReply) UnmarshalVT(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	var err error
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		wire, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+		if err != nil {
+			return err
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: UnknownRecordsReply: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: UnknownRecordsReply: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field RecordIds", wireType)
+			}
+			var byteLen int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			byteLen = int(_v)
+			if err != nil {
+				return err
+			}
+			if byteLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + byteLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.RecordIds = append(m.RecordIds, make([]byte, postIndex-iNdEx))
+			copy(m.RecordIds[len(m.RecordIds)-1], dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])

@@ -36,9 +36,11 @@ func (m *Mesh) Call(ctx context.Context, node inos.NodeID, addrs []string, q Mes
 		ctx, cancel = context.WithTimeout(ctx, m.limits.CallTime)
 		defer cancel()
 	}
-	r, err := m.reach(ctx, id, addrs)
-	if err != nil {
-		return Message{}, m.callFault(ctx, node, err)
+	r := m.remote(id)
+	if r == nil {
+		if r, err = m.reach(ctx, peer.AddrInfo{ID: id, Addrs: addrsOf(id, addrs)}); err != nil {
+			return Message{}, m.callFault(ctx, node, err)
+		}
 	}
 	kind := forEvents
 	if len(q.Bulk) > 0 || cap(bulk) > 0 {
@@ -73,29 +75,29 @@ func (m *Mesh) checkCall(node inos.NodeID, q Message) (peer.ID, error) {
 	return id, nil
 }
 
-// reach returns a peer that is connected, dialling it when it is not.
-func (m *Mesh) reach(ctx context.Context, id peer.ID, addrs []string) (*remote, error) {
+// reach dials a peer and returns it.
+func (m *Mesh) reach(ctx context.Context, node peer.AddrInfo) (*remote, error) {
+	if err := m.dial(ctx, node); err != nil {
+		return nil, err
+	}
+	// The library says that there is a connection a moment before it tells linked.
 	for {
-		m.mu.Lock()
-		r := m.remotes[id]
-		m.mu.Unlock()
-		if r != nil {
+		there := m.host.Network().Connectedness(node.ID) != network.NotConnected
+		if r := m.remote(node.ID); r != nil {
 			return r, nil
 		}
-		if err := m.dial(ctx, peer.AddrInfo{ID: id, Addrs: addrsOf(id, addrs)}); err != nil {
-			return nil, err
-		}
-		if !m.connected(id) {
+		if !there || ctx.Err() != nil {
 			return nil, errors.New("the connection was closed at once")
 		}
+		pause(ctx, time.Millisecond)
 	}
 }
 
-// connected says whether there is a connection that this mesh has taken note of.
-func (m *Mesh) connected(id peer.ID) bool {
+// remote returns a peer to which there is a connection, or nil.
+func (m *Mesh) remote(id peer.ID) *remote {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.remotes[id] != nil
+	return m.remotes[id]
 }
 
 // exchange sends a call and reads its reply.

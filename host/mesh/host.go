@@ -63,13 +63,15 @@ func newHost(c *Config, l *Limits) (host.Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	reachability := libp2p.ForceReachabilityPublic()
-	if len(c.Relays) > 0 {
-		reachability = libp2p.ForceReachabilityPrivate()
+	// A node behind a NAT dials from the port it listens at, so that its router's translation of one is that of the other. Elsewhere it
+	// would do harm: two nodes that dial each other at the same moment meet in one TCP connection, each as its client.
+	reachability, dialling := libp2p.ForceReachabilityPrivate(), []any{tcp.WithConnectionTimeout(l.Dial)}
+	if len(c.Relays) == 0 {
+		reachability, dialling = libp2p.ForceReachabilityPublic(), append(dialling, tcp.DisableReuseport())
 	}
 	return libp2p.New(
 		libp2p.Identity(key), libp2p.NoListenAddrs, reachability,
-		libp2p.Transport(tcp.NewTCPTransport, tcp.WithConnectionTimeout(l.Dial)),
+		libp2p.Transport(tcp.NewTCPTransport, dialling...),
 		libp2p.Transport(quic.NewTransport),
 		libp2p.Security(libp2ptls.ID, newSecurity),
 		libp2p.Muxer(yamuxID, newMuxer()),
@@ -198,8 +200,8 @@ func listen(h host.Host, addrs []string) error {
 	return nil
 }
 
-// probe fails when another process listens at a TCP address: the library shares its port with whoever shares theirs, for the sake of
-// hole punching, and two nodes of one machine would get each other's connections.
+// probe fails when another process listens at a TCP address: a node with relays shares its port with whoever shares theirs, and two nodes of
+// one machine would get each other's connections.
 func probe(a multiaddr.Multiaddr) error {
 	if !hasProtocol(a, multiaddr.P_TCP) {
 		return nil

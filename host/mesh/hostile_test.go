@@ -156,7 +156,7 @@ func TestHostileCalls(t *testing.T) {
 func TestHostileReplies(t *testing.T) {
 	m := open(t, 1, func(c *Config) { c.Limits.Grace, c.Limits.BytesPerSecondMin = 100*time.Millisecond, 8<<20 })
 	reply := func(b [headBytes]byte, body ...byte) []byte { return append(b[:], body...) }
-	for _, c := range []struct {
+	for i, c := range []struct {
 		name  string
 		greet []byte
 		send  []byte
@@ -174,7 +174,7 @@ func TestHostileReplies(t *testing.T) {
 		{"refusal that is no text", nil, reply(rawHead(2, 0, 0, 9999, 0), 0xff, 0xfe), false, inos.CodePeerUnreachable},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			h := rawHost(t, 2)
+			h := rawHost(t, 20+i) // the connection to the one before may not be gone yet
 			if c.greet == nil {
 				c.greet = appendGreeting(nil, nil)
 			}

@@ -68,14 +68,14 @@ func (m *Mesh) keep(ctx context.Context, k *keeper) {
 	defer k.cancel()
 	wait, failing := m.backoff(), false
 	for ctx.Err() == nil {
-		if !m.connected(k.node.ID) {
-			err := m.dial(ctx, k.node)
+		if m.remote(k.node.ID) == nil {
+			_, err := m.reach(ctx, k.node)
 			if err != nil && !failing && ctx.Err() == nil {
 				m.logf("mesh: node %s cannot be reached, trying on: %s", k.node.ID, reason(err))
 			}
 			failing = failing || err != nil
 		}
-		if m.connected(k.node.ID) {
+		if m.remote(k.node.ID) != nil {
 			if failing {
 				m.logf("mesh: connected to node %s again", k.node.ID)
 			}
@@ -88,7 +88,7 @@ func (m *Mesh) keep(ctx context.Context, k *keeper) {
 			if time.Since(since) > m.limits.BackoffMax { // one that is closed again and again is no success
 				wait = m.backoff()
 			}
-			if m.connected(k.node.ID) {
+			if m.remote(k.node.ID) != nil {
 				continue
 			}
 		}

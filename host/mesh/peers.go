@@ -32,7 +32,7 @@ type link struct {
 	greeted     bool
 	gone        bool
 	certificate []byte // shown last
-	refused     int    // certificates that were not valid
+	vain        int    // certificates that were verified, or are, since the last valid one
 	until       inos.Micros
 	expiry      *time.Timer
 	usedAt      time.Time
@@ -145,9 +145,10 @@ func (m *Mesh) greeted(l *link, certificate []byte) {
 	first := !l.greeted
 	l.greeted = true
 	l.overdue.Stop()
-	fresh := len(certificate) > 0 && !bytes.Equal(certificate, l.certificate)
+	fresh := len(certificate) > 0 && !bytes.Equal(certificate, l.certificate) && l.vain < vainMax
 	if fresh {
 		l.certificate = certificate
+		l.vain++
 	}
 	m.mu.Unlock()
 	if fresh && m.config.Verify != nil {
@@ -163,14 +164,13 @@ func (m *Mesh) greeted(l *link, certificate []byte) {
 	}
 }
 
-// refusedMax bounds the certificates of one connection that are verified in vain; then it is closed.
-const refusedMax = 8
+// vainMax bounds the certificates of one connection that are verified in vain; then it is closed.
+const vainMax = 8
 
 func (m *Mesh) refuse(l *link, err error) {
 	m.logf("mesh: node %s shows a certificate that is not valid: %v", l.remote.id, err)
 	m.mu.Lock()
-	l.refused++
-	enough := l.refused >= refusedMax
+	enough := l.vain >= vainMax
 	m.mu.Unlock()
 	if enough {
 		_ = l.conn.Close()
@@ -184,7 +184,7 @@ func (m *Mesh) certified(l *link, until inos.Micros) {
 	if l.gone {
 		return
 	}
-	l.until = until
+	l.until, l.vain = until, 0
 	if l.expiry != nil {
 		l.expiry.Stop()
 	}

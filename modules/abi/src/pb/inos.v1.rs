@@ -1854,6 +1854,17 @@ pub struct UnsettleRecordsReply {
     #[prost(uint32, tag = "1")]
     pub unsettled: u32,
 }
+/// semantic:unknown_records:v1: which of these are the record of no version that stays.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UnknownRecordsRequest {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub record_ids: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UnknownRecordsReply {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub record_ids: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
 /// semantic:sight:v1
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SightRequest {

@@ -1,0 +1,156 @@
+package kernel
+
+import (
+	"slices"
+
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event"
+	"github.com/inos-mesh/inos/event/eventpb"
+)
+
+// Versions whose records are not on all of their nodes are looked through after a start, when something was left undone, when the
+// members have changed, and now and then. On a mesh with fewer domains than files want, every version stays pending: looking through
+// them costs a page of the map at a time and nothing else.
+
+// rescan has the pending versions looked through soon, again when they are being looked through.
+func (u *records) rescan() {
+	u.short = true
+	if !u.scanning {
+		u.scanAt = max(1, min(u.scanAt, u.k.now+recordsSettle))
+	}
+}
+
+// scan begins a record of what is pending after another, a few at a time.
+func (u *records) scan() {
+	k := u.k
+	if !u.scanning {
+		if k.members.changedAt > u.scanFrom && u.scanFrom != 0 {
+			u.scanFrom = k.members.changedAt
+			u.rescan()
+		}
+		if u.scanAt > k.now {
+			return
+		}
+		u.scanning, u.after, u.scanFrom, u.pending, u.short = true, nil, k.now, 0, false
+	}
+	for len(u.page) > 0 && u.upkeep < recordsUpkeep && len(u.table) < sealingsMax/2 {
+		r := u.page[0]
+		u.page = u.page[1:]
+		u.begin(r)
+	}
+	if len(u.page) > 0 || u.asked || u.scanAt > k.now {
+		return
+	}
+	u.asked = true
+	k.send(nil, ask{owner: threadRecords, op: opPending}, event.PendingRecords, &eventpb.PendingRecordsRequest{After: u.after, Limit: pendingPage})
+}
+
+// listed takes a page. The scan ends with an empty one.
+func (u *records) listed(a *answer) {
+	k := u.k
+	u.asked = false
+	var r eventpb.PendingRecordsReply
+	if a.err != nil || event.Open(a.env, &r) != nil || len(r.Records) > pendingPage {
+		u.scanAt = k.now + retryBackoffMax
+		return
+	}
+	for _, rec := range r.Records {
+		if rec.File == nil {
+			continue
+		}
+		u.page = append(u.page, rec)
+		u.after = keyOfRecord(rec)
+	}
+	u.pending += uint64(len(r.Records))
+	u.scanAt = k.now + recordsPace
+	if len(r.Records) > 0 {
+		return
+	}
+	u.scanning, u.lately = false, u.pending
+	u.scanAt = k.now + recordsIdleEvery
+	if u.short {
+		u.scanAt = k.now + recordsEvery
+	}
+}
+
+// begin writes the record of a pending version where it is missing, if something can be done about it.
+func (u *records) begin(r *eventpb.Record) {
+	k := u.k
+	key := keyOfRecord(r)
+	if u.inWork(key) {
+		return
+	}
+	x := &sealing{record: r, wanted: replicasOf(r)}
+	x.quorum, _ = k.safeQuorum(x.wanted, 0)
+	if x.quorum == 0 {
+		u.short = true // too few domains are to be had now
+		return
+	}
+	if len(r.RecordId) == inos.HashBytes {
+		for _, node := range r.Nodes {
+			if !k.members.dead(inos.NodeID(node)) {
+				x.held = append(x.held, inos.NodeID(node))
+			}
+		}
+	}
+	live := k.members.distinct(x.held, x.wanted)
+	switch {
+	case live >= x.wanted:
+		u.note(settling{key: key, id: r.RecordId, nodes: names(x.held), full: true})
+		return
+	case live > 0 && len(k.members.place(inos.ChunkID(r.RecordId), x.wanted, x.held, nil, 0)) == 0:
+		if all, _ := k.members.domains(x.wanted); live < min(x.wanted, all) {
+			u.short = true
+		}
+		return // there is nowhere to put more
+	}
+	u.upkeep++
+	u.start(x, live > 0)
+}
+
+// replicasOf returns on how many nodes a version's record is wanted.
+func replicasOf(r *eventpb.Record) uint32 {
+	if r.Tombstone || r.File.ReplicasWanted == 0 {
+		return inos.ReplicasDefault
+	}
+	return min(r.File.ReplicasWanted, replicasMax)
+}
+
+// safeQuorum returns in how many domains what is written has to be before it is acknowledged. The disk of a lone node is asked even when
+// it seems to be full: it may be emptied.
+func (k *Kernel) safeQuorum(wanted, sync uint32) (uint32, *inos.Error) {
+	quorum, err := k.members.quorum(wanted, sync)
+	if err != nil && err.Code == inos.CodeQuorumLost && k.lone() {
+		return 1, nil
+	}
+	return quorum, err
+}
+
+func names(nodes []inos.NodeID) (out []string) {
+	for _, n := range nodes {
+		out = append(out, string(n))
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// inWork says that the record of the path is being written, or noted.
+func (u *records) inWork(key *eventpb.RecordKey) bool {
+	same := func(owner, path string) bool { return owner == key.Owner && path == key.Path }
+	for _, work := range sortedKeys(u.table) {
+		if f := u.table[work].record.File; same(f.Owner, f.Path) {
+			return true
+		}
+	}
+	for _, work := range sortedKeys(u.settling) {
+		if s := u.settling[work]; same(s.key.Owner, s.key.Path) {
+			return true
+		}
+	}
+	for i := range u.settles {
+		if s := &u.settles[i]; same(s.key.Owner, s.key.Path) {
+			return true
+		}
+	}
+	return false
+}
