@@ -1,5 +1,9 @@
 // Package host is layer 1 on a machine: it embeds the kernel, performs the kernel's effects on disk, databases, worker
-// processes and clients' connections, and serves the HTTP interface. It decides nothing that the kernel could decide.
+// processes, clients' connections and other nodes, and serves the HTTP interface. It decides nothing that the kernel could decide.
+//
+// A node is a switchboard, a provider or both. A switchboard has the memories, the workers and a certificate; a mere provider has
+// its chunks and commit records, and the invite that let it in. What is signed or secret stays here: the kernel, and so its log, sees
+// what signatures say, and handles.
 //
 // A Node lives through Open, Done or Close. One goroutine, the loop, steps the kernel; every effect runs in a goroutine
 // of its own and its end goes back to the kernel as an envelope with the effect's id. The kernel bounds all of it.

@@ -252,12 +252,9 @@ func (s *supervisor) once(c *child) (reason string) {
 	cmd.WaitDelay = pipesTimeout
 	out, log := &lineWriter{each: func(l []byte) { c.out(c, l) }}, &lineWriter{each: func(l []byte) { c.log(c, l) }}
 	cmd.Stdout, cmd.Stderr = out, log
-	if err := s.start(cmd); err != nil {
+	if err := c.launch(s, cmd); err != nil {
 		return err.Error()
 	}
-	c.mu.Lock()
-	c.pid, c.process, c.ran = cmd.Process.Pid, cmd.Process, true
-	c.mu.Unlock()
 	waited := make(chan error, 1)
 	go func() { waited <- cmd.Wait() }()
 	var err error
@@ -273,6 +270,17 @@ func (s *supervisor) once(c *child) (reason string) {
 	c.process = nil
 	c.mu.Unlock()
 	return endText(cmd, err)
+}
+
+// launch starts the child's process. What the process says is heard only when it can be killed too.
+func (c *child) launch(s *supervisor, cmd *exec.Cmd) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := s.start(cmd); err != nil {
+		return err
+	}
+	c.pid, c.process, c.ran = cmd.Process.Pid, cmd.Process, true
+	return nil
 }
 
 // endText says how a process ended.
