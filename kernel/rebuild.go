@@ -16,3 +16,6 @@ func (u *rebuilding) answer(*answer)    {}
 func (u *rebuilding) act()              {}
 func (u *rebuilding) wake() inos.Micros { return 0 }
 func (u *rebuilding) code(*coder)       {}
+
+// busy says that the map is not whole yet: no disk is compared with it, and nothing is collected.
+func (u *rebuilding) busy() bool { return u.k.node.rebuild }

@@ -74,7 +74,7 @@ func (u *collector) sweepNode(node inos.NodeID) {
 // was dead, its return brings it here again.
 func (u *collector) sweepDue() bool {
 	s := &u.sweep
-	if !u.k.node.switchboard {
+	if !u.judges() {
 		return false
 	}
 	if s.node != "" {
@@ -128,7 +128,7 @@ func (u *collector) takeTurn() {
 
 func (u *collector) sweepWake() (at inos.Micros) {
 	s := &u.sweep
-	if !u.k.node.switchboard {
+	if !u.judges() {
 		return 0
 	}
 	if s.node != "" || len(s.wanted) > 0 {
