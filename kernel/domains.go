@@ -162,6 +162,18 @@ func (u *memberships) placeBy(key chunkKey, id inos.ChunkID, replicas uint32, ha
 	return out
 }
 
+// possible says that a chunk which those nodes hold could be in more domains if all members that take copies and are not given up could be
+// written to now.
+func (u *memberships) possible(have []inos.NodeID, replicas uint32) bool {
+	all := slices.Clone(have)
+	for _, m := range u.now().members {
+		if m.row.State == uint32(inos.MemberActive) && !m.avoided && !m.gone {
+			all = append(all, m.id())
+		}
+	}
+	return u.distinct(all, replicas) > u.distinct(have, replicas)
+}
+
 // distinct returns in how many domains the nodes are, at the level at which so many replicas spread.
 func (u *memberships) distinct(nodes []inos.NodeID, replicas uint32) uint32 {
 	p := u.now().placement

@@ -143,6 +143,8 @@ const (
 	rateClients       = 5 * inos.Second
 	auditEvery        = inos.Second // between two audits of random nodes
 	auditEveryMax     = inos.Minute
+	probationFirst    = 10 * inos.Minute // for which a node that the audits named gets no new copies, doubling
+	probationMax      = inos.Day
 	trimPause         = 5 * inos.Millisecond
 	heartbeatEvery    = 5 * inos.Second        // until a switchboard says otherwise
 	unpinEvery        = inos.Minute            // after a failure
