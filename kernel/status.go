@@ -80,6 +80,37 @@ func (k *Kernel) status(q *query) *eventpb.NodeStatusReply {
 	return r
 }
 
+// held says what chunks of a file survive now: the domains that hold every one of them, on nodes that are alive. The file is told how
+// many replicas they have reached.
+func (k *Kernel) held(f *eventpb.FileInfo, chunks []*eventpb.CopyList) *eventpb.Receipt {
+	wanted := f.ReplicasWanted
+	least := wanted
+	counts := map[string]int{}
+	for _, chunk := range chunks {
+		var nodes []inos.NodeID
+		names := map[string]int{}
+		for _, c := range chunk.Copies {
+			if node := inos.NodeID(c.Node); c.Trusted && (node == k.self() || k.members.alive(node)) {
+				nodes = append(nodes, node)
+				names[k.members.domain(node, wanted)] = 1
+			}
+		}
+		least = min(least, k.members.distinct(nodes, wanted))
+		for _, name := range sortedKeys(names) {
+			counts[name]++
+		}
+	}
+	var domains []string
+	for _, name := range sortedKeys(counts) {
+		if counts[name] == len(chunks) {
+			domains = append(domains, name)
+		}
+	}
+	f.ReplicasReached = least
+	k.describeReplicas(f)
+	return k.receipt(wanted, least, domains)
+}
+
 // notices says what a person should know.
 func (k *Kernel) notices() (out []string) {
 	if !k.node.switchboard {
