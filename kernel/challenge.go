@@ -28,7 +28,8 @@ const auditEvent = "chunk:audit:v1:requested"
 // whose bytes did not verify for a reader. A complaint alone changes nothing.
 //
 // A copy that is not proved, while the map still names it, is doubted (loss.go), and more of the node's copies are challenged at once. A
-// node that fails half of its last challenges is named: it is given no new copies, and what it holds is trusted for nothing until it is looked at.
+// node that fails half of its last challenges is named: what it holds is trusted for nothing until it is looked at, and it is given no new copies
+// for a time that doubles whenever it is named.
 type challenges struct {
 	k       *Kernel
 	wanted  []heldCopy // to be challenged next
@@ -61,6 +62,7 @@ func (x *heldCopy) code(c *coder) {
 type challenge struct {
 	origin
 	heldCopy
+	bytes   uint64 // of the stored form; 0: not known
 	leaf    uint64
 	buffer  uint64 // of the proof
 	started inos.Micros
@@ -83,6 +85,7 @@ func (u *challenges) code(c *coder) {
 	objects(c, &u.table, challengesMax, num[uint64], func(c *coder, x *challenge) {
 		x.origin.code(c)
 		x.heldCopy.code(c)
+		num(c, &x.bytes)
 		num(c, &x.leaf)
 		num(c, &x.buffer)
 		num(c, &x.started)
@@ -243,7 +246,7 @@ func (u *challenges) stated(a *answer) {
 		return
 	}
 	for i, x := range list {
-		if s := r.States[i]; named(s, x.node) && s.StoredBytes > 0 && u.k.members.alive(x.node) && len(u.table) < challengesMax {
+		if s := r.States[i]; named(s, x.node) && u.k.members.alive(x.node) && len(u.table) < challengesMax {
 			u.challenge(x, s.StoredBytes)
 		}
 	}
@@ -254,15 +257,25 @@ func named(s *eventpb.ChunkState, node inos.NodeID) bool {
 	return !s.Condemned && slices.ContainsFunc(s.Copies, func(c *eventpb.Copy) bool { return c.Node == string(node) && c.Trusted })
 }
 
-// challenge asks a node for the proof of a random leaf.
+// challenge asks a node for the proof of a random leaf. Of a manifest node, whose length the map does not know, it is the first one; its
+// proof tells the length, and a random one follows.
 func (u *challenges) challenge(x heldCopy, bytes uint64) {
 	k := u.k
 	x.epoch = k.members.epoch(x.node)
-	c := &challenge{heldCopy: x, leaf: k.random.next() % ((bytes + leafBytes - 1) / leafBytes), buffer: k.buffer(), started: k.now}
+	c := &challenge{heldCopy: x, bytes: bytes}
 	c.work, c.eventType = k.work(), auditEvent
 	u.table[c.work] = c
-	k.content(nil, ask{owner: threadChallenge, op: opAuditProve, work: c.work}, x.node, event.ContentProve,
-		&eventpb.ContentProveRequest{ChunkId: slices.Clone(x.chunk[:]), Leaf: c.leaf, Output: c.buffer}, bulk{output: c.buffer})
+	u.prove(c)
+}
+
+func (u *challenges) prove(c *challenge) {
+	k := u.k
+	c.buffer, c.started = k.buffer(), k.now
+	if c.bytes > 0 {
+		c.leaf = k.random.next() % ((c.bytes + leafBytes - 1) / leafBytes)
+	}
+	k.content(nil, ask{owner: threadChallenge, op: opAuditProve, work: c.work}, c.node, event.ContentProve,
+		&eventpb.ContentProveRequest{ChunkId: slices.Clone(c.chunk[:]), Leaf: c.leaf, Output: c.buffer}, bulk{output: c.buffer})
 }
 
 func (u *challenges) answer(a *answer) {
@@ -295,6 +308,13 @@ func (u *challenges) answer(a *answer) {
 	case opAuditVerify:
 		if a.err != nil {
 			u.unproved(c, a.err)
+			return
+		}
+		var r eventpb.VerifyProofReply
+		if c.bytes == 0 && event.Open(a.env, &r) == nil && r.StoredBytes > leafBytes {
+			u.k.release(&c.buffer)
+			c.bytes = r.StoredBytes
+			u.prove(c)
 			return
 		}
 		u.verdict(c, true)
@@ -357,19 +377,15 @@ func (u *challenges) verdict(c *challenge, passed bool) {
 	for ; recent != 0; recent &= recent - 1 {
 		failures++
 	}
-	switch {
-	case !m.avoided && failures >= verdictsFailed && 2*failures >= int(min(m.judged, verdictsRecent)):
-		m.avoided = true
-		u.k.watcher.note(auditEvent, event.StateFailed, "node "+m.label()+" is named by the audits: "+strconv.Itoa(failures)+" of its last "+
-			plural(uint64(min(m.judged, verdictsRecent)), "challenge", "challenges")+" failed; it is given no new copies and its copies are looked at")
-		u.k.members.doubt(m)
-	case m.avoided && m.verdicts == 0 && m.judged == 64:
-		m.avoided = false
-		u.k.watcher.note(auditEvent, event.StateCompleted, "node "+m.label()+" has proved its last 64 challenges and is given copies again")
+	if m.avoided || failures < verdictsFailed || 2*failures < int(min(m.judged, verdictsRecent)) {
+		return
 	}
-	if m.avoided && !passed {
-		m.judged = 0
-	}
+	probation := min(probationFirst<<min(m.named, 16), probationMax)
+	m.avoided, m.named, m.avoidedTill, m.judged, m.verdicts = true, m.named+1, u.k.now+probation, 0, 0
+	u.k.members.next = earlier(u.k.members.next, m.avoidedTill)
+	u.k.watcher.note(auditEvent, event.StateFailed, "node "+m.label()+" is named by the audits: "+strconv.Itoa(failures)+" of its last challenges failed; for "+
+		seconds(probation)+" it is given no new copies, and its copies are looked at")
+	u.k.members.doubt(m)
 }
 
 func (u *challenges) end(c *challenge) {

@@ -146,6 +146,9 @@ func (u *collector) changed() {
 	u.usageStale = true
 }
 
+// judges says that this node knows what is referred to: its map is whole.
+func (u *collector) judges() bool { return u.k.node.switchboard && !u.k.rebuilding.busy() }
+
 func (u *collector) idle() bool { return !u.underWay && !u.usageAsked }
 
 func (u *collector) act() {
@@ -164,7 +167,7 @@ func (u *collector) act() {
 		return
 	}
 	switch {
-	case u.nextRound <= k.now && k.node.switchboard:
+	case u.nextRound <= k.now && u.judges():
 		u.begin()
 		u.send(opCondemn, event.CondemnChunks, &eventpb.CondemnChunksRequest{Limit: collectBatch})
 	case u.sweepDue():
@@ -187,8 +190,11 @@ func (u *collector) wake() (at inos.Micros) {
 		if u.k.node.provider {
 			at = earlier(at, u.emptyAt)
 		}
+		if u.judges() {
+			at = earlier(at, u.nextRound)
+		}
 		if u.k.node.switchboard {
-			at = earlier(earlier(at, u.nextRound), u.pruneAt)
+			at = earlier(at, u.pruneAt)
 		}
 		at = earlier(at, u.sweepWake())
 	}

@@ -47,16 +47,18 @@ type member struct {
 	busyTill inos.Micros // it has said that it has too much to do
 	latency  histogram   // of reads
 
-	distrust   bool        // its copies are being distrusted
-	doubtful   bool        // and are to be once more, when that has ended
-	doubtAt    inos.Micros // or at this time
-	complaints uint64
-	passed     uint64 // audits
-	failed     uint64
-	avoided    bool        // named by audits: it gets no new copies
-	verdicts   uint64      // of the last 64 audits, the last one lowest; 1: failed
-	judged     uint32      // audits since it was named or joined, at most 64
-	audited    inos.Micros // when a random audit chose it last
+	distrust    bool        // its copies are being distrusted
+	doubtful    bool        // and are to be once more, when that has ended
+	doubtAt     inos.Micros // or at this time
+	complaints  uint64
+	passed      uint64 // audits
+	failed      uint64
+	avoided     bool   // named by audits: it gets no new copies
+	verdicts    uint64 // of the last 64 audits, the last one lowest; 1: failed
+	judged      uint32 // audits since it was named or joined, at most 64
+	named       uint32 // how often it was named
+	avoidedTill inos.Micros
+	audited     inos.Micros // when a random audit chose it last
 }
 
 func (u *memberships) newMember() *member {
@@ -90,6 +92,8 @@ func (m *member) code(c *coder) {
 	c.bool(&m.avoided)
 	num(c, &m.verdicts)
 	num(c, &m.judged)
+	num(c, &m.named)
+	num(c, &m.avoidedTill)
 	num(c, &m.audited)
 }
 
@@ -220,6 +224,15 @@ func (u *memberships) look() {
 			}
 		}
 		u.probe(m)
+		switch {
+		case !m.avoided:
+		case m.avoidedTill <= k.now:
+			m.avoided = false
+			u.changedAt = k.now
+			k.watcher.note(auditEvent, event.StateCompleted, "node "+m.label()+" is given copies again")
+		default:
+			u.next = earlier(u.next, m.avoidedTill)
+		}
 		if m.doubtAt != 0 && m.doubtAt <= k.now {
 			u.doubt(m)
 		} else if m.doubtAt != 0 {

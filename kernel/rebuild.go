@@ -103,6 +103,9 @@ func (u *rebuilding) hear(*input) {}
 // active says that the map is not whole yet.
 func (u *rebuilding) active() bool { return u.phase != rebuildOff && u.phase != rebuildDone }
 
+// busy says that the map is not whole yet: no disk is compared with it, and nothing is collected.
+func (u *rebuilding) busy() bool { return u.active() }
+
 func (u *rebuilding) boot() {
 	if u.k.node.rebuild && u.k.node.switchboard {
 		u.phase, u.came = rebuildClear, u.k.now

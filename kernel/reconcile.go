@@ -123,7 +123,7 @@ func (u *reconciles) begin(x *reconcile) {
 
 func (u *reconciles) act() {
 	k := u.k
-	if !k.ready() || !k.node.switchboard || k.node.draining {
+	if !k.ready() || !k.collector.judges() || k.node.draining {
 		return
 	}
 	if !u.looked {
@@ -158,7 +158,7 @@ func (u *reconciles) act() {
 }
 
 func (u *reconciles) wake() (at inos.Micros) {
-	if !u.k.ready() || !u.k.node.switchboard || u.k.node.draining {
+	if !u.k.ready() || !u.k.collector.judges() || u.k.node.draining {
 		return 0
 	}
 	for _, name := range sortedKeys(u.table) {

@@ -176,7 +176,11 @@ func (u *repairs) advance(x *mending) {
 	}
 	targets := k.members.place(x.id, x.wanted, x.good, append(slices.Clone(x.avoid), x.added...), x.bytes)
 	if len(targets) == 0 {
-		u.settle(x, k.now+u.backoff(x)) // no other domain can take it now
+		if k.members.possible(x.good, x.wanted) {
+			u.settle(x, k.now+u.backoff(x)) // nobody else can take it now
+		} else {
+			u.settle(x, 0) // nor ever, until the members change and the map is looked through
+		}
 		return
 	}
 	x.target, x.source = targets[0], x.sources[0]

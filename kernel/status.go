@@ -80,6 +80,37 @@ func (k *Kernel) status(q *query) *eventpb.NodeStatusReply {
 	return r
 }
 
+// held says what chunks of a file survive now: the domains that hold every one of them, on nodes that are alive. The file is told how
+// many replicas they have reached.
+func (k *Kernel) held(f *eventpb.FileInfo, chunks []*eventpb.CopyList) *eventpb.Receipt {
+	wanted := f.ReplicasWanted
+	least := wanted
+	counts := map[string]int{}
+	for _, chunk := range chunks {
+		var nodes []inos.NodeID
+		names := map[string]int{}
+		for _, c := range chunk.Copies {
+			if node := inos.NodeID(c.Node); c.Trusted && (node == k.self() || k.members.alive(node)) {
+				nodes = append(nodes, node)
+				names[k.members.domain(node, wanted)] = 1
+			}
+		}
+		least = min(least, k.members.distinct(nodes, wanted))
+		for _, name := range sortedKeys(names) {
+			counts[name]++
+		}
+	}
+	var domains []string
+	for _, name := range sortedKeys(counts) {
+		if counts[name] == len(chunks) {
+			domains = append(domains, name)
+		}
+	}
+	f.ReplicasReached = least
+	k.describeReplicas(f)
+	return k.receipt(wanted, least, domains)
+}
+
 // notices says what a person should know.
 func (k *Kernel) notices() (out []string) {
 	if !k.node.switchboard {
@@ -114,8 +145,8 @@ func (k *Kernel) notices() (out []string) {
 
 // idle says that no request and no upkeep is under way.
 func (k *Kernel) idle() bool {
-	return len(k.puts.table) == 0 && len(k.puts.fanouts) == 0 && k.puts.lates.idle() && k.records.idle() && k.rebuilding.idle() && k.changes.idle() && len(k.gets.table) == 0 && len(k.verifies.table) == 0 && !k.queries.busy() &&
-		k.serving.idle() && k.beats.idle() && k.collector.idle() && k.losses.idle() && k.reconciles.idle() && k.operations.idle() && (k.recovery.done || k.recovery.underWay == 0) && !k.recovery.compareOut && len(k.supervisor.jobs) == 0
+	return len(k.puts.table) == 0 && len(k.puts.fanouts) == 0 && k.puts.lates.idle() && k.records.idle() && k.changes.idle() && k.rebuilding.idle() && len(k.gets.table) == 0 && len(k.verifies.table) == 0 && !k.queries.busy() &&
+		k.serving.idle() && k.beats.idle() && k.collector.idle() && k.losses.idle() && k.reconciles.idle() && k.operations.idle() && k.repairs.idle() && k.challenges.idle() && k.members.idle() && (k.recovery.done || k.recovery.underWay == 0) && !k.recovery.compareOut && len(k.supervisor.jobs) == 0
 }
 
 // busy says that a client's query is under way.

@@ -57,13 +57,16 @@ func (p *process) domainOf(level string) string {
 	return string(p.id)
 }
 
-// levelOf is the level at which so many copies spread: the widest one with as many domains among the members, and hosts rather than processes
-// as soon as there are two.
+// levelOf is the level at which so many copies spread: the widest one with as many domains among the members; hosts when none has and there are
+// two; else processes.
 func (w *World) levelOf(replicas int) string {
 	for _, level := range []string{"zone", "host"} {
 		if w.domainsAt(level) >= replicas {
 			return level
 		}
+	}
+	if w.domainsAt("host") > 1 {
+		return "host"
 	}
 	return "process"
 }
@@ -385,12 +388,12 @@ func (w *World) checkTrashRecord(p *process, id inos.ChunkID) {
 	if v == nil || r.File.GetVersion() < v.number {
 		return
 	}
-	for _, other := range w.nodes {
-		if other == p || !other.provider {
+	for other, rec := range w.truth.records {
+		if rec.File.GetPath() != h.path || rec.File.GetOwner() != h.owner || rec.File.GetVersion() < r.File.GetVersion() {
 			continue
 		}
-		for _, later := range h.versions {
-			if later.number >= r.File.GetVersion() && w.recorded(other, later, true) {
+		for _, q := range w.nodes {
+			if (q != p || other != id) && q.provider && q.disk.accounts(other, true) {
 				return
 			}
 		}
