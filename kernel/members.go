@@ -410,6 +410,8 @@ func (u *memberships) set(row *eventpb.Member) *member {
 	case m.draining():
 		u.k.watcher.note(event.NodesSet, event.StateProcessing, "node "+m.label()+" is drained: its copies are made elsewhere")
 	case m.removed():
+		u.k.puts.distrusted(m.id())
+		u.k.repairs.distrusted(m.id())
 		u.k.watcher.note(event.NodesSet, event.StateCompleted, "node "+m.label()+" is removed from the mesh")
 	default:
 		u.k.watcher.note(event.NodesSet, event.StateCompleted, "node "+m.label()+" takes copies")
