@@ -207,7 +207,7 @@ func (u *changes) recorded(work uint64, _ []inos.NodeID, err *inos.Error) {
 	} else {
 		k.describeReplicas(p.file)
 		k.complete(&p.origin, &eventpb.FilesSetReply{File: p.file}, version+", "+plural(uint64(p.replicas), "replica", "replicas")+" wanted")
-		k.repairs.scan.again = true
+		k.repairs.rescan()
 	}
 	k.collector.changed()
 	u.end(p, nil)

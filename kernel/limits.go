@@ -137,7 +137,8 @@ const (
 	claimIdleEvery    = 5 * inos.Second
 	repairAgain       = 2 * inos.Second // for a repair that did not succeed, doubling
 	repairAgainMax    = 2 * inos.Minute
-	scanSettle        = 2 * inos.Second // after a change of the members
+	scanSettle        = 2 * inos.Second  // after a change of the members
+	scanSpacing       = 10 * inos.Second // between two looks at the whole map that clients cause
 	scanEvery         = inos.Hour
 	scanCheckEvery    = 10 * inos.Second
 	rateWindow        = inos.Second

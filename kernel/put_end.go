@@ -149,6 +149,9 @@ func (u *puts) recorded(work uint64, nodes []inos.NodeID, err *inos.Error) {
 		}
 		k.describeReplicas(p.file)
 		detail := plural(p.file.PlainBytes, "byte", "bytes") + ", stored in " + strconv.FormatUint(p.file.StoredBytes, 10)
+		if all, _ := k.members.domains(p.wanted); p.saved > 0 && p.least < min(p.wanted, all) {
+			k.repairs.rescan() // chunks that were found have the copies that another file wanted
+		}
 		if p.saved > 0 {
 			detail += ", " + strconv.FormatUint(p.saved, 10) + " held already"
 		}

@@ -175,6 +175,14 @@ func (u *repairs) wants(list []*eventpb.RepairWant) {
 	}
 }
 
+// rescan has the map looked through soon: somebody wants more, or fewer, replicas of what is there.
+func (u *repairs) rescan() {
+	if u.scan.again {
+		return
+	}
+	u.scan.again, u.scan.at = true, max(u.k.now+scanSettle, u.scan.whole+scanSpacing)
+}
+
 // full says that no more wants fit for now.
 func (u *repairs) full() bool { return len(u.waiting) >= repairWantsMax/2 }
 

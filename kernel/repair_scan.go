@@ -18,6 +18,7 @@ type scan struct {
 	at       inos.Micros   // not before, for the whole map
 	hourly   inos.Micros   // when to look through it in any case
 	seen     inos.Micros   // the change of the members that was noticed last
+	whole    inos.Micros   // when the whole map was looked through last
 	running  bool
 	of       inos.NodeID // whose chunks; empty: the whole map
 	after    []byte
@@ -42,6 +43,7 @@ func (s *scan) code(c *coder) {
 	num(c, &s.at)
 	num(c, &s.hourly)
 	num(c, &s.seen)
+	num(c, &s.whole)
 	c.bool(&s.running)
 	text(c, &s.of)
 	c.bytes(&s.after)
@@ -232,7 +234,7 @@ func (s *scan) judge(u *repairs, states []*eventpb.ChunkState) {
 	}
 	s.running = false
 	if s.of == "" {
-		s.before = s.short
+		s.before, s.whole = s.short, k.now
 	}
 }
 
