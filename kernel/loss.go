@@ -171,7 +171,7 @@ func (u *losses) enter(key string) bool {
 }
 
 func (u *losses) act() {
-	if !u.k.ready() {
+	if !u.k.started() {
 		return
 	}
 	if u.fresh || len(u.checking) == 0 && len(u.doubted) > 0 || u.due != 0 && u.due <= u.k.now {
