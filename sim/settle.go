@@ -174,7 +174,36 @@ func (w *World) unsettled() string {
 	if s := w.short(); s != "" {
 		return s
 	}
-	return w.orphans()
+	if s := w.orphans(); s != "" {
+		return s
+	}
+	return w.stray()
+}
+
+// stray names a chunk that has a row although no live version reaches it.
+func (w *World) stray() string {
+	live := map[inos.ChunkID]bool{}
+	for _, h := range w.truth.sorted() {
+		if v := h.last(); v != nil && !v.tomb {
+			for _, id := range v.chunks {
+				live[id] = true
+			}
+		}
+	}
+	for after, end := (inos.ChunkID{}), false; !end; {
+		var states []inos.ChunkState
+		var err error
+		if states, end, err = w.semantic.ScanChunks(background, after, 0); err != nil {
+			w.violate("scan: %v", err)
+			return ""
+		}
+		for i := range states {
+			if after = states[i].ID; !live[after] {
+				return fmt.Sprintf("chunk %s has a row and no live version reaches it", after)
+			}
+		}
+	}
+	return ""
 }
 
 // repairable says that the mesh has the domains that a chunk of a live file wants: its repair need not wait.
