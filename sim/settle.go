@@ -23,6 +23,8 @@ func (w *World) settle() {
 		w.rebuild()
 		w.quieten()
 		w.compare()
+		w.writeAll()
+		w.quieten()
 		w.readAll()
 	}
 }
@@ -184,7 +186,13 @@ func (w *World) unsettled() string {
 func (w *World) stray() string {
 	live := map[inos.ChunkID]bool{}
 	for _, h := range w.truth.sorted() {
-		if v := h.last(); v != nil && !v.tomb {
+		from := 0
+		for i, v := range h.versions {
+			if v.settled {
+				from = i // what is before may be let go of, what is after it waits for its record
+			}
+		}
+		for _, v := range h.versions[from:] {
 			for _, id := range v.chunks {
 				live[id] = true
 			}
@@ -269,6 +277,24 @@ func (w *World) orphans() string {
 		}
 	}
 	return ""
+}
+
+// writeAll puts every path once more: versions go on where they were before the rebuild, those of deleted paths too.
+func (w *World) writeAll() {
+	if w.over {
+		return
+	}
+	for _, h := range w.truth.sorted() {
+		if h.last() == nil {
+			continue
+		}
+		who := 0
+		if h.owner == sessions[1].Subject {
+			who = 1
+		}
+		w.ask(&op{kind: opPut, who: who, path: h.path, body: body{name: 7, bytes: 1000}, tries: 100})
+	}
+	w.run(w.now + inos.Minute)
 }
 
 // readAll reads every path as a client does and compares.
