@@ -136,6 +136,9 @@ func TestRemovedNodeIsStopped(t *testing.T) {
 		t.Error("another was stopped")
 	default:
 	}
+	if got := m.l.providerNames(); len(got) != 1 || got[0] != "provider-1" {
+		t.Errorf("the next start would start %v", got)
+	}
 	if strings.Count(out.String(), "is no member of the mesh any more") != 1 {
 		t.Error(out)
 	}
