@@ -297,6 +297,9 @@ func (u *losses) answer(a *answer) {
 	keys := u.dropping
 	u.dropping = nil
 	node, _ := copyOf(keys[0])
+	for _, key := range keys {
+		u.k.repairs.dropped(copyOf(key))
+	}
 	var r eventpb.DropCopiesReply
 	if event.Open(a.env, &r) == nil && r.Dropped > 0 {
 		u.dropped += uint64(r.Dropped)
