@@ -317,6 +317,9 @@ func (u *puts) act() {
 				continue
 			}
 		}
+		if _, _, waiting := k.members.awaited(); waiting {
+			break // its nodes are still coming
+		}
 		if err := u.safe(p); err != nil {
 			u.fail(p, err)
 			continue
@@ -365,6 +368,9 @@ func (u *puts) wake() (at inos.Micros) {
 	}
 	for _, work := range u.waiting {
 		at = earlier(at, u.table[work].deadline)
+	}
+	if until := u.k.node.started + startUpTime; len(u.waiting) > 0 && until > u.k.now {
+		at = earlier(at, until)
 	}
 	for _, work := range u.pausing {
 		if s := u.fanouts[work]; s != nil {

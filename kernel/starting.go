@@ -11,3 +11,20 @@ func (u *memberships) coming(node inos.NodeID) bool {
 	m := u.member(node)
 	return m != nil && m.state == liveNever && u.k.now < u.k.node.started+startUpTime
 }
+
+// awaited says how many members have come since this switchboard started, of how many, while too few have for a file of the default number of
+// replicas to be stored and others may still come.
+func (u *memberships) awaited() (come, all int, waiting bool) {
+	domains, open := u.domains(inos.ReplicasDefault)
+	waiting = open < min(2, domains)
+	any := false
+	for _, id := range u.all() {
+		all++
+		if u.coming(id) {
+			any = true
+		} else if u.table[id].state != liveNever {
+			come++
+		}
+	}
+	return come, all, waiting && any
+}

@@ -1,6 +1,8 @@
 package kernel
 
 import (
+	"strconv"
+
 	"github.com/inos-mesh/inos"
 	"github.com/inos-mesh/inos/event"
 	"github.com/inos-mesh/inos/event/eventpb"
@@ -61,6 +63,10 @@ func (k *Kernel) status(q *query) *eventpb.NodeStatusReply {
 	}
 	if k.node.switchboard && k.members.ready() {
 		k.members.summarise(r)
+		if come, all, waiting := k.members.awaited(); waiting {
+			r.Ready = false
+			q.notices = append(q.notices, "waiting for the nodes: "+strconv.Itoa(come)+" of "+strconv.Itoa(all)+" have come")
+		}
 		r.Repairs = q.repairs
 	}
 	r.Notices = append(k.notices(), q.notices...)
@@ -135,6 +141,9 @@ func (k *Kernel) notices() (out []string) {
 	}
 	if k.node.draining {
 		out = append(out, "draining: nothing new is taken")
+	}
+	if n := len(k.repairs.lost.added); n > 0 {
+		out = append(out, plural(uint64(n), "chunk", "chunks")+" of files cannot be read from any node: see the repairs")
 	}
 	if k.supervisor.hopeless() {
 		out = append(out, "no worker is left: "+k.supervisor.reason())
