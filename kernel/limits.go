@@ -59,6 +59,11 @@ const (
 	lateMax           = 8192     // late copies that wait to be added to their rows
 	probesMax         = 1024     // nodes that one put asks at a time whether they hold what it found
 	pinsMax           = 1024     // uploads whose pins could not be dropped
+	nodesGathering    = 16       // nodes that say what they hold at a time
+	recordsRestoring  = 8        // commit records that are being restored
+	recordPage        = 256      // records of one page of a rebuild
+	unreadableMax     = 1024     // versions that a rebuild could not restore and remembers
+	unreadableNamed   = 8        // of them in the status
 	sealingsMax       = 1024     // commit records on their way to their nodes
 	recordsUpkeep     = 16       // of them that nobody waits for
 	pendingPage       = 64       // versions of one semantic:pending_records
@@ -149,8 +154,12 @@ const (
 	probationFirst    = 10 * inos.Minute // for which a node that the audits named gets no new copies, doubling
 	probationMax      = inos.Day
 	trimPause         = 5 * inos.Millisecond
-	heartbeatEvery    = 5 * inos.Second        // until a switchboard says otherwise
-	unpinEvery        = inos.Minute            // after a failure
+	heartbeatEvery    = 5 * inos.Second  // until a switchboard says otherwise
+	unpinEvery        = inos.Minute      // after a failure
+	rebuildSettle     = 15 * inos.Second // after the last node has come, before the records are read
+	rebuildPatience   = 5 * inos.Minute  // for which nodes are waited for when something cannot be restored
+	rebuildLook       = inos.Second
+	rebuildNoteEvery  = 10 * inos.Second
 	recordPatience    = 30 * inos.Second       // for which a request waits for its commit record
 	recordsEvery      = inos.Minute            // pending records are looked through again, when something can be done
 	recordsIdleEvery  = inos.Hour              // and when nothing can

@@ -223,7 +223,7 @@ func (u *memberships) changed() {
 // that came with it, or nil. It returns the reply, or an error, or neither: then serving.replied(work, …) brings one of them.
 func (u *memberships) served(work uint64, peer inos.NodeID, invite *eventpb.Invite, inner *eventpb.Envelope) (event.Message, *inos.Error) {
 	stage := event.Stage(inner.EventType)
-	if !u.loaded || !u.k.ready() {
+	if !u.loaded || !u.k.started() {
 		return nil, again(inos.Errorf(inos.CodeBusy, stage, "the switchboard is starting"))
 	}
 	m := u.table[peer]

@@ -69,7 +69,7 @@ func (u *operations) hear(in *input) {
 func (u *operations) begin(p *operation, e *eventpb.Envelope) *inos.Error {
 	op := event.Stage(e.EventType)
 	k := u.k
-	if !k.ready() {
+	if !k.started() {
 		return again(inos.Errorf(inos.CodeBusy, op, "the switchboard is starting"))
 	}
 	if len(u.table) >= queriesMax {

@@ -307,6 +307,17 @@ func (u *repairs) distrusted(node inos.NodeID) {
 	}
 }
 
+// dropped takes a node off those that hold a chunk whose repair is under way: what is being settled was planned with its copy, and the
+// queue does not take the same chunk twice.
+func (u *repairs) dropped(node inos.NodeID, id inos.ChunkID) {
+	for _, work := range sortedKeys(u.table) {
+		if x := u.table[work]; x.id == id {
+			x.forget(node)
+			x.short = x.short || x.step == mendStates || x.step == mendSettle || x.step == mendPause // else it goes on without
+		}
+	}
+}
+
 // idle says that no copy is under way.
 func (u *repairs) idle() bool {
 	return len(u.table) == 0 && !u.claiming && len(u.wanting) == 0 && !u.scan.underWay && !u.trim.underWay

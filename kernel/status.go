@@ -67,7 +67,7 @@ func (k *Kernel) status(q *query) *eventpb.NodeStatusReply {
 			r.Ready = false
 			q.notices = append(q.notices, "waiting for the nodes: "+strconv.Itoa(come)+" of "+strconv.Itoa(all)+" have come")
 		}
-		r.Repairs = q.repairs
+		r.Repairs, r.RecordsPending, r.Rebuild = q.repairs, k.records.count(), k.rebuilding.progress()
 	}
 	r.Notices = append(k.notices(), q.notices...)
 	for i, w := range k.supervisor.workers {
@@ -139,6 +139,7 @@ func (k *Kernel) notices() (out []string) {
 	if k.recovery.done && !k.recovery.swept {
 		out = append(out, "recovering: the disk is searched for chunks that an unclean stop left without a row")
 	}
+	out = append(out, k.rebuilding.notices()...)
 	if k.node.draining {
 		out = append(out, "draining: nothing new is taken")
 	}
@@ -153,7 +154,7 @@ func (k *Kernel) notices() (out []string) {
 
 // idle says that no request and no upkeep is under way.
 func (k *Kernel) idle() bool {
-	return len(k.puts.table) == 0 && len(k.puts.fanouts) == 0 && k.puts.lates.idle() && k.records.idle() && k.changes.idle() && len(k.gets.table) == 0 && len(k.verifies.table) == 0 && !k.queries.busy() &&
+	return len(k.puts.table) == 0 && len(k.puts.fanouts) == 0 && k.puts.lates.idle() && k.records.idle() && k.changes.idle() && k.rebuilding.idle() && len(k.gets.table) == 0 && len(k.verifies.table) == 0 && !k.queries.busy() &&
 		k.serving.idle() && k.beats.idle() && k.collector.idle() && k.losses.idle() && k.reconciles.idle() && k.operations.idle() && k.repairs.idle() && k.challenges.idle() && k.members.idle() && (k.recovery.done || k.recovery.underWay == 0) && !k.recovery.compareOut && len(k.supervisor.jobs) == 0
 }
 
