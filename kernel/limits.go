@@ -64,6 +64,7 @@ const (
 	recordPage        = 256      // records of one page of a rebuild
 	unreadableMax     = 1024     // versions that a rebuild could not restore and remembers
 	unreadableNamed   = 8        // of them in the status
+	shortsPerPut      = 1024     // chunks of one put on fewer domains than wanted that are remembered until its commit
 	sealingsMax       = 1024     // commit records on their way to their nodes
 	recordsUpkeep     = 16       // of them that nobody waits for
 	pendingPage       = 64       // versions of one semantic:pending_records

@@ -1,6 +1,11 @@
 package kernel
 
-import "github.com/inos-mesh/inos"
+import (
+	"slices"
+	"strconv"
+
+	"github.com/inos-mesh/inos"
+)
 
 // startUpTime is how long after its own start a switchboard waits for members that it has not heard of yet: when a whole mesh
 // starts, its nodes come one after another.
@@ -12,19 +17,32 @@ func (u *memberships) coming(node inos.NodeID) bool {
 	return m != nil && m.state == liveNever && u.k.now < u.k.node.started+startUpTime
 }
 
-// awaited says how many members have come since this switchboard started, of how many, while too few have for a file of the default number of
-// replicas to be stored and others may still come.
-func (u *memberships) awaited() (come, all int, waiting bool) {
-	domains, open := u.domains(inos.ReplicasDefault)
-	waiting = open < min(2, domains)
-	any := false
-	for _, id := range u.all() {
-		all++
-		if u.coming(id) {
-			any = true
-		} else if u.table[id].state != liveNever {
-			come++
+// someComing says that there are members which may still be on their way.
+func (u *memberships) someComing() bool {
+	return u.startedUp() != 0 && slices.ContainsFunc(u.all(), u.coming)
+}
+
+// startedUp returns when members are not waited for any more; 0 when that is over.
+func (u *memberships) startedUp() inos.Micros {
+	if at := u.k.node.started + startUpTime; at > u.k.now {
+		return at
+	}
+	return 0
+}
+
+// gathering says for a person how many members have come, while too few have to store anything safely; empty otherwise.
+func (u *memberships) gathering() string {
+	if !u.ready() || !u.someComing() {
+		return ""
+	}
+	if _, err := u.k.safeQuorum(inos.ReplicasDefault, 0); err == nil {
+		return ""
+	}
+	all, here := u.all(), 0
+	for _, node := range all {
+		if u.alive(node) {
+			here++
 		}
 	}
-	return come, all, waiting && any
+	return "waiting for the nodes: " + strconv.Itoa(here) + " of " + strconv.Itoa(len(all)) + " have come"
 }

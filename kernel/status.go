@@ -1,8 +1,6 @@
 package kernel
 
 import (
-	"strconv"
-
 	"github.com/inos-mesh/inos"
 	"github.com/inos-mesh/inos/event"
 	"github.com/inos-mesh/inos/event/eventpb"
@@ -51,7 +49,7 @@ func (k *Kernel) status(q *query) *eventpb.NodeStatusReply {
 	r := &eventpb.NodeStatusReply{
 		NodeId: k.node.id, Zone: k.node.zone, Host: k.node.host, Version: k.node.version,
 		StartedUs: int64(k.node.started), NowUs: int64(k.now),
-		Ready:       k.ready() && (k.supervisor.readyWorkers() > 0 || !k.node.switchboard) && len(q.notices) == 0 && !k.node.draining,
+		Ready:       k.ready() && (k.supervisor.readyWorkers() > 0 || !k.node.switchboard) && len(q.notices) == 0 && !k.node.draining && k.members.gathering() == "",
 		Switchboard: k.node.switchboard, Provider: k.node.provider,
 		Content: q.usage, Totals: q.totals,
 		Puts: uint32(len(k.puts.active)), Gets: uint32(len(k.gets.active)),
@@ -63,10 +61,6 @@ func (k *Kernel) status(q *query) *eventpb.NodeStatusReply {
 	}
 	if k.node.switchboard && k.members.ready() {
 		k.members.summarise(r)
-		if come, all, waiting := k.members.awaited(); waiting {
-			r.Ready = false
-			q.notices = append(q.notices, "waiting for the nodes: "+strconv.Itoa(come)+" of "+strconv.Itoa(all)+" have come")
-		}
 		r.Repairs, r.RecordsPending, r.Rebuild = q.repairs, k.records.count(), k.rebuilding.progress()
 	}
 	r.Notices = append(k.notices(), q.notices...)
@@ -138,6 +132,9 @@ func (k *Kernel) notices() (out []string) {
 	}
 	if k.recovery.done && !k.recovery.swept {
 		out = append(out, "recovering: the disk is searched for chunks that an unclean stop left without a row")
+	}
+	if waiting := k.members.gathering(); waiting != "" {
+		out = append(out, waiting)
 	}
 	out = append(out, k.rebuilding.notices()...)
 	if k.node.draining {
