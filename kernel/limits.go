@@ -145,7 +145,8 @@ const (
 	repairAgainMax    = 2 * inos.Minute
 	scanSettle        = 2 * inos.Second  // after a change of the members
 	scanSpacing       = 10 * inos.Second // between two looks at the whole map that clients cause
-	scanEvery         = inos.Hour
+	scanEvery         = 10 * inos.Minute // at least, between two looks at the whole map
+	scanEveryMax      = inos.Day
 	scanCheckEvery    = 10 * inos.Second
 	rateWindow        = inos.Second
 	rateClients       = 5 * inos.Second

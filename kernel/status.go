@@ -140,6 +140,9 @@ func (k *Kernel) notices() (out []string) {
 	if k.node.draining {
 		out = append(out, "draining: nothing new is taken")
 	}
+	if n := len(k.repairs.lost.added); n > 0 {
+		out = append(out, plural(uint64(n), "chunk", "chunks")+" of files cannot be read from any node: see the repairs")
+	}
 	if k.supervisor.hopeless() {
 		out = append(out, "no worker is left: "+k.supervisor.reason())
 	}
