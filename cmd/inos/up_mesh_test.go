@@ -149,7 +149,9 @@ func TestLookReady(t *testing.T) {
 		status: &api.Status{Ready: true, Survives: "one process"}, names: nodeNames{"P": "provider-1", "Q": "provider-2"},
 		nodes: &api.NodesReply{Nodes: []api.NodeInfo{{Member: api.Member{Node: "P"}, Liveness: "alive"}, {Member: api.Member{Node: "Q"}, Liveness: "dead"}}},
 		children: []childView{
-			{name: switchboardName, state: childRunning}, {name: "provider-1", state: childRunning}, {name: "provider-2", state: childRunning},
+			{name: switchboardName, state: childRunning},
+			{name: "provider-1", state: childRunning},
+			{name: "provider-2", state: childRunning},
 			{name: "provider-3", state: childStarting},
 		},
 	}
