@@ -120,8 +120,8 @@ var importRules = []importRule{
 		why:     "it holds kernel.wasm as bytes and never imports the kernel: the seam stays real",
 	},
 	{
-		room: "cmd/inos", may: []string{".", "event/...", "host", "host/api", cobra, pflag, xsys, xterm, blake3}, inTests: []string{testscript, "build"},
-		why: "flags, signals and printing; decisions live below",
+		room: "cmd/inos", may: []string{".", "event/...", "host", "host/api", cobra, pflag, xsys, xterm, blake3}, inTests: []string{testscript, "build", "host/engine"},
+		why: "flags, signals and printing; decisions live below; a test steps a kernel through the log of a node",
 	},
 	{
 		room: "sim", may: []string{".", "event/...", "kernel", "data/verbs", "data/content", "data/semantic", "data/episodic", blake3},

@@ -55,7 +55,7 @@ Threads are called in a fixed order, each first with what it hears and then to a
  2. the supervisor owns the workers. Module calls queue by turn, so that many small requests and one large one share fairly;
     a call whose worker ends is tried again, and an input that ends two workers is not tried a third time.
  3. recovery boots, and drops what the last run left.
- 4. put, get, query, verify, loss and collect are the pipeline units: each keeps its requests as explicit state machines, with
+ 4. put, get, query, verify, fetch, loss, reconcile and collect are pipeline units: each keeps its requests as explicit state machines, with
     bounds on how many are active, wait, and have effects under way. A full queue answers busy.
  5. the adjusters tune: how many module calls are under way, and the Brotli quality of new chunks.
  6. the watcher sums what the others did into histograms and traces, flags what stalls, and hands history to the episodic memory.
@@ -74,24 +74,42 @@ visible. A put that fails is answered at once; when nothing of it is under way i
 semantic memory knows them, and the pin is dropped, so that the collector finds them (put_end.go). Chunks are never trashed by
 a put: another put may have written the same ones, and only references tell.
 
+# A read
+
+A chunk is read from the best of its copies (fetch.go): alive, near, little loaded, quick. A node that has not answered in the time
+in which nearly all of its answers come is not waited for alone; one that fails, or sends other bytes, is followed by the next, in
+the middle of a stream too. When none is left the map is asked once more, for repair may have moved the chunk. Gets look up the
+copies of the chunks to come in batches (get_copies.go). Every asker, of files, of manifests, of what a verification reads, has one
+answer to take, with the buffer that the verified bytes are in.
+
 # Collection
 
-The collector trashes chunks that nothing refers to while puts write and find chunks. It keeps out of their way with three
-sets (collect.go): chunks that puts rely on, chunks they let go of during a round, and chunks the round is trashing. Together
-with the generations of the semantic memory they hold this: a chunk of a committed file is never in the trash.
+The collector trashes chunks that nothing refers to, on every node that holds them, while puts write and find chunks. It keeps out
+of their way with three sets (collect.go): chunks that puts rely on, chunks they let go of during a round, and chunks the round is
+trashing. Together with the generations of the semantic memory, and the numbers by which a node tells a late order from a new one
+(order.go), they hold this: a chunk of a committed file is never in the trash.
+
+A node that did not carry out an order is swept when it answers (sweep.go), and all are swept in turn: what has no row goes, and a
+copy that the map does not name is adopted where copies are short, and goes where they are not.
 
 A put that finds the disk full has the trash emptied before its time, as far as it needs, and tries once more (room.go).
 
 # Losses
 
-A chunk that goes bad on disk is set aside, and the semantic memory still names this node for it: the same bytes put again would
+A copy that goes bad on a disk is set aside, and the semantic memory still names the node for it: the same bytes put again would
 be found and acknowledged without being written. What a read or a scrub finds bad is therefore in doubt at once (loss.go): puts
-neither rely on a find of it nor write it, and a put that relies on it already is not committed. It is read once more when no
-write of it is under way. If it is there after all, all go on; if not, the puts that rely on it fail, and semantic:drop_copies
-takes this node off those that hold it, after which puts write it again.
+neither rely on that copy nor write it there. It is read once more when no write of it is under way. If it is there after all, all go
+on; if not, semantic:drop_copies takes the node off those that hold it, and the chunk is queued for repair. A put fails when too few
+other copies are left to it.
 
 Two gaps are known. A put remembers 1,024 plain hashes and the chunks whose rows or nodes are in work; it does not notice the
 loss of others that it found before. And what is in doubt when the kernel stops is told only when a read finds it missing again.
+
+# A node that returns
+
+Nothing that a node holds counts after it was dead, or stopped without order, until it has been looked at (reconcile.go): it hashes
+what the map names, page by page and for half of its time, what is there is trusted again, what is not is a loss. While a map is
+made again from the mesh nothing is compared with it, and nothing is collected.
 
 # Bounds
 

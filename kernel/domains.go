@@ -21,14 +21,18 @@ type domains struct {
 	crowded   []bool      // may take one, though it has said that it has too much to do
 }
 
-// now returns placement with its candidates as they are now.
+// now returns placement over the members.
 func (u *memberships) now() *domains {
-	k := u.k
-	d := u.prepared
-	if d == nil || d.rampAt != 0 && d.rampAt <= k.now {
-		d = u.prepare()
-		u.prepared = d
+	if d := u.prepared; d == nil || d.rampAt != 0 && d.rampAt <= u.k.now {
+		u.prepared = u.prepare()
 	}
+	return u.prepared
+}
+
+// candidates returns placement with its candidates as they are in this step.
+func (u *memberships) candidates() *domains {
+	k := u.k
+	d := u.now()
 	if d.step == k.steps {
 		return d
 	}
@@ -121,7 +125,7 @@ func (u *memberships) placeBy(key chunkKey, id inos.ChunkID, replicas uint32, ha
 	if replicas == 0 {
 		return nil
 	}
-	d := u.now()
+	d := u.candidates()
 	p := d.placement
 	level := p.Level(int(replicas))
 	t := &occupied{}
@@ -209,7 +213,7 @@ func (u *memberships) level(replicas uint32) string {
 // domains returns how many domains the mesh has at the level at which so many replicas spread, and in how many of them a copy can be
 // written now.
 func (u *memberships) domains(replicas uint32) (all, open uint32) {
-	d := u.now()
+	d := u.candidates()
 	p := d.placement
 	level := p.Level(int(replicas))
 	var at []int
@@ -364,10 +368,4 @@ func (u *memberships) complain(node inos.NodeID, id inos.ChunkID) {
 		m.complaints++
 		u.k.challenges.complained(node, id)
 	}
-}
-
-// avoided says that a node gets no new copies for now, because it was found wanting.
-func (u *memberships) avoided(node inos.NodeID) bool {
-	m := u.table[node]
-	return m != nil && m.avoided
 }

@@ -31,6 +31,7 @@ type fetches struct {
 	locating []uint64
 	buffers  uint64      // bytes accounted for second calls
 	hedgeAt  inos.Micros // no second node is to be asked before; 0: none is
+	again    inos.Micros // no fetch looks once more before; 0: none does
 	hedges   uint64      // second calls made, and of these won
 	won      uint64
 }
@@ -50,9 +51,10 @@ type fetch struct {
 	tries   []*fetchTry
 	looks   uint8 // how often the copies were looked up
 	hedgeAt inos.Micros
-	hedged  bool // a second buffer is accounted
-	ended   bool // its asker has the answer; a call is under way
-	void    bool // nobody waits for the bytes: no other node is asked
+	again   inos.Micros // when to look once more for nodes that have not come yet; 0: it does not wait for any
+	hedged  bool        // a second buffer is accounted
+	ended   bool        // its asker has the answer; a call is under way
+	void    bool        // nobody waits for the bytes: no other node is asked
 }
 
 // fetchTry is one node asked for the bytes.
@@ -94,6 +96,7 @@ func (u *fetches) code(c *coder) {
 	}
 	num(c, &u.buffers)
 	num(c, &u.hedgeAt)
+	num(c, &u.again)
 	num(c, &u.hedges)
 	num(c, &u.won)
 }
@@ -121,6 +124,7 @@ func (f *fetch) code(c *coder) {
 	})
 	num(c, &f.looks)
 	num(c, &f.hedgeAt)
+	num(c, &f.again)
 	c.bool(&f.hedged)
 	c.bool(&f.ended)
 	c.bool(&f.void)
@@ -154,12 +158,18 @@ func (u *fetches) void(owner threadID, work uint64) {
 	for _, id := range sortedKeys(u.table) {
 		if f := u.table[id]; f.owner == owner && f.work == work {
 			f.void = true
+			if f.again != 0 {
+				f.again, u.again = u.k.now, u.k.now // act ends it
+			}
 		}
 	}
 }
 
 // act looks up copies, as many at once as wait, and asks a second node where the first takes long.
 func (u *fetches) act() {
+	if u.again != 0 && u.again <= u.k.now {
+		u.resume()
+	}
 	if len(u.locate) > 0 && len(u.locating) == 0 {
 		n := min(len(u.locate), locatesPerCall)
 		u.locating, u.locate = slices.Clone(u.locate[:n]), slices.Clone(u.locate[n:])
@@ -186,7 +196,37 @@ func (u *fetches) act() {
 	}
 }
 
-func (u *fetches) wake() inos.Micros { return u.hedgeAt }
+func (u *fetches) wake() inos.Micros { return earlier(u.hedgeAt, u.again) }
+
+// resume looks once more for the nodes that fetches wait for.
+func (u *fetches) resume() {
+	u.again = 0
+	for _, id := range sortedKeys(u.table) {
+		f := u.table[id]
+		switch {
+		case f.again == 0:
+		case f.void:
+			f.again = 0
+			u.end(f, &answer{err: inos.Errorf(inos.CodeCanceled, "content:read_chunk", "nobody waits for the chunk %s", f.chunk)})
+		case f.again <= u.k.now:
+			f.again = 0
+			u.locate = append(u.locate, f.id)
+		default:
+			u.again = earlier(u.again, f.again)
+		}
+	}
+}
+
+// waitFor puts a fetch aside while a node that did not answer it has not come yet after a start.
+func (u *fetches) waitFor(f *fetch) bool {
+	if !slices.ContainsFunc(f.tries, func(t *fetchTry) bool { return !t.bad() && u.k.members.coming(t.node) }) {
+		return false
+	}
+	f.tries = slices.DeleteFunc(f.tries, func(t *fetchTry) bool { return !t.bad() })
+	f.again = u.k.now + lookAgain
+	u.again = earlier(u.again, f.again)
+	return true
+}
 
 // waits says that a second node is to be asked when the time has come.
 func (f *fetch) waits() bool {
@@ -285,6 +325,7 @@ func (u *fetches) next(f *fetch, err *inos.Error) {
 		u.ask(f)
 	case f.looks < looksMax:
 		u.locate = append(u.locate, f.id)
+	case u.waitFor(f):
 	default:
 		u.end(f, &answer{err: u.failed(f, err)})
 	}
@@ -312,7 +353,7 @@ func (u *fetches) located(a *answer) {
 			u.end(f, &answer{err: inos.Errorf(inos.CodeCanceled, "content:read_chunk", "nobody waits for the chunk %s", f.chunk)})
 			continue
 		}
-		f.looks++
+		f.looks = min(f.looks+1, looksMax)
 		f.left = slices.DeleteFunc(u.k.members.rank(r.Chunks[i].Copies), func(node inos.NodeID) bool {
 			return slices.ContainsFunc(f.tries, func(t *fetchTry) bool {
 				return t.node == node && t.bad()

@@ -133,3 +133,74 @@ func (w *world) readOf(e *eventpb.Envelope) (node int, ok bool) {
 	}
 	return 2, true
 }
+
+// restart gives the world a new kernel, as after a crash of the switchboard.
+func (w *world) restart(k stepper) {
+	w.kernel, w.pending, w.now = k, nil, w.now+inos.Second
+	clear(w.buffers)
+	clear(w.workers)
+	clear(w.calls)
+	clear(w.early)
+	w.start()
+	w.run(1000)
+}
+
+// After a start a read waits for the nodes that have the file as long as they may still be on their way, and no longer; and not for
+// a client that went away.
+func TestGetWaitsForNodesThatCome(t *testing.T) {
+	w := threeNodes(native{New()})
+	put := w.put("/a", 1000, false)
+	w.run(1000)
+	w.mustComplete(t, put)
+	clear(w.chunks) // this node's own copies
+	for _, row := range sortedKeys(w.rows) {
+		delete(w.rows[row].copies, w.boot.NodeId)
+	}
+	for _, node := range []string{"node-2", "node-3"} {
+		w.others[node].down = true
+	}
+	k := New()
+	w.restart(&pair{t: t, k: k, every: 3})
+	get, body := w.get("/a", nil)
+	var stream uint64
+	left, _ := w.get("/a", func(q *eventpb.FilesGetRequest) { stream = q.Stream })
+	for range 10 {
+		w.run(1000)
+		w.tick(w.now + 300*inos.Millisecond)
+	}
+	if _, ends := w.last(get); ends != 0 {
+		t.Fatal("the read did not wait")
+	}
+	w.streams[stream].gone = true
+	w.give(w.host(event.StreamGone, &eventpb.StreamGone{Stream: stream}))
+	w.run(1000)
+	if e, ends := w.last(left); ends != 1 || event.FailureOf(e).Code != inos.CodeCanceled || len(k.gets.table) != 1 {
+		t.Fatalf("a client that went away has %d answers, and %d gets are left", ends, len(k.gets.table))
+	}
+	w.others["node-3"].down = false
+	w.beat("node-3")
+	w.tick(w.now + lookAgain)
+	w.run(1000)
+	w.mustComplete(t, get)
+	if len(body.parts) != 1 {
+		t.Fatalf("%d parts", len(body.parts))
+	}
+
+	w.others["node-3"].down = true
+	k = New()
+	w.restart(native{k})
+	get, _ = w.get("/a", nil)
+	w.run(1000)
+	w.tick(w.now + startUpTime)
+	for range 4 {
+		w.run(1000)
+		w.tick(w.now + inos.Second)
+	}
+	if e, ends := w.last(get); ends != 1 || event.FailureOf(e).Code != inos.CodePeerUnreachable {
+		t.Fatalf("%d answers after the time of the start was over", ends)
+	}
+	if k.fetches.buffers != 0 || len(k.fetches.table) != 0 || k.buffers != 0 {
+		t.Errorf("left: %d fetches, %d buffer bytes", len(k.fetches.table), k.buffers)
+	}
+	w.check(t)
+}

@@ -176,6 +176,9 @@ func (g *governance) permit(in *input, typ event.Type, s *session) *inos.Error {
 	if !covers(s.capabilities, need) {
 		return inos.Errorf(inos.CodePermissionDenied, in.stage, "it needs the capability %.200s", need.String())
 	}
+	if g.k.rebuilding.active() && need.service == "files" {
+		return again(inos.Errorf(inos.CodeBusy, in.stage, "the map is being made again from the mesh"))
+	}
 	if g.k.node.draining && need.service == "files" {
 		err := inos.Errorf(inos.CodeShuttingDown, in.stage, "the node is finishing what is under way and takes nothing new")
 		err.RetryAfter = busyRetryAfter

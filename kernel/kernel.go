@@ -375,5 +375,8 @@ func (k *Kernel) lone() bool {
 	return len(nodes) == 1 && nodes[0].ID == k.self()
 }
 
-// ready says that recovery is done and work can start.
-func (k *Kernel) ready() bool { return k.node.booted && k.recovery.done }
+// started says that recovery is done: nodes are let in, and an operator is answered.
+func (k *Kernel) started() bool { return k.node.booted && k.recovery.done }
+
+// ready says that the map is whole and work can start.
+func (k *Kernel) ready() bool { return k.started() && !k.rebuilding.active() }

@@ -171,7 +171,7 @@ func (u *losses) enter(key string) bool {
 }
 
 func (u *losses) act() {
-	if !u.k.ready() {
+	if !u.k.started() {
 		return
 	}
 	if u.fresh || len(u.checking) == 0 && len(u.doubted) > 0 || u.due != 0 && u.due <= u.k.now {
@@ -297,6 +297,9 @@ func (u *losses) answer(a *answer) {
 	keys := u.dropping
 	u.dropping = nil
 	node, _ := copyOf(keys[0])
+	for _, key := range keys {
+		u.k.repairs.dropped(copyOf(key))
+	}
 	var r eventpb.DropCopiesReply
 	if event.Open(a.env, &r) == nil && r.Dropped > 0 {
 		u.dropped += uint64(r.Dropped)

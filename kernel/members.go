@@ -223,7 +223,7 @@ func (u *memberships) changed() {
 // that came with it, or nil. It returns the reply, or an error, or neither: then serving.replied(work, …) brings one of them.
 func (u *memberships) served(work uint64, peer inos.NodeID, invite *eventpb.Invite, inner *eventpb.Envelope) (event.Message, *inos.Error) {
 	stage := event.Stage(inner.EventType)
-	if !u.loaded || !u.k.ready() {
+	if !u.loaded || !u.k.started() {
 		return nil, again(inos.Errorf(inos.CodeBusy, stage, "the switchboard is starting"))
 	}
 	m := u.table[peer]
@@ -410,6 +410,8 @@ func (u *memberships) set(row *eventpb.Member) *member {
 	case m.draining():
 		u.k.watcher.note(event.NodesSet, event.StateProcessing, "node "+m.label()+" is drained: its copies are made elsewhere")
 	case m.removed():
+		u.k.puts.distrusted(m.id())
+		u.k.repairs.distrusted(m.id())
 		u.k.watcher.note(event.NodesSet, event.StateCompleted, "node "+m.label()+" is removed from the mesh")
 	default:
 		u.k.watcher.note(event.NodesSet, event.StateCompleted, "node "+m.label()+" takes copies")

@@ -132,7 +132,9 @@ func (u *puts) committed(p *put, a *answer) {
 		u.unstaged(p)
 	} else {
 		u.stagedRows(p)
+		u.wantRepairs(p.shorts...)
 	}
+	p.shorts = nil
 	u.k.records.write(&p.origin, threadPut, &eventpb.Record{File: r.File}, p.quorum, prefer)
 }
 
@@ -149,6 +151,9 @@ func (u *puts) recorded(work uint64, nodes []inos.NodeID, err *inos.Error) {
 		}
 		k.describeReplicas(p.file)
 		detail := plural(p.file.PlainBytes, "byte", "bytes") + ", stored in " + strconv.FormatUint(p.file.StoredBytes, 10)
+		if all, _ := k.members.domains(p.wanted); p.saved > 0 && p.least < min(p.wanted, all) {
+			k.repairs.rescan() // chunks that were found have the copies that another file wanted
+		}
 		if p.saved > 0 {
 			detail += ", " + strconv.FormatUint(p.saved, 10) + " held already"
 		}

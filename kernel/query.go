@@ -409,6 +409,7 @@ func (u *queries) located(q *query, a *answer) *inos.Error {
 		}
 		reply.Chunks = append(reply.Chunks, info)
 	}
+	reply.Receipt = u.k.held(q.file, r.Chunks)
 	u.k.complete(&q.origin, reply, plural(uint64(len(q.entries)), "chunk", "chunks"))
 	return nil
 }

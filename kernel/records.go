@@ -39,7 +39,7 @@ type records struct {
 	asked    bool               // for a page
 	scanAt   inos.Micros        // when to look again
 	scanFrom inos.Micros        // when the scan under way began
-	pending  uint64             // versions that the scan under way has seen
+	pending  uint64             // versions that the scan under way could do nothing about
 	lately   uint64             // and the last one
 	short    bool               // the scan left something that may be done later
 	gone     []inos.NodeID      // whose records are to be made pending
@@ -228,6 +228,9 @@ func (u *records) answer(a *answer) {
 		}
 	}
 }
+
+// count returns how many versions have records that are not on all of their nodes, as of the last scan and of what is under way.
+func (u *records) count() uint64 { return u.lately + uint64(len(u.table)+len(u.settles)) }
 
 // note has it noted who holds a version's record. What does not fit is found pending again.
 func (u *records) note(s settling) {

@@ -61,7 +61,6 @@ func (u *records) listed(a *answer) {
 		u.page = append(u.page, rec)
 		u.after = keyOfRecord(rec)
 	}
-	u.pending += uint64(len(r.Records))
 	u.scanAt = k.now + recordsPace
 	if len(r.Records) > 0 {
 		return
@@ -84,6 +83,7 @@ func (u *records) begin(r *eventpb.Record) {
 	x.quorum, _ = k.safeQuorum(x.wanted, 0)
 	if x.quorum == 0 {
 		u.short = true // too few domains are to be had now
+		u.pending++
 		return
 	}
 	if len(r.RecordId) == inos.HashBytes {
@@ -102,6 +102,7 @@ func (u *records) begin(r *eventpb.Record) {
 		if all, _ := k.members.domains(x.wanted); live < min(x.wanted, all) {
 			u.short = true
 		}
+		u.pending++
 		return // there is nowhere to put more
 	}
 	u.upkeep++

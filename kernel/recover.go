@@ -70,6 +70,7 @@ func (u *recovery) hear(in *input) {
 	k.quality.boot()
 	k.collector.boot()
 	k.beats.boot()
+	k.rebuilding.boot()
 	u.pause = retryBackoffMin
 	if !b.Switchboard {
 		u.done, u.swept = true, true // it has no memory to put in order: its switchboards compare its disk with theirs

@@ -175,6 +175,14 @@ func (u *repairs) wants(list []*eventpb.RepairWant) {
 	}
 }
 
+// rescan has the map looked through soon: somebody wants more, or fewer, replicas of what is there.
+func (u *repairs) rescan() {
+	if u.scan.again {
+		return
+	}
+	u.scan.again, u.scan.at = true, max(u.k.now+scanSettle, u.scan.whole+scanSpacing)
+}
+
 // full says that no more wants fit for now.
 func (u *repairs) full() bool { return len(u.waiting) >= repairWantsMax/2 }
 
@@ -296,6 +304,17 @@ func (u *repairs) busy(id inos.ChunkID) bool {
 func (u *repairs) distrusted(node inos.NodeID) {
 	for _, work := range sortedKeys(u.table) {
 		u.table[work].forget(node)
+	}
+}
+
+// dropped takes a node off those that hold a chunk whose repair is under way: what is being settled was planned with its copy, and the
+// queue does not take the same chunk twice.
+func (u *repairs) dropped(node inos.NodeID, id inos.ChunkID) {
+	for _, work := range sortedKeys(u.table) {
+		if x := u.table[work]; x.id == id {
+			x.forget(node)
+			x.short = x.short || x.step == mendStates || x.step == mendSettle || x.step == mendPause // else it goes on without
+		}
 	}
 }
 

@@ -48,6 +48,7 @@ type mending struct {
 	target     inos.NodeID
 	buffer     uint64
 	held       bool        // a chunk is accounted in repairs.buffers
+	short      bool        // it lost a copy since it was claimed: it is wanted again when the claim has ended
 	paid       bool        // the rate has let the next copy through
 	tried      uint32      // copies that failed
 	retry      inos.Micros // for which the claim is settled; 0: it is done
@@ -78,6 +79,7 @@ func (x *mending) code(c *coder) {
 	text(c, &x.target)
 	num(c, &x.buffer)
 	c.bool(&x.held)
+	c.bool(&x.short)
 	c.bool(&x.paid)
 	num(c, &x.tried)
 	num(c, &x.retry)
@@ -335,6 +337,9 @@ func (u *repairs) settled(x *mending, err *inos.Error) {
 	case err == nil:
 		if x.retry == 0 {
 			delete(u.lost.added, string(x.id[:]))
+			if x.short {
+				u.want(x.id[:], x.reason, u.k.members.distinct(x.good, max(x.wanted, 1)))
+			}
 		} else {
 			u.claimAt = earlier(u.claimAt, x.retry)
 		}

@@ -49,7 +49,7 @@ func (k *Kernel) status(q *query) *eventpb.NodeStatusReply {
 	r := &eventpb.NodeStatusReply{
 		NodeId: k.node.id, Zone: k.node.zone, Host: k.node.host, Version: k.node.version,
 		StartedUs: int64(k.node.started), NowUs: int64(k.now),
-		Ready:       k.ready() && (k.supervisor.readyWorkers() > 0 || !k.node.switchboard) && len(q.notices) == 0 && !k.node.draining,
+		Ready:       k.ready() && (k.supervisor.readyWorkers() > 0 || !k.node.switchboard) && len(q.notices) == 0 && !k.node.draining && k.members.gathering() == "",
 		Switchboard: k.node.switchboard, Provider: k.node.provider,
 		Content: q.usage, Totals: q.totals,
 		Puts: uint32(len(k.puts.active)), Gets: uint32(len(k.gets.active)),
@@ -61,7 +61,7 @@ func (k *Kernel) status(q *query) *eventpb.NodeStatusReply {
 	}
 	if k.node.switchboard && k.members.ready() {
 		k.members.summarise(r)
-		r.Repairs = q.repairs
+		r.Repairs, r.RecordsPending, r.Rebuild = q.repairs, k.records.count(), k.rebuilding.progress()
 	}
 	r.Notices = append(k.notices(), q.notices...)
 	for i, w := range k.supervisor.workers {
@@ -78,6 +78,37 @@ func (k *Kernel) status(q *query) *eventpb.NodeStatusReply {
 	}
 	r.Stages = k.watcher.stages()
 	return r
+}
+
+// held says what chunks of a file survive now: the domains that hold every one of them, on nodes that are alive. The file is told how
+// many replicas they have reached.
+func (k *Kernel) held(f *eventpb.FileInfo, chunks []*eventpb.CopyList) *eventpb.Receipt {
+	wanted := f.ReplicasWanted
+	least := wanted
+	counts := map[string]int{}
+	for _, chunk := range chunks {
+		var nodes []inos.NodeID
+		names := map[string]int{}
+		for _, c := range chunk.Copies {
+			if node := inos.NodeID(c.Node); c.Trusted && (node == k.self() || k.members.alive(node)) {
+				nodes = append(nodes, node)
+				names[k.members.domain(node, wanted)] = 1
+			}
+		}
+		least = min(least, k.members.distinct(nodes, wanted))
+		for _, name := range sortedKeys(names) {
+			counts[name]++
+		}
+	}
+	var domains []string
+	for _, name := range sortedKeys(counts) {
+		if counts[name] == len(chunks) {
+			domains = append(domains, name)
+		}
+	}
+	f.ReplicasReached = least
+	k.describeReplicas(f)
+	return k.receipt(wanted, least, domains)
 }
 
 // notices says what a person should know.
@@ -102,8 +133,15 @@ func (k *Kernel) notices() (out []string) {
 	if k.recovery.done && !k.recovery.swept {
 		out = append(out, "recovering: the disk is searched for chunks that an unclean stop left without a row")
 	}
+	if waiting := k.members.gathering(); waiting != "" {
+		out = append(out, waiting)
+	}
+	out = append(out, k.rebuilding.notices()...)
 	if k.node.draining {
 		out = append(out, "draining: nothing new is taken")
+	}
+	if n := len(k.repairs.lost.added); n > 0 {
+		out = append(out, plural(uint64(n), "chunk", "chunks")+" of files cannot be read from any node: see the repairs")
 	}
 	if k.supervisor.hopeless() {
 		out = append(out, "no worker is left: "+k.supervisor.reason())
@@ -113,8 +151,8 @@ func (k *Kernel) notices() (out []string) {
 
 // idle says that no request and no upkeep is under way.
 func (k *Kernel) idle() bool {
-	return len(k.puts.table) == 0 && len(k.puts.fanouts) == 0 && k.puts.lates.idle() && k.records.idle() && k.changes.idle() && len(k.gets.table) == 0 && len(k.verifies.table) == 0 && !k.queries.busy() &&
-		k.serving.idle() && k.beats.idle() && k.collector.idle() && k.losses.idle() && k.reconciles.idle() && k.operations.idle() && (k.recovery.done || k.recovery.underWay == 0) && !k.recovery.compareOut && len(k.supervisor.jobs) == 0
+	return len(k.puts.table) == 0 && len(k.puts.fanouts) == 0 && k.puts.lates.idle() && k.records.idle() && k.changes.idle() && k.rebuilding.idle() && len(k.gets.table) == 0 && len(k.verifies.table) == 0 && !k.queries.busy() &&
+		k.serving.idle() && k.beats.idle() && k.collector.idle() && k.losses.idle() && k.reconciles.idle() && k.operations.idle() && k.repairs.idle() && k.challenges.idle() && k.members.idle() && (k.recovery.done || k.recovery.underWay == 0) && !k.recovery.compareOut && len(k.supervisor.jobs) == 0
 }
 
 // busy says that a client's query is under way.

@@ -22,8 +22,8 @@ type sweep struct {
 	at      inos.Micros
 	tries   uint32
 	pages   uint32
-	started inos.Micros // when the sweep began
-	took    inos.Micros // the last one
+	worked  inos.Micros // the time that its pages have taken
+	took    inos.Micros // that those of the last one took
 	began   inos.Micros // when the page was asked for
 	adopt   [][]byte    // chunks of the page to be hashed again, then adopted
 	good    [][]byte    // of them those that are there
@@ -41,7 +41,7 @@ func (s *sweep) code(c *coder) {
 	num(c, &s.at)
 	num(c, &s.tries)
 	num(c, &s.pages)
-	num(c, &s.started)
+	num(c, &s.worked)
 	num(c, &s.took)
 	num(c, &s.began)
 	ids := func(c *coder, b *[]byte) { c.bytes(b) }
@@ -88,7 +88,7 @@ func (u *collector) sweepDue() bool {
 	for i, node := range s.wanted {
 		if node == u.k.self() || u.k.members.alive(node) {
 			s.wanted = slices.Delete(s.wanted, i, i+1)
-			s.node, s.from, s.trashed, s.adopted, s.tries, s.pages, s.at, s.started = node, nil, 0, 0, 0, 0, u.k.now, u.k.now
+			s.node, s.from, s.trashed, s.adopted, s.tries, s.pages, s.at, s.worked = node, nil, 0, 0, 0, 0, u.k.now, 0
 			return true
 		}
 	}
@@ -334,6 +334,7 @@ func (u *collector) pageDone() {
 	s := &u.sweep
 	u.letGo()
 	s.from, s.tries = s.to, 0
+	s.worked += u.k.now - s.began
 	if !u.k.lone() {
 		s.at = u.k.now + (u.k.now - s.began)
 	}
@@ -362,7 +363,7 @@ func (u *collector) sweepDone() {
 	if s.adopted > 0 {
 		detail += ", " + plural(s.adopted, "copy", "copies") + " that the map did not name"
 	}
-	s.node, s.took = "", u.k.now-s.started
+	s.node, s.took = "", s.worked
 	if s.trashed+s.adopted > 0 || u.k.lone() {
 		u.k.watcher.note("node:recover:v1:requested", event.StateCompleted, detail)
 	}

@@ -31,6 +31,7 @@ type fakeMesh struct {
 type disk struct {
 	chunks, trash, records map[string]stored
 	free                   *uint64
+	invite                 *eventpb.Invite // that let it in
 	down                   bool            // it does not answer
 	full                   bool            // it takes no chunk
 	rotten                 map[string]bool // chunks whose bytes went bad and nobody has looked at since
@@ -68,17 +69,24 @@ func (w *world) addDisk(node string) {
 // join makes another node a member, with a disk of its own, and announces its connection.
 func (w *world) join(node, zone, host, tier string, offered uint64) {
 	w.addDisk(node)
+	w.others[node].invite = &eventpb.Invite{Id: "invite of " + node, Operator: "ann", Zone: zone, Host: host, Tier: tier, OfferedBytes: offered}
 	w.members[node] = &eventpb.Member{
 		Node: node, Operator: "ann", Zone: zone, Host: host, Tier: tier, OfferedBytes: offered, State: uint32(inos.MemberActive), Epoch: 1, JoinedUs: int64(w.now),
 	}
 }
 
-// beat has another node tell that it lives.
+// beat has another node tell that it lives, with the invite that let it in.
 func (w *world) beat(node string) {
 	d := w.others[node]
-	w.serve(node, false, event.NodeHeartbeat, &eventpb.HeartbeatRequest{
+	m := &eventpb.HeartbeatRequest{
 		Sequence: w.ids, Usage: &eventpb.ContentUsage{Chunks: uint64(len(d.chunks)), FreeBytes: *d.free, Records: uint64(len(d.records))}, StartedUs: 1, Version: "test",
-	}, nil, nil)
+	}
+	inner := &eventpb.Envelope{Id: w.newID(), EventType: event.NodeHeartbeat, Timestamp: int64(w.now), Payload: event.Payload(m)}
+	q := &eventpb.MeshServeRequest{Peer: node, Envelope: event.Encode(nil, inner)}
+	if d.invite != nil {
+		q.Invite = event.Payload(d.invite)
+	}
+	w.give(w.host(event.MeshServe, q))
 }
 
 // serve hands the kernel a call of another node; it returns the id of its mesh:serve.
@@ -438,6 +446,8 @@ func (w *world) performMesh(e *eventpb.Envelope) (event.Message, *inos.Error) {
 		return w.performStates(e)
 	case event.ScanChunks, event.ClaimRepairs, event.SettleRepair, event.ListRepairs, event.RetireCopy:
 		return w.performRepairs(e)
+	case event.Sight, event.Sighted, event.RestoreVersion, event.EndRestore:
+		return w.performRestore(e)
 	case event.SetReplicas, event.PendingRecords, event.SettleRecord, event.UnsettleRecords:
 		return w.performRecords(e)
 	}

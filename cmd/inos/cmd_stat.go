@@ -13,6 +13,8 @@ import (
 const (
 	chunkPage    = 1024 // chunks asked for at once
 	chunksPeeked = 8    // chunks shown without --chunks
+	// chunksSeenMax bounds the chunks that are looked at, 64 GiB of plain bytes; of a larger file those are told.
+	chunksSeenMax = 64 << 10
 )
 
 func (a *app) cmdStat() *cobra.Command {
@@ -37,23 +39,12 @@ chunk's stored bytes), sizes, recipe, and in a matrix which nodes hold it.`,
 				return err
 			}
 			defer client.Close()
-			limit := chunksPeeked
-			if all {
-				limit = chunkPage
-			}
-			s, err := client.Stat(a.ctx, ref, 0, limit)
+			s, err := a.statWhole(client, ref)
 			if err != nil {
 				return err
 			}
-			for all && uint64(len(s.ChunkList)) < s.Chunks {
-				page, err := client.Stat(a.ctx, ref, uint64(len(s.ChunkList)), chunkPage)
-				if err != nil {
-					return err
-				}
-				if len(page.ChunkList) == 0 || page.FileID != s.FileID {
-					break // the file was replaced meanwhile
-				}
-				s.ChunkList = append(s.ChunkList, page.ChunkList...)
+			if !all && len(s.ChunkList) > chunksPeeked {
+				s.ChunkList = s.ChunkList[:chunksPeeked]
 			}
 			if a.json {
 				return a.printJSON(s)
@@ -63,6 +54,44 @@ chunk's stored bytes), sizes, recipe, and in a matrix which nodes hold it.`,
 	}
 	c.Flags().BoolVar(&all, "chunks", false, "show every chunk, not only the first few")
 	return c
+}
+
+// statWhole returns a file with its chunks, at most chunksSeenMax, and what all of those survive.
+func (a *app) statWhole(client *api.Client, ref api.Ref) (api.StatReply, error) {
+	s, err := client.Stat(a.ctx, ref, 0, chunkPage)
+	if err != nil {
+		return s, err
+	}
+	for got := uint64(len(s.ChunkList)); got < min(s.Chunks, chunksSeenMax); got = uint64(len(s.ChunkList)) {
+		page, err := client.Stat(a.ctx, ref, got, chunkPage)
+		if err != nil {
+			return s, err
+		}
+		if len(page.ChunkList) == 0 || page.FileID != s.FileID {
+			break // the file was replaced meanwhile
+		}
+		join(&s, &page)
+	}
+	return s, nil
+}
+
+// join adds a page of chunks to those before: a file has reached what the worst of its chunks has, and is on the domains
+// that hold all of them.
+func join(s, page *api.StatReply) {
+	s.ChunkList = append(s.ChunkList, page.ChunkList...)
+	worse := page.ReplicasReached < s.ReplicasReached
+	if worse {
+		s.File = page.File
+	}
+	if s.Receipt == nil || page.Receipt == nil {
+		return
+	}
+	r := *s.Receipt
+	if worse {
+		r = *page.Receipt
+	}
+	r.Domains = slices.DeleteFunc(slices.Clone(s.Receipt.Domains), func(d string) bool { return !slices.Contains(page.Receipt.Domains, d) })
+	s.Receipt = &r
 }
 
 func (a *app) printStat(s *api.StatReply) error {

@@ -214,3 +214,21 @@ func TestOnlyLoopback(t *testing.T) {
 		}
 	}
 }
+
+func TestJoinPages(t *testing.T) {
+	s := &api.StatReply{
+		File: api.File{ReplicasWanted: 3, ReplicasReached: 3}, ChunkList: make([]api.Chunk, 2),
+		Receipt: &api.Receipt{Level: "host", Domains: []string{"a", "b", "c"}, Survives: "two hosts"},
+	}
+	join(s, &api.StatReply{
+		File: api.File{ReplicasWanted: 3, ReplicasReached: 2, Degraded: true}, ChunkList: make([]api.Chunk, 1),
+		Receipt: &api.Receipt{Level: "host", Domains: []string{"b", "c", "d"}, Survives: "one host"},
+	})
+	if len(s.ChunkList) != 3 || s.ReplicasReached != 2 || !s.Degraded || strings.Join(s.Receipt.Domains, "") != "bc" || s.Receipt.Survives != "one host" {
+		t.Errorf("%+v %+v", s, s.Receipt)
+	}
+	join(s, &api.StatReply{File: api.File{ReplicasReached: 3}, Receipt: &api.Receipt{Domains: []string{"c"}, Survives: "two hosts"}})
+	if s.ReplicasReached != 2 || strings.Join(s.Receipt.Domains, "") != "c" || s.Receipt.Survives != "one host" {
+		t.Errorf("%+v %+v", s, s.Receipt)
+	}
+}

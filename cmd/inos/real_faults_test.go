@@ -68,6 +68,7 @@ func TestRealTwoProvidersDown(t *testing.T) {
 	}
 	m.await("everything is quiet", realQuietTimeout, m.quiet)
 	m.wantBody("/big", 1, size)
+	m.checkLog()
 }
 
 // The switchboard is killed among ten puts, again and again.

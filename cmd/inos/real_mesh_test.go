@@ -46,7 +46,7 @@ type realNode struct {
 	name string
 	dir  string
 	tier string
-	id   string // set by members
+	id   string // empty until it was heard; nodeID
 	args []string
 	cmd  *exec.Cmd
 	done chan struct{}
@@ -277,6 +277,16 @@ func (m *realMesh) allAlive(want int) error {
 	return nil
 }
 
+// nodeID returns a node's id once it has said it.
+func (n *realNode) nodeID() string {
+	if n.id == "" {
+		if _, text, ok := strings.Cut(n.log.tail(), "inos: node "); ok {
+			n.id, _, _ = strings.Cut(text, ",")
+		}
+	}
+	return n.id
+}
+
 // up counts the providers that run.
 func (m *realMesh) up() (n int) {
 	for _, p := range m.providers {
@@ -304,8 +314,14 @@ func (m *realMesh) quiet() error {
 	return nil
 }
 
-// replicas returns the least number of live and trusted copies of a file's chunks.
+// replicas returns the least number of trusted copies on nodes that run of a file's chunks.
 func (m *realMesh) replicas(p inos.Path) (least int, err error) {
+	runs := map[string]bool{}
+	for _, n := range m.providers {
+		if id := n.nodeID(); id != "" && n.cmd != nil {
+			runs[id] = true
+		}
+	}
 	least = 1 << 30
 	for first := uint64(0); ; {
 		s, err := m.client.Stat(context.Background(), api.Ref{Path: p}, first, 1024)
@@ -315,7 +331,7 @@ func (m *realMesh) replicas(p inos.Path) (least int, err error) {
 		for _, c := range s.ChunkList {
 			live := 0
 			for _, held := range c.Copies {
-				if held.Trusted && held.Liveness == "alive" {
+				if held.Trusted && runs[held.Node] {
 					live++
 				}
 			}

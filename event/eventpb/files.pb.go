@@ -647,9 +647,9 @@ func (x *FilesStatRequest) GetChunkLimit() uint32 {
 
 type FilesStatReply struct {
 	unknownFields []byte
-	File          *FileInfo    `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
+	File          *FileInfo    `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"` // with chunks: replicas_reached is theirs, now
 	Chunks        []*ChunkInfo `protobuf:"bytes,2,rep,name=chunks,proto3" json:"chunks,omitempty"`
-	Receipt       *Receipt     `protobuf:"bytes,3,opt,name=receipt,proto3" json:"receipt,omitempty"` // domains that hold every chunk now
+	Receipt       *Receipt     `protobuf:"bytes,3,opt,name=receipt,proto3" json:"receipt,omitempty"` // domains that hold every chunk of the page now; absent without chunks
 }
 
 func (x *FilesStatReply) Reset() {

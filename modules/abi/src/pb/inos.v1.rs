@@ -286,11 +286,12 @@ pub struct FilesStatRequest {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FilesStatReply {
+    /// with chunks: replicas_reached is theirs, now
     #[prost(message, optional, tag = "1")]
     pub file: ::core::option::Option<FileInfo>,
     #[prost(message, repeated, tag = "2")]
     pub chunks: ::prost::alloc::vec::Vec<ChunkInfo>,
-    /// domains that hold every chunk now
+    /// domains that hold every chunk of the page now; absent without chunks
     #[prost(message, optional, tag = "3")]
     pub receipt: ::core::option::Option<Receipt>,
 }

@@ -1,0 +1,245 @@
+package kernel
+
+import (
+	"fmt"
+	"math/rand"
+	"slices"
+	"testing"
+
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event"
+	"github.com/inos-mesh/inos/event/eventpb"
+)
+
+// performRestore are the verbs by which a map is made again.
+func (w *world) performRestore(e *eventpb.Envelope) (event.Message, *inos.Error) {
+	switch e.EventType {
+	case event.Sight:
+		var q eventpb.SightRequest
+		w.open(e, &q)
+		for _, id := range q.ChunkIds {
+			if w.sighted[string(id)] == nil {
+				w.sighted[string(id)] = map[string]bool{}
+			}
+			w.sighted[string(id)][q.Node] = true
+		}
+		return &eventpb.SightReply{}, nil
+	case event.Sighted:
+		var q eventpb.SightedRequest
+		w.open(e, &q)
+		r := &eventpb.SightedReply{}
+		for _, id := range q.ChunkIds {
+			r.Chunks = append(r.Chunks, &eventpb.NodeList{Nodes: sortedKeys(w.sighted[string(id)])})
+		}
+		return r, nil
+	case event.EndRestore:
+		clear(w.sighted)
+		return &eventpb.EndRestoreReply{}, nil
+	}
+	var q eventpb.RestoreVersionRequest
+	w.open(e, &q)
+	f := q.Record.File
+	at := f.Owner + f.Path
+	if w.versions[at] >= f.Version {
+		delete(w.pins, q.Upload)
+		return &eventpb.RestoreVersionReply{}, nil
+	}
+	if !q.Record.Tombstone && w.rows[string(f.ManifestId)] == nil {
+		return nil, missing(inos.CodeConflict, "the manifest has no row")
+	}
+	for _, node := range q.Record.Nodes {
+		if w.members[node] == nil {
+			return nil, missing(inos.CodeNodeUnknown, "%s is no member", node)
+		}
+	}
+	w.versions[at] = f.Version
+	w.files[at] = f.CloneVT()
+	if q.Record.Tombstone {
+		delete(w.files, at)
+	}
+	w.settled[at] = q.Record.CloneVT()
+	w.pendings[at] = w.settled[at]
+	delete(w.pins, q.Upload)
+	return &eventpb.RestoreVersionReply{Restored: true}, nil
+}
+
+// emptied returns a world whose switchboard has lost its folder and begins a rebuild; the other nodes have what they had.
+func (w *world) emptied(k stepper) *world {
+	n := newWorld(k)
+	n.now, n.ids = w.now+inos.Minute, w.ids
+	n.others, n.ever = w.others, w.ever
+	n.boot.NodeId, n.boot.Rebuild = w.boot.NodeId, true
+	return n
+}
+
+// namespace lists what can be seen of a world's files.
+func (w *world) namespace() (out []string) {
+	for _, at := range sortedKeys(w.versions) {
+		line := fmt.Sprintf("%s version %d", at, w.versions[at])
+		if f := w.files[at]; f != nil {
+			line += fmt.Sprintf(" %x %x %d", f.FileId, f.ManifestId, f.PlainBytes)
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+// drive runs a world until it is ready, with the heartbeats of its nodes.
+func (w *world) drive(t *testing.T, k *Kernel, done func() bool) {
+	t.Helper()
+	for i := 0; !done(); i++ {
+		if i > 3000 {
+			t.Fatalf("it does not end: %d pending, phase %d, %+v", len(w.pending), k.rebuilding.phase, k.rebuilding.progress())
+		}
+		w.run(1000)
+		for _, node := range sortedKeys(w.others) {
+			if !w.others[node].down {
+				w.beat(node)
+			}
+		}
+		w.run(1000)
+		w.tick(w.now + 500*inos.Millisecond)
+	}
+}
+
+// built returns a world of four machines with files, versions and deletions.
+func builtWorld(t *testing.T, seed int64) (*world, *Kernel) {
+	r := rand.New(rand.NewSource(seed))
+	k := New()
+	w := newWorld(native{k})
+	for i := range 3 {
+		w.join(fmt.Sprintf("n%d", i+2), "home", fmt.Sprintf("nas%d", i+2), "cold", 1<<40)
+	}
+	w.start()
+	w.drive(t, k, func() bool { return k.ready() && k.members.alive("n4") })
+	for i := range 60 {
+		path := fmt.Sprintf("/%d", r.Intn(12))
+		if r.Intn(4) == 0 {
+			e := w.request("t", event.FilesDelete, &eventpb.FilesDeleteRequest{Path: path})
+			w.give(e)
+		} else {
+			w.ids++
+			size := uint64(r.Intn(3 * inos.ChunkBytesMax))
+			if i == 7 {
+				size = 1030 * inos.ChunkBytesMax // a manifest of two levels
+			}
+			w.streams[w.ids] = &body{name: fmt.Sprintf("body%d", r.Intn(20)), length: size, same: i == 7}
+			w.give(w.request("t", event.FilesPut, &eventpb.FilesPutRequest{Path: path, Stream: w.ids, LengthBytes: int64(size)}))
+		}
+		w.drive(t, k, func() bool { return quiet(k) && len(k.changes.table) == 0 && len(w.pending) == 0 })
+	}
+	w.drive(t, k, func() bool { return len(k.records.table)+len(k.records.settles) == 0 && len(w.pending) == 0 })
+	w.sound()
+	return w, k
+}
+
+// An emptied switchboard has its map again: the same paths, versions and deletions, and nothing that is forged.
+func TestRebuild(t *testing.T) {
+	for seed := int64(1); seed <= 6; seed++ {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			old, _ := builtWorld(t, seed)
+			want := old.namespace()
+			forged := stored{id: string(hashOf("forged")), plain: "no record", size: 10}
+			old.others["n2"].records[forged.id] = forged
+			k := New()
+			w := old.emptied(&pair{t: t, k: k, every: 50})
+			w.start()
+			refused := w.request("t", event.FilesList, &eventpb.FilesListRequest{})
+			w.run(100)
+			w.give(refused)
+			if e, _ := w.last(refused.Id); e == nil || event.FailureOf(e).Code != inos.CodeBusy {
+				t.Errorf("a request during the rebuild: %v", e)
+			}
+			w.drive(t, k, func() bool { return !k.rebuilding.active() })
+			if got := w.namespace(); !slices.Equal(got, want) {
+				t.Errorf("it was\n%v\nit is\n%v", want, got)
+			}
+			p := k.rebuilding.progress()
+			if !p.Done || p.Refused != 1 || p.Unreadable != 0 || p.Nodes != 4 || len(w.sighted) != 0 || len(w.pins) != 0 {
+				t.Errorf("progress %v, %d sighted, %d pins", p, len(w.sighted), len(w.pins))
+			}
+			w.drive(t, k, func() bool { return len(w.pending) == 0 && quiet(k) })
+			w.check(t)
+			id, b := w.get(old.files[sortedKeys(old.files)[0]].Path, nil)
+			w.drive(t, k, func() bool { return quiet(k) })
+			w.mustComplete(t, id)
+			if b.wrote != old.files[sortedKeys(old.files)[0]].PlainBytes {
+				t.Errorf("%d bytes were read", b.wrote)
+			}
+		})
+	}
+}
+
+// What cannot be read is named and not restored; a node that comes late brings it back.
+func TestRebuildOfWhatIsMissing(t *testing.T) {
+	old, _ := builtWorld(t, 9)
+	at := sortedKeys(old.files)[0]
+	lost := old.files[at]
+	leaf := string(old.ever[string(lost.ManifestId)].entries[:inos.HashBytes])
+	kept := map[string]stored{}
+	for _, node := range sortedKeys(old.others) {
+		if s, ok := old.others[node].chunks[leaf]; ok {
+			kept[node] = s
+			delete(old.others[node].chunks, leaf)
+		}
+	}
+	k := New()
+	w := old.emptied(native{k})
+	w.start()
+	w.drive(t, k, func() bool {
+		return k.rebuilding.phase == rebuildRecheck && k.rebuilding.check == len(k.rebuilding.bad) && len(w.pending) == 0
+	})
+	if p := k.rebuilding.progress(); p.Unreadable == 0 || p.Done || w.files[at] != nil || len(k.rebuilding.notices()) < 2 {
+		t.Errorf("progress %v, restored %v, notices %v", p, w.files[at], k.rebuilding.notices())
+	}
+	// A node that was away has it.
+	w.join("n9", "home", "nas9", "cold", 1<<40)
+	delete(w.members, "n9")
+	for _, node := range sortedKeys(kept) {
+		w.others["n9"].chunks[leaf] = kept[node]
+	}
+	w.drive(t, k, func() bool { return !k.rebuilding.active() })
+	if p := k.rebuilding.progress(); p.Unreadable != 0 || w.files[at] == nil || w.files[at].Version != lost.Version {
+		t.Errorf("progress %v, restored %v", p, w.files[at])
+	}
+	if !slices.Equal(w.namespace(), old.namespace()) {
+		t.Errorf("it was\n%v\nit is\n%v", old.namespace(), w.namespace())
+	}
+}
+
+// A rebuild that is broken off begins anew and ends alike, and effects that fail are done again.
+func TestRebuildIsBrokenOff(t *testing.T) {
+	old, _ := builtWorld(t, 3)
+	for seed := int64(1); seed <= 20; seed++ {
+		r := rand.New(rand.NewSource(seed))
+		k := New()
+		w := old.emptied(native{k})
+		w.start()
+		for steps := r.Intn(600); steps > 0; steps-- {
+			w.now += 1000
+			switch {
+			case len(w.pending) > 0 && r.Intn(20) == 0:
+				w.fail(r.Intn(len(w.pending)), inos.CodeIO)
+			case len(w.pending) > 0:
+				w.finish(r.Intn(len(w.pending)))
+			default:
+				for _, node := range sortedKeys(w.others) {
+					w.beat(node)
+				}
+				w.tick(w.now + inos.Second)
+			}
+		}
+		again := New()
+		w.kernel, w.pending, w.calls, w.workers = native{again}, nil, map[uint32]map[string]bool{}, map[uint32]uint32{}
+		clear(w.buffers)
+		clear(w.early)
+		w.now += inos.Second
+		w.start()
+		w.drive(t, again, func() bool { return !again.rebuilding.active() })
+		if got := w.namespace(); !slices.Equal(got, old.namespace()) {
+			t.Errorf("seed %d: it was\n%v\nit is\n%v", seed, old.namespace(), got)
+		}
+		w.drive(t, again, func() bool { return len(w.pending) == 0 })
+		w.check(t)
+	}
+}
