@@ -103,9 +103,16 @@ func (u *changes) act() {
 	k := u.k
 	for len(u.waiting) > 0 && len(u.active) < changesMax && k.ready() {
 		p := u.table[u.waiting[0]]
+		if err := u.safe(p); err != nil {
+			if err.Code == inos.CodeQuorumLost && k.members.someComing() {
+				break // the mesh is starting
+			}
+			u.end(p, because(event.Stage(p.eventType), err, string(p.path)))
+			continue
+		}
 		u.waiting = u.waiting[1:]
 		u.active = append(u.active, p.work)
-		u.start(p)
+		u.send(p)
 	}
 	for _, work := range slices.Clone(u.waiting) {
 		if p := u.table[work]; p.deadline != 0 && p.deadline <= k.now {
@@ -124,29 +131,27 @@ func (u *changes) wake() (at inos.Micros) {
 	for _, work := range u.waiting {
 		at = earlier(at, u.table[work].deadline)
 	}
+	if len(u.waiting) > 0 {
+		at = earlier(at, u.k.members.startedUp())
+	}
 	for _, work := range u.active {
 		at = earlier(at, u.table[work].again)
 	}
 	return at
 }
 
-// start refuses what could not be acknowledged, before anything is changed.
-func (u *changes) start(p *change) {
+// safe refuses what could not be acknowledged, before anything is changed.
+func (u *changes) safe(p *change) (err *inos.Error) {
 	k := u.k
 	wanted := uint32(inos.ReplicasDefault)
 	if p.replicas > 0 {
 		wanted = p.replicas
 		if err := k.members.reachable(wanted); err != nil {
-			u.end(p, because(event.Stage(p.eventType), err, string(p.path)))
-			return
+			return err
 		}
 	}
-	var err *inos.Error
-	if p.quorum, err = k.safeQuorum(wanted, 0); err != nil {
-		u.end(p, because(event.Stage(p.eventType), err, string(p.path)))
-		return
-	}
-	u.send(p)
+	p.quorum, err = k.safeQuorum(wanted, 0)
+	return err
 }
 
 func (u *changes) send(p *change) {

@@ -369,9 +369,3 @@ func (u *memberships) complain(node inos.NodeID, id inos.ChunkID) {
 		u.k.challenges.complained(node, id)
 	}
 }
-
-// avoided says that a node gets no new copies for now, because it was found wanting.
-func (u *memberships) avoided(node inos.NodeID) bool {
-	m := u.table[node]
-	return m != nil && m.avoided
-}

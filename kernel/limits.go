@@ -64,6 +64,7 @@ const (
 	recordPage        = 256      // records of one page of a rebuild
 	unreadableMax     = 1024     // versions that a rebuild could not restore and remembers
 	unreadableNamed   = 8        // of them in the status
+	shortsPerPut      = 1024     // chunks of one put on fewer domains than wanted that are remembered until its commit
 	sealingsMax       = 1024     // commit records on their way to their nodes
 	recordsUpkeep     = 16       // of them that nobody waits for
 	pendingPage       = 64       // versions of one semantic:pending_records
@@ -144,7 +145,8 @@ const (
 	repairAgainMax    = 2 * inos.Minute
 	scanSettle        = 2 * inos.Second  // after a change of the members
 	scanSpacing       = 10 * inos.Second // between two looks at the whole map that clients cause
-	scanEvery         = inos.Hour
+	scanEvery         = 10 * inos.Minute // at least, between two looks at the whole map
+	scanEveryMax      = inos.Day
 	scanCheckEvery    = 10 * inos.Second
 	rateWindow        = inos.Second
 	rateClients       = 5 * inos.Second

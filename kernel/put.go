@@ -87,6 +87,7 @@ type put struct {
 	root     *treeNode // finished: what is left is to commit
 	rows     []*row    // written, to be staged
 	staging  []*row
+	shorts   []lateShort            // chunks on fewer domains than wanted
 	file     *eventpb.FileInfo      // committed
 	repeated bool                   // by an earlier request with this id
 	writes   []uint64               // fanouts with something under way
@@ -206,6 +207,7 @@ func (p *put) code(c *coder) {
 	}
 	pointers(c, &p.rows, 2*pendingRowsMax, func(c *coder, r *row) { r.code(c) })
 	pointers(c, &p.staging, 2*pendingRowsMax, func(c *coder, r *row) { r.code(c) })
+	list(c, &p.shorts, shortsPerPut, func(c *coder, x *lateShort) { x.code(c) })
 	fileInfo(c, &p.file)
 	c.bool(&p.repeated)
 	list(c, &p.writes, fanoutsMax, num[uint64])
@@ -318,6 +320,9 @@ func (u *puts) act() {
 			}
 		}
 		if err := u.safe(p); err != nil {
+			if err.Code == inos.CodeQuorumLost && k.members.someComing() {
+				break // the mesh is starting
+			}
 			u.fail(p, err)
 			continue
 		}
@@ -365,6 +370,9 @@ func (u *puts) wake() (at inos.Micros) {
 	}
 	for _, work := range u.waiting {
 		at = earlier(at, u.table[work].deadline)
+	}
+	if len(u.waiting) > 0 {
+		at = earlier(at, u.k.members.startedUp())
 	}
 	for _, work := range u.pausing {
 		if s := u.fanouts[work]; s != nil {

@@ -228,6 +228,7 @@ func (u *puts) hasPinned(p *put, a *answer) *inos.Error {
 		}
 		x.pinned = true
 		p.count(u.k, x.have)
+		u.wantMore(p, x.found, x.have, p.wanted)
 		p.saved += uint64(x.bytes)
 		u.known(p, x)
 	}

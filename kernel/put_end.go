@@ -132,7 +132,9 @@ func (u *puts) committed(p *put, a *answer) {
 		u.unstaged(p)
 	} else {
 		u.stagedRows(p)
+		u.wantRepairs(p.shorts...)
 	}
+	p.shorts = nil
 	u.k.records.write(&p.origin, threadPut, &eventpb.Record{File: r.File}, p.quorum, prefer)
 }
 

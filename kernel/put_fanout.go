@@ -363,7 +363,7 @@ func (u *puts) settleFanout(s *fanout, p *put) {
 	}
 	if s.dropped || s.rowed && !s.any(copyStaging) {
 		if s.rowed && !over || s.rowed && p == nil {
-			u.wantMore(s)
+			u.wantMore(p, s.id, s.kept(), s.wanted)
 		}
 		u.forgetFanout(s, p)
 	}

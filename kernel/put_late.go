@@ -36,6 +36,11 @@ type lateShort struct {
 	live uint32
 }
 
+func (x *lateShort) code(c *coder) {
+	c.fixed(x.id[:])
+	num(c, &x.live)
+}
+
 func (l *late) code(c *coder) {
 	copies := func(s *[]lateCopy) {
 		list(c, s, lateMax, func(c *coder, x *lateCopy) {
@@ -46,10 +51,7 @@ func (l *late) code(c *coder) {
 		})
 	}
 	shorts := func(s *[]lateShort) {
-		list(c, s, lateMax, func(c *coder, x *lateShort) {
-			c.fixed(x.id[:])
-			num(c, &x.live)
-		})
+		list(c, s, lateMax, func(c *coder, x *lateShort) { x.code(c) })
 	}
 	copies(&l.adds)
 	copies(&l.adding)
@@ -80,16 +82,35 @@ func (u *puts) lateCopies(s *fanout) {
 	}
 }
 
-// wantMore has a chunk repaired that is on fewer domains than it wants and the mesh has.
-func (u *puts) wantMore(s *fanout) {
+// wantMore has a chunk repaired that is on fewer domains than it wants and the mesh has; of a put that is under way, when it is
+// committed: before, nobody knows how many it wants.
+func (u *puts) wantMore(p *put, id inos.ChunkID, nodes []inos.NodeID, wanted uint32) {
 	k := u.k
-	live := k.members.distinct(s.kept(), s.wanted)
-	if live >= min(s.wanted, k.members.distinct(k.members.all(), s.wanted)) || len(u.lates.shorts) >= lateMax {
-		return // what does not fit is found by the scan of the map
+	live := k.members.distinct(nodes, wanted)
+	if all, _ := k.members.domains(wanted); live >= min(wanted, all) {
+		return
 	}
-	u.lates.shorts = append(u.lates.shorts, lateShort{s.id, live})
-	if u.lates.since == 0 {
-		u.lates.since = k.now
+	if p != nil && p.phase < putRecording {
+		if len(p.shorts) < shortsPerPut {
+			p.shorts = append(p.shorts, lateShort{id, live})
+			return
+		}
+		k.repairs.scan.again = true // what does not fit is found by the scan of the map
+		return
+	}
+	u.wantRepairs(lateShort{id, live})
+}
+
+func (u *puts) wantRepairs(shorts ...lateShort) {
+	for _, s := range shorts {
+		if len(u.lates.shorts) >= lateMax {
+			u.k.repairs.scan.again = true
+			return
+		}
+		u.lates.shorts = append(u.lates.shorts, s)
+		if u.lates.since == 0 {
+			u.lates.since = u.k.now
+		}
 	}
 }
 

@@ -10,13 +10,14 @@ import (
 )
 
 // scan looks through the map for chunks that are short, in too few domains though others are to be had, or surplus: all of it after a
-// start, when the members change and every hour; and what one node holds when it did not come back, when it is back and its copies have been looked at, and
+// start, when the members change, and in turn, a hundredth of the time; and what one node holds when it did not come back, when it is back and its copies have been looked at, and
 // while it is drained.
 type scan struct {
 	nodes    []inos.NodeID // whose chunks are to be looked at
 	again    bool          // and the whole map
 	at       inos.Micros   // not before, for the whole map
-	hourly   inos.Micros   // when to look through it in any case
+	turn     inos.Micros   // when to look through it in any case
+	began    inos.Micros   // when the one under way did
 	seen     inos.Micros   // the change of the members that was noticed last
 	whole    inos.Micros   // when the whole map was looked through last
 	running  bool
@@ -41,7 +42,8 @@ func (s *scan) code(c *coder) {
 	list(c, &s.nodes, membersMax, text[inos.NodeID])
 	c.bool(&s.again)
 	num(c, &s.at)
-	num(c, &s.hourly)
+	num(c, &s.turn)
+	num(c, &s.began)
 	num(c, &s.seen)
 	num(c, &s.whole)
 	c.bool(&s.running)
@@ -79,9 +81,9 @@ func (s *scan) act(u *repairs) {
 	if k.members.changedAt > s.seen {
 		s.seen, s.again, s.at = k.members.changedAt, true, k.now+scanSettle
 	}
-	if s.hourly <= k.now {
-		s.hourly, s.again = k.now+scanEvery, true
-		u.soon() // the queue may hold what the last run left
+	if s.turn <= k.now {
+		s.turn, s.again = k.now+scanEveryMax, true // until the end of this look tells how long one takes
+		u.soon()                                   // the queue may hold what the last run left
 	}
 	if s.checkAt <= k.now {
 		s.check(u)
@@ -93,11 +95,11 @@ func (s *scan) act(u *repairs) {
 	case s.running:
 	case len(s.nodes) > 0:
 		s.of, s.nodes = s.nodes[0], s.nodes[1:]
-		s.begin()
+		s.begin(k.now)
 	case s.again && s.at <= k.now:
 		s.of, s.again = "", false
 		clear(u.trim.unproved) // what waits still is found anew
-		s.begin()
+		s.begin(k.now)
 	default:
 		return
 	}
@@ -105,7 +107,7 @@ func (s *scan) act(u *repairs) {
 }
 
 func (s *scan) wake(u *repairs) (at inos.Micros) {
-	at = earlier(s.checkAt, s.hourly)
+	at = earlier(s.checkAt, s.turn)
 	switch {
 	case s.underWay || u.full():
 	case s.running || len(s.nodes) > 0:
@@ -116,7 +118,8 @@ func (s *scan) wake(u *repairs) (at inos.Micros) {
 	return at
 }
 
-func (s *scan) begin() {
+func (s *scan) begin(now inos.Micros) {
+	s.began = now
 	s.running, s.after, s.end, s.short, s.tries = true, nil, false, 0, 0
 }
 
@@ -235,6 +238,7 @@ func (s *scan) judge(u *repairs, states []*eventpb.ChunkState) {
 	s.running = false
 	if s.of == "" {
 		s.before, s.whole = s.short, k.now
+		s.turn = k.now + min(max(scanEvery, 100*(k.now-s.began)), scanEveryMax)
 	}
 }
 

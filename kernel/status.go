@@ -49,7 +49,7 @@ func (k *Kernel) status(q *query) *eventpb.NodeStatusReply {
 	r := &eventpb.NodeStatusReply{
 		NodeId: k.node.id, Zone: k.node.zone, Host: k.node.host, Version: k.node.version,
 		StartedUs: int64(k.node.started), NowUs: int64(k.now),
-		Ready:       k.ready() && (k.supervisor.readyWorkers() > 0 || !k.node.switchboard) && len(q.notices) == 0 && !k.node.draining,
+		Ready:       k.ready() && (k.supervisor.readyWorkers() > 0 || !k.node.switchboard) && len(q.notices) == 0 && !k.node.draining && k.members.gathering() == "",
 		Switchboard: k.node.switchboard, Provider: k.node.provider,
 		Content: q.usage, Totals: q.totals,
 		Puts: uint32(len(k.puts.active)), Gets: uint32(len(k.gets.active)),
@@ -133,9 +133,15 @@ func (k *Kernel) notices() (out []string) {
 	if k.recovery.done && !k.recovery.swept {
 		out = append(out, "recovering: the disk is searched for chunks that an unclean stop left without a row")
 	}
+	if waiting := k.members.gathering(); waiting != "" {
+		out = append(out, waiting)
+	}
 	out = append(out, k.rebuilding.notices()...)
 	if k.node.draining {
 		out = append(out, "draining: nothing new is taken")
+	}
+	if n := len(k.repairs.lost.added); n > 0 {
+		out = append(out, plural(uint64(n), "chunk", "chunks")+" of files cannot be read from any node: see the repairs")
 	}
 	if k.supervisor.hopeless() {
 		out = append(out, "no worker is left: "+k.supervisor.reason())

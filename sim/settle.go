@@ -244,7 +244,7 @@ func (w *World) short() string {
 		for _, id := range v.chunks {
 			have := map[string]bool{}
 			for _, p := range w.nodes {
-				if w.usable(p) && (p.disk.holds(id, false)) {
+				if w.usable(p) && p.disk.holds(id, false) {
 					have[p.domainOf(level)] = true
 				}
 			}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -76,6 +77,8 @@ type local struct {
 	Version    int    `json:"version"`
 	Providers  int    `json:"providers"`
 	MeshListen string `json:"mesh_listen"` // multiaddress of the switchboard
+	// Removed are the names of providers that were taken out of the mesh: a switchboard that was rebuilt would let them in again.
+	Removed []string `json:"removed,omitempty"`
 
 	dir  string
 	lock *os.File
@@ -161,6 +164,20 @@ func (l *local) grow(providers int) error {
 		l.MeshListen = addr
 	}
 	l.Version, l.Providers = localVersion, providers
+	return l.save()
+}
+
+// retire notes that a provider was taken out of the mesh.
+func (l *local) retire(name string) error {
+	if slices.Contains(l.Removed, name) {
+		return nil
+	}
+	l.Removed = append(l.Removed, name)
+	return l.save()
+}
+
+// save writes down what the mesh is made of.
+func (l *local) save() error {
 	raw, err := json.Marshal(l)
 	if err != nil {
 		return inos.Errorf(inos.CodeInternal, "write "+localFile, "%w", err)
@@ -203,11 +220,12 @@ func (l *local) link() error {
 	return nil
 }
 
-// providerNames returns the names of the mesh's providers.
-func (l *local) providerNames() []string {
-	names := make([]string, l.Providers)
-	for i := range names {
-		names[i] = providerPrefix + strconv.Itoa(i+1)
+// providerNames returns the names of the providers that are in the mesh.
+func (l *local) providerNames() (names []string) {
+	for i := range l.Providers {
+		if name := providerPrefix + strconv.Itoa(i+1); !slices.Contains(l.Removed, name) {
+			names = append(names, name)
+		}
 	}
 	return names
 }

@@ -73,6 +73,9 @@ func (m *meshRun) retire(r *api.NodesReply) {
 		c := m.providers[at]
 		c.stopOnce.Do(func() {
 			close(c.stop)
+			if err := m.l.retire(name); err != nil {
+				m.view.say(c.name, err.Error())
+			}
 			m.view.say(c.name, "is no member of the mesh any more and is stopped; "+c.dir+" may be deleted")
 		})
 	}

@@ -366,11 +366,11 @@ func (m *meshRun) became(c *child) {
 		same := !v.ran && m.reasons[c.name] == v.reason
 		m.reasons[c.name] = v.reason
 		m.mu.Unlock()
+		if c == m.switchboard && m.judge() {
+			return
+		}
 		if !same {
 			m.view.say(c.name, v.reason+"; it is started again")
-		}
-		if c == m.switchboard {
-			m.judge()
 		}
 	case childDown:
 		m.view.say(c.name, "kept down by the file "+filepath.Join(c.dir, downFile))
@@ -384,19 +384,21 @@ func (m *meshRun) became(c *child) {
 	}
 }
 
-// judge ends the mesh when its switchboard has failed at its first start for a reason that no other start mends.
-func (m *meshRun) judge() {
+// judge ends the mesh when its switchboard has failed at its first start for a reason that no other start mends; it tells
+// whether it has.
+func (m *meshRun) judge() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	failure := m.failures[switchboardName]
 	if failure == nil || m.urls[switchboardName] != "" {
-		return
+		return false
 	}
 	held := failure.Code == inos.CodeFolderInUse || failure.Code == inos.CodeSecondSwitchboard || failure.Code == inos.CodeAddressInUse
 	if held && time.Since(m.began) < heldTimeout {
-		return // the nodes of an 'inos up' that was killed are about to end
+		return false // the nodes of an 'inos up' that was killed are about to end
 	}
 	m.failLocked(failure)
+	return true
 }
 
 func (m *meshRun) failLocked(err error) {

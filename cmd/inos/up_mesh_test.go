@@ -136,6 +136,9 @@ func TestRemovedNodeIsStopped(t *testing.T) {
 		t.Error("another was stopped")
 	default:
 	}
+	if got := m.l.providerNames(); len(got) != 1 || got[0] != "provider-1" {
+		t.Errorf("the next start would start %v", got)
+	}
 	if strings.Count(out.String(), "is no member of the mesh any more") != 1 {
 		t.Error(out)
 	}
@@ -146,7 +149,9 @@ func TestLookReady(t *testing.T) {
 		status: &api.Status{Ready: true, Survives: "one process"}, names: nodeNames{"P": "provider-1", "Q": "provider-2"},
 		nodes: &api.NodesReply{Nodes: []api.NodeInfo{{Member: api.Member{Node: "P"}, Liveness: "alive"}, {Member: api.Member{Node: "Q"}, Liveness: "dead"}}},
 		children: []childView{
-			{name: switchboardName, state: childRunning}, {name: "provider-1", state: childRunning}, {name: "provider-2", state: childRunning},
+			{name: switchboardName, state: childRunning},
+			{name: "provider-1", state: childRunning},
+			{name: "provider-2", state: childRunning},
 			{name: "provider-3", state: childStarting},
 		},
 	}

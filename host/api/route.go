@@ -73,7 +73,10 @@ var routes = map[route]struct {
 	routeStatus:  {"status", false, methods{{"GET", (*exchange).status}}},
 	routeFiles:   {"files", false, methods{{"GET", (*exchange).list}}},
 	routeFile: {"file", false, methods{
-		{"GET", (*exchange).get}, {"HEAD", (*exchange).head}, {"PUT", (*exchange).put}, {"PATCH", (*exchange).setFile},
+		{"GET", (*exchange).get},
+		{"HEAD", (*exchange).head},
+		{"PUT", (*exchange).put},
+		{"PATCH", (*exchange).setFile},
 		{"DELETE", (*exchange).remove},
 	}},
 	routeBlob:   {"blob", false, methods{{"GET", (*exchange).get}, {"HEAD", (*exchange).head}}},
