@@ -10,8 +10,6 @@ import (
 	"github.com/inos-mesh/inos/event/eventpb"
 )
 
-var unfinished bool
-
 // The checkers of moments: what must hold when a version is committed, a client is answered or a chunk is trashed.
 
 // checkManifest holds a committed manifest against what the client sent.
@@ -403,5 +401,3 @@ func (w *World) checkTrashRecord(p *process, id inos.ChunkID) {
 	}
 	w.violate("the last commit record of version %d of %s is trashed on %s", r.File.GetVersion(), h.path, p)
 }
-
-var _ = event.Stage

@@ -19,7 +19,7 @@ const settleWithin = 40 * inos.Minute
 func (w *World) settle() {
 	w.quieten()
 	w.readAll()
-	if w.plan.rebuild && !w.over && !unfinished {
+	if w.plan.rebuild && !w.over {
 		w.rebuild()
 		w.quieten()
 		w.compare()
@@ -239,9 +239,13 @@ func (w *World) short() string {
 		if v == nil || v.tomb {
 			continue
 		}
-		level := w.levelOf(int(v.info.ReplicasWanted))
-		need := w.possible(int(v.info.ReplicasWanted))
 		for _, id := range v.chunks {
+			// A chunk that several files share spreads as the one does that wants most.
+			wanted := int(v.info.ReplicasWanted)
+			if most := w.truth.guard()[id]; most != nil {
+				wanted = max(wanted, int(most.info.ReplicasWanted))
+			}
+			level, need := w.levelOf(wanted), w.possible(wanted)
 			have := map[string]bool{}
 			for _, p := range w.nodes {
 				if w.usable(p) && p.disk.holds(id, false) {

@@ -110,7 +110,7 @@ type found struct {
 
 // worlds runs the program from a seed on until a world is bad.
 func worlds(program string, first uint64, seeds int) (found, error) {
-	cmd := exec.Command(program, "-test.run", "^TestFreshSeeds$", "-test.v", "-test.timeout", worldTimeout.String(),
+	cmd := exec.Command(program, "-test.run", "^TestSeeds$", "-test.v", "-test.timeout", worldTimeout.String(),
 		"-sim.first", strconv.FormatUint(first, 10), "-sim.seeds", strconv.Itoa(seeds), "-sim.quit", "1", "-sim.shrink=false")
 	cmd.Dir = "sim"
 	out, err := cmd.CombinedOutput()
