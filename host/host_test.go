@@ -29,6 +29,13 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if len(os.Args) == 3 && os.Args[1] == rigNodeMode {
+		if err := runRigNode(os.Args[2]); err != nil {
+			_, _ = os.Stderr.WriteString("node: " + err.Error() + "\n")
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	dir, err := os.MkdirTemp("", "inos-test-cache-")
 	if err != nil {
 		panic(err)

@@ -5,9 +5,8 @@ import (
 	"context"
 	"time"
 
-	"lukechampine.com/blake3"
-
 	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/data/content"
 	"github.com/inos-mesh/inos/event"
 	"github.com/inos-mesh/inos/event/eventpb"
 	"github.com/inos-mesh/inos/host/mesh"
@@ -112,7 +111,7 @@ func checkReply(q *eventpb.MeshCallRequest, reply mesh.Message) error {
 	if len(reply.Bulk) == 0 || len(q.OutputHash) == 0 {
 		return nil
 	}
-	if sum := blake3.Sum256(reply.Bulk); !bytes.Equal(sum[:], q.OutputHash) {
+	if sum := content.Sum(reply.Bulk); !bytes.Equal(sum[:], q.OutputHash) {
 		return inos.Errorf(inos.CodeChunkCorrupt, "mesh:call", "%s sent %d bytes that hash to %x, not to %x", q.Node, len(reply.Bulk), sum, q.OutputHash)
 	}
 	return nil

@@ -6,9 +6,8 @@ import (
 	"io"
 	"sync"
 
-	"lukechampine.com/blake3"
-
 	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/data/content"
 	"github.com/inos-mesh/inos/event"
 	"github.com/inos-mesh/inos/event/eventpb"
 )
@@ -82,7 +81,7 @@ func (l *loop) performStreamRead(_ context.Context, e *eventpb.Envelope) (event.
 		l.node.buffers.recycle(data)
 		return nil, err
 	}
-	sum := blake3.Sum256(data)
+	sum := content.Sum(data)
 	l.node.buffers.put(q.Output, data)
 	return &eventpb.StreamReadReply{Bytes: uint32(len(data)), End: end, PlainHash: sum[:]}, nil
 }

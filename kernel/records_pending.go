@@ -77,6 +77,7 @@ func (u *records) begin(r *eventpb.Record) {
 	k := u.k
 	key := keyOfRecord(r)
 	if u.inWork(key) {
+		u.short = true // what is in work may be an earlier version's
 		return
 	}
 	x := &sealing{record: r, wanted: replicasOf(r)}

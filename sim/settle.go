@@ -23,6 +23,8 @@ func (w *World) settle() {
 		w.rebuild()
 		w.quieten()
 		w.compare()
+		w.writeAll()
+		w.quieten()
 		w.readAll()
 	}
 }
@@ -174,7 +176,42 @@ func (w *World) unsettled() string {
 	if s := w.short(); s != "" {
 		return s
 	}
-	return w.orphans()
+	if s := w.orphans(); s != "" {
+		return s
+	}
+	return w.stray()
+}
+
+// stray names a chunk that has a row although no live version reaches it.
+func (w *World) stray() string {
+	live := map[inos.ChunkID]bool{}
+	for _, h := range w.truth.sorted() {
+		from := 0
+		for i, v := range h.versions {
+			if v.settled {
+				from = i // what is before may be let go of, what is after it waits for its record
+			}
+		}
+		for _, v := range h.versions[from:] {
+			for _, id := range v.chunks {
+				live[id] = true
+			}
+		}
+	}
+	for after, end := (inos.ChunkID{}), false; !end; {
+		var states []inos.ChunkState
+		var err error
+		if states, end, err = w.semantic.ScanChunks(background, after, 0); err != nil {
+			w.violate("scan: %v", err)
+			return ""
+		}
+		for i := range states {
+			if after = states[i].ID; !live[after] {
+				return fmt.Sprintf("chunk %s has a row and no live version reaches it", after)
+			}
+		}
+	}
+	return ""
 }
 
 // repairable says that the mesh has the domains that a chunk of a live file wants: its repair need not wait.
@@ -240,6 +277,24 @@ func (w *World) orphans() string {
 		}
 	}
 	return ""
+}
+
+// writeAll puts every path once more: versions go on where they were before the rebuild, those of deleted paths too.
+func (w *World) writeAll() {
+	if w.over {
+		return
+	}
+	for _, h := range w.truth.sorted() {
+		if h.last() == nil {
+			continue
+		}
+		who := 0
+		if h.owner == sessions[1].Subject {
+			who = 1
+		}
+		w.ask(&op{kind: opPut, who: who, path: h.path, body: body{name: 7, bytes: 1000}, tries: 100})
+	}
+	w.run(w.now + inos.Minute)
 }
 
 // readAll reads every path as a client does and compares.

@@ -27,8 +27,22 @@ import (
 	"github.com/inos-mesh/inos/host/api"
 )
 
+// afterTests are run behind the last test.
+var afterTests []func()
+
+// tidyMain runs the tests and then what they left to be done.
+type tidyMain struct{ *testing.M }
+
+func (m tidyMain) Run() int {
+	code := m.M.Run()
+	for _, f := range afterTests {
+		f()
+	}
+	return code
+}
+
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"inos": func() { os.Exit(mainStatus()) }})
+	testscript.Main(tidyMain{m}, map[string]func(){"inos": func() { os.Exit(mainStatus()) }})
 }
 
 // scriptsTimeout bounds all scripts together: a node that hangs must not hang the tests.

@@ -7,8 +7,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"lukechampine.com/blake3"
-
 	"github.com/inos-mesh/inos"
 )
 
@@ -68,7 +66,7 @@ func (s *Store) read(id inos.ChunkID, dst []byte, fresh bool) (out []byte, good 
 	} else if err != nil {
 		return dst, false, ioError(op, err)
 	}
-	return out, blake3.Sum256(out[len(dst):]) == id, nil
+	return out, Sum(out[len(dst):]) == id, nil
 }
 
 // judge reads a chunk that looked bad once more, under its lock, because a Put may have replaced it; when it is bad it

@@ -8,8 +8,6 @@ import (
 	"io"
 	"sync"
 
-	"lukechampine.com/blake3"
-
 	"github.com/inos-mesh/inos"
 )
 
@@ -64,7 +62,7 @@ func checkStored(op string, id inos.ChunkID, stored []byte) error {
 	if len(stored) > inos.StoredBytesMax {
 		return inos.Errorf(inos.CodeBadRequest, op, "%s has %d bytes, a stored chunk has at most %d", id, len(stored), inos.StoredBytesMax)
 	}
-	if sum := blake3.Sum256(stored); sum != id {
+	if sum := Sum(stored); sum != id {
 		return inos.Errorf(inos.CodeChunkCorrupt, op, "%d bytes for %s hash to %s", len(stored), id, inos.ChunkID(sum))
 	}
 	return nil

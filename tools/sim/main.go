@@ -148,7 +148,9 @@ func bugs(dir string, names []string, rounds, seeds int) error {
 		}
 		program, err := build(dir, b.change)
 		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			fmt.Printf("%-26s %v\n", name, err)
+			missed++
+			continue
 		}
 		var took []int
 		how := ""
