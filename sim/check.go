@@ -69,11 +69,11 @@ func (w *World) levelOf(replicas int) string {
 	return "process"
 }
 
-// domainsAt counts the domains that members offer space in.
+// domainsAt counts the domains that members offer space in. What is drained counts for no target, nor for the level.
 func (w *World) domainsAt(level string) int {
 	seen := map[string]bool{}
 	for _, p := range w.nodes {
-		if p.provider && p.member && !p.removed {
+		if p.provider && p.member && !p.removed && !p.draining {
 			seen[p.domainOf(level)] = true
 		}
 	}
