@@ -77,6 +77,7 @@ func (u *records) begin(r *eventpb.Record) {
 	k := u.k
 	key := keyOfRecord(r)
 	if u.inWork(key) {
+		u.short = true // with an earlier version, or a seal that may fail
 		return
 	}
 	x := &sealing{record: r, wanted: replicasOf(r)}
