@@ -9,8 +9,8 @@ import (
 	"github.com/inos-mesh/inos/event/eventpb"
 )
 
-// domains is placement over the members, prepared. Labels and offers of all members that are not removed decide the level and the
-// weights; whether they are alive, have room or are drained only rules candidates out.
+// domains is placement over the members, prepared. Labels and offers of all members that are neither removed nor drained decide the level
+// and the weights; whether they are alive and have room only rules candidates out.
 type domains struct {
 	placement *Placement
 	members   []*member   // by node of the placement
@@ -78,8 +78,8 @@ func (u *memberships) prepare() *domains {
 	}
 	for _, id := range sortedKeys(u.table) {
 		m := u.table[id]
-		if m.removed() {
-			continue
+		if m.removed() || m.draining() {
+			continue // its copies count for no target
 		}
 		n := PlacementNode{ID: id, Zone: m.row.Zone, Host: m.row.Host, Offered: max(1, m.row.OfferedBytes)}
 		if m.row.Operator != u.k.node.operator && u.k.node.operator != "" {
@@ -136,7 +136,7 @@ func (u *memberships) placeBy(key chunkKey, id inos.ChunkID, replicas uint32, ha
 			p.take(t, level, i)
 		}
 	}
-	missing := int(replicas) - int(p.distinct(level, at))
+	missing := int(p.lacking(at, replicas))
 	for _, node := range avoid {
 		if i, ok := p.index[node]; ok {
 			t.nodes = append(t.nodes, i)
@@ -175,19 +175,26 @@ func (u *memberships) possible(have []inos.NodeID, replicas uint32) bool {
 			all = append(all, m.id())
 		}
 	}
-	return u.distinct(all, replicas) > u.distinct(have, replicas)
+	return u.lacking(all, replicas) < u.lacking(have, replicas)
+}
+
+// lacking returns how many copies a chunk that those nodes hold lacks: of so many at their level, and of as many as there are domains at
+// the wider levels. A file of fewer replicas may have the same chunk, and spreads at a wider level.
+func (u *memberships) lacking(nodes []inos.NodeID, replicas uint32) uint32 {
+	p := u.now().placement
+	return p.lacking(p.indices(nodes), replicas)
+}
+
+// widens says that a node is in a zone in which none of the others is.
+func (u *memberships) widens(nodes []inos.NodeID, node inos.NodeID) bool {
+	p := u.now().placement
+	return p.distinct(levelZone, p.indices(append(slices.Clone(nodes), node))) > p.distinct(levelZone, p.indices(nodes))
 }
 
 // distinct returns in how many domains the nodes are, at the level at which so many replicas spread.
 func (u *memberships) distinct(nodes []inos.NodeID, replicas uint32) uint32 {
 	p := u.now().placement
-	var at []int
-	for _, node := range nodes {
-		if i, ok := p.index[node]; ok {
-			at = append(at, i)
-		}
-	}
-	return p.distinct(p.Level(int(replicas)), at)
+	return p.distinct(p.Level(int(replicas)), p.indices(nodes))
 }
 
 // domain names the domain of a node at the level at which so many replicas spread.

@@ -77,7 +77,7 @@ func (u *records) begin(r *eventpb.Record) {
 	k := u.k
 	key := keyOfRecord(r)
 	if u.inWork(key) {
-		u.short = true // with an earlier version, or a seal that may fail
+		u.short = true // what is in work may be an earlier version's
 		return
 	}
 	x := &sealing{record: r, wanted: replicasOf(r)}
