@@ -54,11 +54,22 @@ Threads are called in a fixed order, each first with what it hears and then to a
     sees a request before. The ends of effects find their owner by id; what is not under way is dropped and counted.
  2. the supervisor owns the workers. Module calls queue by turn, so that many small requests and one large one share fairly;
     a call whose worker ends is tried again, and an input that ends two workers is not tried a third time.
- 3. recovery boots, and drops what the last run left.
+ 3. recovery boots, and drops what the last run left; rebuild makes an emptied map again.
  4. put, get, query, verify, fetch, loss, reconcile and collect are pipeline units: each keeps its requests as explicit state machines, with
     bounds on how many are active, wait, and have effects under way. A full queue answers busy.
  5. the adjusters tune: how many module calls are under way, and the Brotli quality of new chunks.
  6. the watcher sums what the others did into histograms and traces, flags what stalls, and hands history to the episodic memory.
+
+# Two roles
+
+A switchboard decides: it has the memories, the workers, and all of the threads. A provider that is no switchboard has a disk. It
+answers no client; serve does on its disk what other nodes ask (serve.go), and beat tells its switchboards that it lives (beat.go).
+A lone node is both, and its only member.
+
+What a switchboard asks of a disk it asks by the same effect wherever the disk is: Kernel.content performs it here or sends it in a
+mesh:call, and its end comes to the asker alike (mesh.go). The node that serves reads and writes a chunk under a ticket for this
+verb, chunk, holder and node, and does everything else for switchboards only. A copy it reads itself from another node, under the
+ticket that came with the order.
 
 # A put
 
@@ -67,12 +78,36 @@ way (put_chunk.go) while the entries are collected in order (put_tree.go):
 
 	read ─ find ─┬─ miss ── encode ── write ──────┬─ entry in the manifest
 	             └─ found ─ pin and describe ─────┘
-	root written ── commit ── answered
+	root written ── commit ── commit record ── answered
+
+A chunk, and a manifest node, is sent to as many nodes as are wanted at once and is done when a quorum of domains has it on stable
+storage (put_fanout.go). All chunks of a put are drawn to the same domains, so that each of these holds the whole file. A node that
+fails is replaced by another; when too few are to be had the put looks again for a while, then fails. Copies that are late go on
+without the put: they keep the buffer, and are added to the row (put_late.go). What stays short is handed to the repair. A chunk
+that was found counts when a quorum says that it holds it (put_found.go).
 
 Rows of written chunks are staged in batches under the upload's pin; the commit carries the last ones and makes the file
 visible. A put that fails is answered at once; when nothing of it is under way its written chunks are staged, so that the
 semantic memory knows them, and the pin is dropped, so that the collector finds them (put_end.go). Chunks are never trashed by
-a put: another put may have written the same ones, and only references tell.
+a put: another put may have written the same ones, and only references tell. A node that may have bytes of a write whose outcome
+is not known is swept.
+
+# Commit records
+
+A version is acknowledged when its record is on a quorum of domains too: what path it is of, what it says, signed and sealed by the
+host (records_write.go); so are deletes and changes of the replicas (change.go). Then it goes to as many nodes as the file wants, and that is
+noted; what the versions before had is needless from here on. A request whose record takes too long is told so; the version is
+committed, its record follows, and the same request id gets the outcome. Versions whose records are not on all of their nodes are
+looked through after a start, a loss and a change of the members (records_pending.go). On a mesh with fewer domains than files
+want, all of them stay pending.
+
+# A rebuild
+
+From the records alone an emptied map is made again (rebuild.go). Nodes come by their heartbeats and are let in by the invites that these
+carry; what they hold is noted in the semantic memory. Each record is read with the first of its nodes and opened by the host, which believes
+none that a switchboard of the mesh has not signed. The highest version of a path counts. A file's manifest is walked, its hashes
+checked, and staged from the leaves up with the nodes that were seen to hold the chunks; one of which something is on no node is named
+and not restored, and nodes that are missing are waited for. Requests are refused until it is done; one that is broken off begins anew.
 
 # A read
 
@@ -111,6 +146,15 @@ Nothing that a node holds counts after it was dead, or stopped without order, un
 what the map names, page by page and for half of its time, what is there is trusted again, what is not is a loss. While a map is
 made again from the mesh nothing is compared with it, and nothing is collected.
 
+# Members, repair, audits
+
+A switchboard keeps its members' liveness from their beats (liveness.go): suspected nodes are given nothing new, dead ones are repaired
+for when their grace is over, and what was gone, or stopped without order, is trusted for nothing until it is compared with the map.
+Where copies go is a pure function of the members (placement.go, domains.go). The map is looked through in turn and whenever the members
+change (repair_scan.go); what is short is queued in the semantic memory, claimed with leases and copied from node to node
+(repair_copy.go) at a bounded rate (repair_rate.go); what is surplus goes only when the copies kept are proved (trim.go). Audits challenge
+random copies all the time (challenge.go): a copy that is not proved is doubted, a node that fails half of its challenges is named.
+
 # Bounds
 
 Every queue, table and buffer has a named bound in limits.go. The kernel's state is soft and small: Snapshot writes all of it,
@@ -119,7 +163,7 @@ and reads it.
 
 # What is not here
 
-Performing anything; the wire; signatures (the host verifies them once per session); several nodes: placement.go decides where
-copies belong among many, and this node has itself to place on.
+Performing anything; the wire; signatures: the host verifies those of a session once, and those of tickets, invites and records before the
+kernel sees what they say.
 */
 package kernel

@@ -148,6 +148,30 @@ func (p *Placement) distinct(level int, nodes []int) (count uint32) {
 	return count + uint32(len(trusted))
 }
 
+// indices returns where the nodes are; those it does not have are left out.
+func (p *Placement) indices(nodes []inos.NodeID) (at []int) {
+	for _, node := range nodes {
+		if i, ok := p.index[node]; ok {
+			at = append(at, i)
+		}
+	}
+	return at
+}
+
+// lacking returns how many copies are missing beside those on some nodes: of so many replicas at their level, and of as many as there are
+// domains at the wider levels.
+func (p *Placement) lacking(nodes []int, replicas uint32) (missing uint32) {
+	own := p.Level(int(replicas))
+	for level := range own + 1 {
+		want := replicas
+		if level < own {
+			want = min(want, p.counts[level])
+		}
+		missing = max(missing, want-min(want, p.distinct(level, nodes)))
+	}
+	return missing
+}
+
 // matching gives every domain an operator of its own, as far as it goes (Kuhn 1955).
 type matching struct {
 	operators map[int][]string

@@ -144,7 +144,7 @@ func (u *repairs) plan(x *mending, s *eventpb.ChunkState) {
 	}
 	x.generation, x.bytes, x.wanted = s.Generation, s.StoredBytes, s.Wanted
 	_, x.good, x.sources, x.trusted = u.k.standing(s)
-	if u.k.members.distinct(x.good, x.wanted) >= x.wanted {
+	if u.k.members.lacking(x.good, x.wanted) == 0 {
 		u.settle(x, 0)
 		return
 	}
@@ -168,7 +168,7 @@ func (u *repairs) advance(x *mending) {
 		u.settle(x, k.now+u.backoff(x))
 		return
 	}
-	if k.members.distinct(x.good, x.wanted) >= x.wanted {
+	if k.members.lacking(x.good, x.wanted) == 0 {
 		u.settle(x, 0)
 		return
 	}

@@ -244,22 +244,25 @@ func (s *scan) judge(u *repairs, states []*eventpb.ChunkState) {
 
 func (s *scan) judgeChunk(u *repairs, state *eventpb.ChunkState) {
 	k := u.k
+	id := inos.ChunkID(state.ChunkId)
 	good, hoped, _, _ := k.standing(state)
 	live := k.members.distinct(good, state.Wanted)
-	if live >= state.Wanted {
-		if uint32(len(good)) > state.Wanted || k.drains(state) {
-			u.trim.add(inos.ChunkID(state.ChunkId))
+	if k.members.lacking(good, state.Wanted) > 0 {
+		if k.members.lacking(hoped, state.Wanted) == 0 {
+			return // it is being looked at, and asked for again if something is found missing
 		}
-		return
+		if len(good) == 0 || len(k.members.place(id, state.Wanted, hoped, nil, state.StoredBytes)) > 0 {
+			u.want(state.ChunkId, k.shortBecause(state), live)
+			return
+		}
+		if live < state.Wanted {
+			s.short++
+			return
+		}
 	}
-	if k.members.distinct(hoped, state.Wanted) >= state.Wanted {
-		return // it is being looked at, and asked for again if something is found missing
+	if uint32(len(good)) > state.Wanted || k.drains(state) {
+		u.trim.add(id)
 	}
-	if len(good) > 0 && len(k.members.place(inos.ChunkID(state.ChunkId), state.Wanted, hoped, nil, state.StoredBytes)) == 0 {
-		s.short++
-		return
-	}
-	u.want(state.ChunkId, k.shortBecause(state), live)
 }
 
 // drains says that a chunk has a copy on a node that is drained.

@@ -140,21 +140,32 @@ func (t *trims) choose(u *repairs, s *eventpb.ChunkState) bool {
 	slices.SortStableFunc(keepable, func(a, b *eventpb.Copy) int {
 		return cmp.Or(cmp.Compare(k.worth(a, chosen), k.worth(b, chosen)), cmp.Compare(a.Node, b.Node))
 	})
-	var keep []inos.NodeID
+	// Those are kept with which the chunk lacks least; the others are surplus when it lacks nothing, or no more than with all of them.
+	var keep, all []inos.NodeID
+	for _, held := range keepable {
+		all = append(all, inos.NodeID(held.Node))
+	}
+	least := k.members.lacking(all, s.Wanted)
 	t.keep = nil
 	proved := true
-	for _, held := range keepable {
-		with := append(slices.Clone(keep), inos.NodeID(held.Node))
-		if uint32(len(keep)) >= s.Wanted || k.members.distinct(with, s.Wanted) == uint32(len(keep)) {
-			rest = append(rest, held)
-			continue
-		}
-		keep, t.keep = with, append(t.keep, held.Node)
-		if held.AuditedUs == 0 {
-			proved = false
+	for _, wide := range []bool{true, false} { // zones first
+		for _, held := range keepable {
+			node := inos.NodeID(held.Node)
+			if slices.Contains(keep, node) || k.members.lacking(keep, s.Wanted) == least || wide && !k.members.widens(keep, node) {
+				continue
+			}
+			if with := append(slices.Clone(keep), node); k.members.distinct(with, s.Wanted) > k.members.distinct(keep, s.Wanted) || wide {
+				keep, t.keep = with, append(t.keep, held.Node)
+				proved = proved && held.AuditedUs != 0
+			}
 		}
 	}
-	if uint32(len(keep)) < s.Wanted || len(rest) == 0 {
+	for _, held := range keepable {
+		if !slices.Contains(t.keep, held.Node) {
+			rest = append(rest, held)
+		}
+	}
+	if k.members.distinct(keep, s.Wanted) < s.Wanted || k.members.lacking(keep, s.Wanted) > least || len(rest) == 0 {
 		return false
 	}
 	if !proved {

@@ -10,8 +10,6 @@ import (
 	"github.com/inos-mesh/inos/event/eventpb"
 )
 
-var unfinished bool
-
 // The checkers of moments: what must hold when a version is committed, a client is answered or a chunk is trashed.
 
 // checkManifest holds a committed manifest against what the client sent.
@@ -71,11 +69,11 @@ func (w *World) levelOf(replicas int) string {
 	return "process"
 }
 
-// domainsAt counts the domains that members offer space in.
+// domainsAt counts the domains that members offer space in. What is drained counts for no target, nor for the level.
 func (w *World) domainsAt(level string) int {
 	seen := map[string]bool{}
 	for _, p := range w.nodes {
-		if p.provider && p.member && !p.removed {
+		if p.provider && p.member && !p.removed && !p.draining {
 			seen[p.domainOf(level)] = true
 		}
 	}
@@ -403,5 +401,3 @@ func (w *World) checkTrashRecord(p *process, id inos.ChunkID) {
 	}
 	w.violate("the last commit record of version %d of %s is trashed on %s", r.File.GetVersion(), h.path, p)
 }
-
-var _ = event.Stage

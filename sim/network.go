@@ -47,12 +47,11 @@ const hostTimeout = 30 * inos.Second
 
 // delivery is a mesh:call on its way: from the effect of one process to the kernel of another and back.
 type delivery struct {
-	f      *effect
-	to     *process
-	q      *eventpb.MeshCallRequest
-	input  []byte
-	output uint64
-	life   int // of the process that serves it
+	f     *effect
+	to    *process
+	q     *eventpb.MeshCallRequest
+	input []byte
+	life  int // of the process that serves it
 }
 
 // beginCall sends a mesh:call.

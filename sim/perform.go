@@ -195,7 +195,6 @@ func (p *process) writeChunk(q *eventpb.ContentWriteRequest) (event.Message, err
 		return nil, err
 	}
 	delete(d.spoiled, id)
-	w.wrote(p, id, q.Record)
 	return &eventpb.ContentWriteReply{Existed: existed, StoredBytes: lengthOf(b)}, nil
 }
 
@@ -321,7 +320,6 @@ func (p *process) killWorker(slot int, reason string) {
 	if !p.up || slot >= len(p.workers) || !p.workers[slot].up {
 		return
 	}
-	w := p.w
 	pid := p.workers[slot].pid
 	p.workers[slot] = worker{}
 	var lost []*effect
@@ -342,7 +340,6 @@ func (p *process) killWorker(slot int, reason string) {
 	if p.up && p.life == life {
 		p.give(p.hostEnvelope(event.WorkerExit, &eventpb.WorkerExit{Worker: uint32(slot), Pid: pid, Reason: reason}))
 	}
-	_ = w
 }
 
 // seal makes a commit record: the record, a nonce, and the mark of this mesh.

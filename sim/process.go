@@ -66,7 +66,6 @@ type worker struct {
 	pid  uint32
 	up   bool
 	free inos.Micros // when the last call ends
-	told inos.Micros
 }
 
 // effect is one that a kernel asked for and that has not ended.
@@ -216,7 +215,7 @@ func (p *process) step(e *eventpb.Envelope) {
 		return
 	}
 	p.wake = eff.Wake
-	if eff.Wake != 0 && eff.Wake <= p.now() && eff.Wake <= w.lastNow(p) {
+	if eff.Wake != 0 && eff.Wake <= p.now() {
 		w.violate("%s wants to be woken at %d, which is not after now", p, eff.Wake)
 	}
 	for _, out := range eff.Out {

@@ -19,10 +19,12 @@ const settleWithin = 40 * inos.Minute
 func (w *World) settle() {
 	w.quieten()
 	w.readAll()
-	if w.plan.rebuild && !w.over && !unfinished {
+	if w.plan.rebuild && !w.over {
 		w.rebuild()
 		w.quieten()
 		w.compare()
+		w.writeAll()
+		w.quieten()
 		w.readAll()
 	}
 }
@@ -174,7 +176,42 @@ func (w *World) unsettled() string {
 	if s := w.short(); s != "" {
 		return s
 	}
-	return w.orphans()
+	if s := w.orphans(); s != "" {
+		return s
+	}
+	return w.stray()
+}
+
+// stray names a chunk that has a row although no live version reaches it.
+func (w *World) stray() string {
+	live := map[inos.ChunkID]bool{}
+	for _, h := range w.truth.sorted() {
+		from := 0
+		for i, v := range h.versions {
+			if v.settled {
+				from = i // what is before may be let go of, what is after it waits for its record
+			}
+		}
+		for _, v := range h.versions[from:] {
+			for _, id := range v.chunks {
+				live[id] = true
+			}
+		}
+	}
+	for after, end := (inos.ChunkID{}), false; !end; {
+		var states []inos.ChunkState
+		var err error
+		if states, end, err = w.semantic.ScanChunks(background, after, 0); err != nil {
+			w.violate("scan: %v", err)
+			return ""
+		}
+		for i := range states {
+			if after = states[i].ID; !live[after] {
+				return fmt.Sprintf("chunk %s has a row and no live version reaches it", after)
+			}
+		}
+	}
+	return ""
 }
 
 // repairable says that the mesh has the domains that a chunk of a live file wants: its repair need not wait.
@@ -202,9 +239,13 @@ func (w *World) short() string {
 		if v == nil || v.tomb {
 			continue
 		}
-		level := w.levelOf(int(v.info.ReplicasWanted))
-		need := w.possible(int(v.info.ReplicasWanted))
 		for _, id := range v.chunks {
+			// A chunk that several files share spreads as the one does that wants most.
+			wanted := int(v.info.ReplicasWanted)
+			if most := w.truth.guard()[id]; most != nil {
+				wanted = max(wanted, int(most.info.ReplicasWanted))
+			}
+			level, need := w.levelOf(wanted), w.possible(wanted)
 			have := map[string]bool{}
 			for _, p := range w.nodes {
 				if w.usable(p) && p.disk.holds(id, false) {
@@ -240,6 +281,24 @@ func (w *World) orphans() string {
 		}
 	}
 	return ""
+}
+
+// writeAll puts every path once more: versions go on where they were before the rebuild, those of deleted paths too.
+func (w *World) writeAll() {
+	if w.over {
+		return
+	}
+	for _, h := range w.truth.sorted() {
+		if h.last() == nil {
+			continue
+		}
+		who := 0
+		if h.owner == sessions[1].Subject {
+			who = 1
+		}
+		w.ask(&op{kind: opPut, who: who, path: h.path, body: body{name: 7, bytes: 1000}, tries: 100})
+	}
+	w.run(w.now + inos.Minute)
 }
 
 // readAll reads every path as a client does and compares.

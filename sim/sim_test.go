@@ -20,19 +20,17 @@ import (
 
 var (
 	oneSeed   = flag.Uint64("sim.seed", 0, "run the world of this seed only, and write its transcript to standard output")
-	firstSeed = flag.Uint64("sim.first", 0, "the first of the fresh seeds; 0: from the clock")
-	seedCount = flag.Int("sim.seeds", 0, "fresh seeds; 0: INOS_SIM_SEEDS, or the default")
+	firstSeed = flag.Uint64("sim.first", 0, "the first seed; 0: from the clock, or 1 when no number of seeds is given")
+	seedCount = flag.Int("sim.seeds", 0, "how many seeds; 0: those that the tests always run")
 	quitAfter = flag.Int("sim.quit", 10, "stop after so many bad worlds")
 	long      = flag.Bool("sim.long", false, "run the world of a thousand nodes too")
 	shrinking = flag.Bool("sim.shrink", true, "shrink the faults of the first bad world and write its transcript")
 )
 
-func init() { flag.BoolVar(&unfinished, "sim.unfinished", false, "") }
-
 func init() { flag.BoolVar(&allLone, "sim.lone", false, "worlds of one node only") }
 
-// seedsDefault is what two cores run in about three minutes.
-const seedsDefault = 4000
+// seedsDefault are the worlds that the tests run, from seed 1 on: the same ones each time. Fresh ones are for make sim.
+const seedsDefault = 500
 
 // TestSeed runs the world of one seed and prints its transcript.
 func TestSeed(t *testing.T) {
@@ -170,30 +168,20 @@ func TestKeptSeeds(t *testing.T) {
 	report(t, spend(keptSeeds(t)))
 }
 
-// TestFreshSeeds runs worlds that nobody has seen.
-func TestFreshSeeds(t *testing.T) {
+// TestSeeds runs worlds: those of the tests, or fresh ones that nobody has seen.
+func TestSeeds(t *testing.T) {
 	if *oneSeed != 0 {
 		t.Skip("one seed was named")
 	}
-	count := *seedCount
-	if count == 0 {
-		if os.Getenv("INOS_SIM_SEEDS") == "" {
-			t.Skip("the mesh's threads are not all there yet")
-		}
-		count = seedsDefault
-		if env := os.Getenv("INOS_SIM_SEEDS"); env != "" {
-			n, err := strconv.Atoi(env)
-			if err != nil {
-				t.Fatalf("INOS_SIM_SEEDS: %v", err)
-			}
-			count = n
-		} else if testing.Short() {
-			count = seedsDefault / 20
-		}
-	}
-	first := *firstSeed
-	if first == 0 {
+	first, count := *firstSeed, *seedCount
+	if first == 0 && count > 0 {
 		first = uint64(time.Now().UnixMilli()) << 12
+	}
+	if count == 0 {
+		first, count = max(first, 1), seedsDefault
+		if testing.Short() {
+			count /= 10
+		}
 	}
 	seeds := make([]uint64, count)
 	for i := range seeds {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/inos-mesh/inos"
 	"github.com/inos-mesh/inos/event"
 	"github.com/inos-mesh/inos/event/eventpb"
 )
@@ -178,5 +177,3 @@ func describeOp(o *op) string {
 	}
 	return ""
 }
-
-var _ inos.Code

@@ -200,9 +200,6 @@ func (w *World) below(root inos.ChunkID) (ids []inos.ChunkID) {
 	return slices.Clip(ids)
 }
 
-// wrote takes a chunk or record that came to a disk.
-func (w *World) wrote(p *process, id inos.ChunkID, record bool) {}
-
 // sealed takes a commit record that was made.
 func (w *World) sealed(id inos.ChunkID, r *eventpb.Record) {
 	w.truth.records[id] = r.CloneVT()

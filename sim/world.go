@@ -86,9 +86,6 @@ func (w *World) newID(now inos.Micros) string {
 	return event.NewID(now, r)
 }
 
-// lastNow is a time at which a wake-up would be in the past for the kernel, whose time never goes back.
-func (w *World) lastNow(p *process) inos.Micros { return p.now() }
-
 // violate notes that something happened which must never.
 func (w *World) violate(format string, args ...any) {
 	s := fmt.Sprintf("%s: ", clock(w.now)) + fmt.Sprintf(format, args...)
@@ -147,16 +144,6 @@ func (w *World) run(until inos.Micros) {
 	if !w.over {
 		w.now = max(w.now, until)
 	}
-}
-
-// alive returns the processes that run, in their order.
-func (w *World) alive() (list []*process) {
-	for _, p := range w.nodes {
-		if p.up && !p.frozen {
-			list = append(list, p)
-		}
-	}
-	return list
 }
 
 func sortIDs(ids []inos.ChunkID) {

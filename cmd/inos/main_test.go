@@ -27,12 +27,26 @@ import (
 	"github.com/inos-mesh/inos/host/api"
 )
 
+// afterTests are run behind the last test.
+var afterTests []func()
+
+// tidyMain runs the tests and then what they left to be done.
+type tidyMain struct{ *testing.M }
+
+func (m tidyMain) Run() int {
+	code := m.M.Run()
+	for _, f := range afterTests {
+		f()
+	}
+	return code
+}
+
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"inos": func() { os.Exit(mainStatus()) }})
+	testscript.Main(tidyMain{m}, map[string]func(){"inos": func() { os.Exit(mainStatus()) }})
 }
 
 // scriptsTimeout bounds all scripts together: a node that hangs must not hang the tests.
-const scriptsTimeout = 4 * time.Minute
+const scriptsTimeout = 8 * time.Minute
 
 // readyTimeout bounds how long a script waits for its node; a cold start compiles the modules.
 const readyTimeout = 90 * time.Second

@@ -1,3 +1,5 @@
+//go:build linux
+
 package main
 
 import (
@@ -33,11 +35,12 @@ type realMesh struct {
 	dir         string
 	cache       string
 	meshListen  string
-	listen      string
+	listen      string   // of the switchboard's HTTP interface
+	address     string   // where this process reaches it
+	net         *realNet // nil: all on the loopback
 	switchboard *realNode
 	providers   []*realNode
 	client      *api.Client
-	extra       []string // flags of the switchboard
 }
 
 // realNode is one process, or the folder of one that is down.
@@ -45,7 +48,6 @@ type realNode struct {
 	mesh *realMesh
 	name string
 	dir  string
-	tier string
 	id   string // empty until it was heard; nodeID
 	args []string
 	cmd  *exec.Cmd
@@ -59,10 +61,35 @@ const (
 	realQuietTimeout = 4 * time.Minute
 	realPollEvery    = 100 * time.Millisecond
 	realGrace        = "2s"
+	realHeartbeat    = "2s"
 )
 
-// startMesh starts a switchboard and one provider for each tier.
+// startMesh starts a switchboard and one provider for each tier, all on the loopback of this machine.
 func startMesh(t *testing.T, tiers []string, extra ...string) *realMesh {
+	t.Helper()
+	m := newMesh(t)
+	m.listen = freeAddress(t)
+	m.address = m.listen
+	host, port, _ := net.SplitHostPort(freeAddress(t))
+	m.meshListen = "/ip4/" + host + "/tcp/" + port
+	m.begin(tiers, extra)
+	return m
+}
+
+// startNetMesh starts a switchboard and providers that are machines of their own to each other, each in a network namespace.
+func startNetMesh(t *testing.T, tiers []string, extra ...string) *realMesh {
+	t.Helper()
+	n := newRealNet(t)
+	m := newMesh(t)
+	m.net = n
+	m.listen = "127.0.0.1:7770"
+	m.meshListen = "/ip4/" + n.attach("switchboard").String() + "/tcp/" + netPortNumber
+	m.address = n.door("switchboard", m.listen)
+	m.begin(tiers, extra)
+	return m
+}
+
+func newMesh(t *testing.T) *realMesh {
 	t.Helper()
 	if _, err := build.Kernel(); err != nil {
 		t.Skip("the WASM files are not built")
@@ -70,14 +97,16 @@ func startMesh(t *testing.T, tiers []string, extra ...string) *realMesh {
 	if testing.Short() {
 		t.Skip("real processes take a while")
 	}
-	m := &realMesh{t: t, dir: t.TempDir(), listen: freeAddress(t), extra: extra}
-	m.cache = sharedCache(t)
-	host, port, _ := net.SplitHostPort(freeAddress(t))
-	m.meshListen = "/ip4/" + host + "/tcp/" + port
-	t.Cleanup(m.stop)
-	m.switchboard = m.newNode("switchboard", "")
+	return &realMesh{t: t, dir: t.TempDir(), cache: sharedCache(t)}
+}
+
+// begin starts the nodes and waits until they are all there.
+func (m *realMesh) begin(tiers, extra []string) {
+	m.t.Helper()
+	m.t.Cleanup(m.stop)
+	m.switchboard = m.newNode("switchboard")
 	m.switchboard.args = append([]string{
-		"node", "--switchboard", "--listen", m.listen, "--mesh-listen", m.meshListen,
+		"node", "--switchboard", "--listen", m.listen, "--mesh-listen", m.meshListen, "--heartbeat", realHeartbeat,
 		"--root-key", filepath.Join(m.dir, "root.key"), "--grace-cold", realGrace, "--grace-hot", realGrace,
 	}, extra...)
 	m.switchboard.start()
@@ -86,7 +115,6 @@ func startMesh(t *testing.T, tiers []string, extra ...string) *realMesh {
 		m.join(fmt.Sprintf("provider-%d", i+1), tier)
 	}
 	m.await("every node is alive", realReadyTimeout, func() error { return m.allAlive(len(tiers)) })
-	return m
 }
 
 // sharedCache is one folder of compiled WASM for all meshes of this run.
@@ -94,7 +122,11 @@ var sharedCache = func() func(*testing.T) string {
 	var once sync.Once
 	var dir string
 	return func(t *testing.T) string {
-		once.Do(func() { dir, _ = os.MkdirTemp("", "inos-real-cache-") })
+		once.Do(func() {
+			if dir, _ = os.MkdirTemp("", "inos-real-cache-"); dir != "" {
+				afterTests = append(afterTests, func() { _ = os.RemoveAll(dir) })
+			}
+		})
 		if dir == "" {
 			t.Fatal("no folder for compiled WASM")
 		}
@@ -113,20 +145,28 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func (m *realMesh) newNode(name, tier string) *realNode {
-	return &realNode{mesh: m, name: name, tier: tier, dir: filepath.Join(m.dir, name)}
+func (m *realMesh) newNode(name string) *realNode {
+	return &realNode{mesh: m, name: name, dir: filepath.Join(m.dir, name)}
 }
 
-// join invites a provider and starts it.
-func (m *realMesh) join(name, tier string) *realNode {
+// join invites a provider and starts it, with flags beside the usual ones.
+func (m *realMesh) join(name, tier string, flags ...string) *realNode {
 	m.t.Helper()
-	n := m.newNode(name, tier)
-	invite := m.run("invite", "--quiet", "--zone", "home", "--host", "here", "--tier", tier, "--bytes", "100G", "--data", m.switchboard.dir)
-	m.run("join", strings.TrimSpace(invite), "--no-start", "--data", n.dir)
-	n.args = []string{"node", "--mesh-listen", "/ip4/127.0.0.1/tcp/0"}
+	n := m.newNode(name)
+	listen, host := "/ip4/127.0.0.1/tcp/0", "here"
+	if m.net != nil {
+		listen, host = "/ip4/"+m.net.attach(name).String()+"/tcp/"+netPortNumber, name
+	}
+	m.run("join", m.invite(tier, host), "--no-start", "--data", n.dir)
+	n.args = append([]string{"node", "--mesh-listen", listen}, flags...)
 	m.providers = append(m.providers, n)
 	n.start()
 	return n
+}
+
+func (m *realMesh) invite(tier, host string) string {
+	m.t.Helper()
+	return strings.TrimSpace(m.run("invite", "--quiet", "--zone", "home", "--host", host, "--tier", tier, "--bytes", "100G", "--data", m.switchboard.dir))
 }
 
 // run runs a command of the binary and returns what it printed.
@@ -142,7 +182,11 @@ func (m *realMesh) run(args ...string) string {
 func (m *realMesh) try(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), realQuietTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "inos", args...)
+	name := "inos"
+	if m.net != nil {
+		name, args = m.net.command("switchboard", args)
+	}
+	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Env = append(os.Environ(), "HOME="+m.dir)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
@@ -155,8 +199,11 @@ func (m *realMesh) try(args ...string) (string, error) {
 func (n *realNode) start() {
 	t := n.mesh.t
 	t.Helper()
-	args := slices.Concat(n.args, []string{"--data", n.dir, "--cache", n.mesh.cache})
-	n.cmd = exec.Command("inos", args...)
+	name, args := "inos", slices.Concat(n.args, []string{"--data", n.dir, "--cache", n.mesh.cache})
+	if n.mesh.net != nil {
+		name, args = n.mesh.net.command(n.name, args)
+	}
+	n.cmd = exec.Command(name, args...)
 	n.cmd.Env = append(os.Environ(), "HOME="+n.mesh.dir)
 	n.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	n.cmd.Stdout, n.cmd.Stderr = &n.log, &n.log
@@ -194,7 +241,7 @@ func (m *realMesh) connect() {
 		if err != nil {
 			return err
 		}
-		c, err := api.NewClient("http://"+m.listen, token)
+		c, err := api.NewClient("http://"+m.address, token)
 		if err != nil {
 			return err
 		}
@@ -314,12 +361,12 @@ func (m *realMesh) quiet() error {
 	return nil
 }
 
-// replicas returns the least number of trusted copies on nodes that run of a file's chunks.
-func (m *realMesh) replicas(p inos.Path) (least int, err error) {
-	runs := map[string]bool{}
+// replicas returns the least number of trusted copies of a file's chunks on nodes that run, without one of them.
+func (m *realMesh) replicas(p inos.Path, without *realNode) (least int, err error) {
+	counts := map[string]bool{}
 	for _, n := range m.providers {
-		if id := n.nodeID(); id != "" && n.cmd != nil {
-			runs[id] = true
+		if id := n.nodeID(); id != "" && n.cmd != nil && n != without {
+			counts[id] = true
 		}
 	}
 	least = 1 << 30
@@ -329,19 +376,33 @@ func (m *realMesh) replicas(p inos.Path) (least int, err error) {
 			return 0, err
 		}
 		for _, c := range s.ChunkList {
-			live := 0
+			trusted := 0
 			for _, held := range c.Copies {
-				if held.Trusted && runs[held.Node] {
-					live++
+				if held.Trusted && counts[held.Node] {
+					trusted++
 				}
 			}
-			least = min(least, live)
+			least = min(least, trusted)
 		}
 		first += uint64(len(s.ChunkList))
 		if first >= s.Chunks || len(s.ChunkList) == 0 {
 			return least, nil
 		}
 	}
+}
+
+// wantReplicas checks that files have as many copies as usual, without those of one node.
+func (m *realMesh) wantReplicas(without *realNode, paths ...inos.Path) error {
+	for _, p := range paths {
+		least, err := m.replicas(p, without)
+		if err == nil && least < inos.ReplicasDefault {
+			err = fmt.Errorf("%s: %d copies", p, least)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // put stores bytes that a seed gives and returns their FileID.
@@ -364,6 +425,21 @@ func body(seed byte, size int) []byte {
 		}
 	}
 	return b
+}
+
+func (m *realMesh) mustPut(p inos.Path, seed byte, size int) {
+	m.t.Helper()
+	if _, err := m.put(p, seed, size); err != nil {
+		m.t.Fatalf("put %s: %v", p, err)
+	}
+}
+
+// settled waits until all nodes are there and nothing is left to do, and holds the disks against the map.
+func (m *realMesh) settled() {
+	m.t.Helper()
+	m.await("every provider is alive", realQuietTimeout, func() error { return m.allAlive(m.up()) })
+	m.await("everything is quiet", realQuietTimeout, m.quiet)
+	m.noOrphans()
 }
 
 // wantBody checks that a path reads back as the seed says.

@@ -110,7 +110,7 @@ type found struct {
 
 // worlds runs the program from a seed on until a world is bad.
 func worlds(program string, first uint64, seeds int) (found, error) {
-	cmd := exec.Command(program, "-test.run", "^TestFreshSeeds$", "-test.v", "-test.timeout", worldTimeout.String(),
+	cmd := exec.Command(program, "-test.run", "^TestSeeds$", "-test.v", "-test.timeout", worldTimeout.String(),
 		"-sim.first", strconv.FormatUint(first, 10), "-sim.seeds", strconv.Itoa(seeds), "-sim.quit", "1", "-sim.shrink=false")
 	cmd.Dir = "sim"
 	out, err := cmd.CombinedOutput()
@@ -148,7 +148,9 @@ func bugs(dir string, names []string, rounds, seeds int) error {
 		}
 		program, err := build(dir, b.change)
 		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			fmt.Printf("%-26s %v\n", name, err)
+			missed++
+			continue
 		}
 		var took []int
 		how := ""
