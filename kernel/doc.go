@@ -146,6 +146,15 @@ Nothing that a node holds counts after it was dead, or stopped without order, un
 what the map names, page by page and for half of its time, what is there is trusted again, what is not is a loss. While a map is
 made again from the mesh nothing is compared with it, and nothing is collected.
 
+# Members, repair, audits
+
+A switchboard keeps its members' liveness from their beats (liveness.go): suspected nodes are given nothing new, dead ones are repaired
+for when their grace is over, and what was gone, or stopped without order, is trusted for nothing until it is compared with the map.
+Where copies go is a pure function of the members (placement.go, domains.go). The map is looked through in turn and whenever the members
+change (repair_scan.go); what is short is queued in the semantic memory, claimed with leases and copied from node to node
+(repair_copy.go) at a bounded rate (repair_rate.go); what is surplus goes only when the copies kept are proved (trim.go). Audits challenge
+random copies all the time (challenge.go): a copy that is not proved is doubted, a node that fails half of its challenges is named.
+
 # Bounds
 
 Every queue, table and buffer has a named bound in limits.go. The kernel's state is soft and small: Snapshot writes all of it,

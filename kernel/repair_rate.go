@@ -15,7 +15,7 @@ type rate struct {
 	copied    uint64      // in the window
 	throttled bool        // something was held back in the window
 	recent    uint64      // bytes per second of the last window
-	peak      uint64      // best of the windows, fading
+	peak      uint64      // best of the windows, fading while less is reached than allowed
 	clients   inos.Micros // until when clients count as there
 }
 
@@ -82,11 +82,16 @@ func (r *rate) act(u *repairs) {
 		return
 	}
 	r.recent = r.copied * uint64(inos.Second) / uint64(k.now-r.window)
-	r.peak = max(r.recent, r.peak-r.peak/32)
+	limit := r.allowed(u)
+	switch {
+	case r.recent > r.peak:
+		r.peak = r.recent
+	case r.throttled && r.recent < limit-limit/4: // they do not reach what they may: disks or links have become slower
+		r.peak -= r.peak / 8
+	}
 	if len(k.puts.active)+len(k.gets.active) > 0 {
 		r.clients = k.now + rateClients
 	}
-	limit := r.allowed(u)
 	switch share := max(r.peak/repairShare, repairRateMin); {
 	case r.clients > k.now && (limit > share+share/4 || limit < share-share/4):
 		limit = share

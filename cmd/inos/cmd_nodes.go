@@ -17,6 +17,9 @@ import (
 // nodesWideColumns is how wide the table of nodes is with all its columns; a narrower terminal shows fewer.
 const nodesWideColumns = 120
 
+// removeTimeout bounds how long the removal of a node that was drained is tried.
+const removeTimeout = time.Minute
+
 func (a *app) cmdNodes() *cobra.Command {
 	var all bool
 	c := &cobra.Command{
@@ -192,7 +195,7 @@ the other copies at once, without waiting for its grace to end.`,
 					Hint: "Empty it with 'inos drain' first; --force removes one that is lost.",
 				}
 			}
-			m, err := client.SetNode(a.ctx, inos.NodeID(n.Node), inos.MemberRemoved)
+			m, err := a.removeNode(client, n)
 			if err != nil {
 				return err
 			}
@@ -205,6 +208,21 @@ the other copies at once, without waiting for its grace to end.`,
 	}
 	c.Flags().BoolVar(&force, "force", false, "remove a node that still holds copies")
 	return c
+}
+
+// removeNode takes a node out of the mesh. One that was just drained is refused until the switchboard has looked whether
+// something was still on its way to it.
+func (a *app) removeNode(client *api.Client, n *api.NodeInfo) (api.Member, error) {
+	drained := n.State == inos.MemberDraining.String() && n.Copies == 0
+	for began := time.Now(); ; {
+		m, err := client.SetNode(a.ctx, inos.NodeID(n.Node), inos.MemberRemoved)
+		if inos.CodeOf(err) != inos.CodeConflict || !drained || time.Since(began) > removeTimeout {
+			return m, err
+		}
+		if err := wait(a.ctx, drainPoll); err != nil {
+			return m, err
+		}
+	}
 }
 
 // findNode returns the member that an argument means.

@@ -46,7 +46,7 @@ func TestMain(m *testing.M) {
 }
 
 // scriptsTimeout bounds all scripts together: a node that hangs must not hang the tests.
-const scriptsTimeout = 4 * time.Minute
+const scriptsTimeout = 8 * time.Minute
 
 // readyTimeout bounds how long a script waits for its node; a cold start compiles the modules.
 const readyTimeout = 90 * time.Second
