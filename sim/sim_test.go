@@ -192,9 +192,6 @@ func TestSeeds(t *testing.T) {
 	took := time.Since(began)
 	t.Logf("%d worlds from seed %d: %d faults, %d requests answered, %d steps, %.1f worlds/s; %d bad", s.worlds, first, s.faults, s.ops, s.steps,
 		float64(s.worlds)/took.Seconds(), len(s.bad))
-	if testing.CoverMode() != "" {
-		t.Logf("%.1f %% of the kernel's branches were taken", 100*testing.Coverage())
-	}
 	var codes []string
 	for _, c := range sortedCodes(s.codes) {
 		codes = append(codes, fmt.Sprintf("%s %d", c.Name(), s.codes[c]))
