@@ -66,3 +66,41 @@ func TestVoidCopyOfPut(t *testing.T) {
 		}
 	}
 }
+
+// A node that the map does not know and that holds something comes in only while the map is made again: what only it knows would be trashed.
+func TestStrangerIsLeftAlone(t *testing.T) {
+	invite := &eventpb.Invite{Id: "i", Operator: "ann", Zone: "home", Host: "nas2", Tier: "cold", OfferedBytes: 1}
+	join := func(held uint64) *eventpb.Envelope {
+		return &eventpb.Envelope{EventType: event.NodeJoin, Payload: event.Payload(&eventpb.NodeJoinRequest{Held: held})}
+	}
+	beat := func(chunks, records uint64) *eventpb.Envelope {
+		return &eventpb.Envelope{EventType: event.NodeHeartbeat, Payload: event.Payload(&eventpb.HeartbeatRequest{Usage: &eventpb.ContentUsage{Chunks: chunks}, Records: records})}
+	}
+	for name, c := range map[string]struct {
+		call    *eventpb.Envelope
+		rebuild bool
+		in      bool
+	}{
+		"an empty node joins":       {join(0), false, true},
+		"a full one does not":       {join(1), false, false},
+		"but in a rebuild":          {join(1), true, true},
+		"an empty node beats":       {beat(0, 0), false, true},
+		"one with chunks does not":  {beat(1, 0), false, false},
+		"one with records does not": {beat(0, 1), false, false},
+		"both come in in a rebuild": {beat(1, 1), true, true},
+	} {
+		k := New()
+		k.now, k.node.switchboard = inos.Hour, true
+		k.members.loaded, k.recovery.done, k.node.booted = true, true, true
+		if c.rebuild {
+			k.rebuilding.phase = rebuildGather
+		}
+		_, err := k.members.served(1, "p2", invite, c.call)
+		if in := err == nil && len(k.members.admissions) == 1; in != c.in {
+			t.Errorf("%s: let in %v, error %v", name, in, err)
+		}
+		if named := k.members.strangers.node == "p2"; named == c.in {
+			t.Errorf("%s: named to the operator: %v", name, named)
+		}
+	}
+}
