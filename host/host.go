@@ -47,6 +47,9 @@ const (
 	// kernelRestartsMax within kernelRestartWindow end the node: a kernel that traps that often will not recover.
 	kernelRestartsMax   = 5
 	kernelRestartWindow = 10 * inos.Minute
+	// recordReserveBytes stays free of commit records on the disk. It is far less than chunks leave: where no chunk fits any more, a
+	// file is still removed, and that needs a record.
+	recordReserveBytes = 8 << 20
 )
 
 // Node is a running node.
@@ -162,7 +165,7 @@ func (n *Node) openFolder(ctx context.Context) (err error) {
 	if n.content, err = content.Open(n.folder.path("content"), content.Options{CapacityBytes: n.config.CapacityBytes}); err != nil {
 		return err
 	}
-	if n.records, err = content.Open(n.folder.path("records"), content.Options{}); err != nil {
+	if n.records, err = content.Open(n.folder.path("records"), content.Options{ReserveBytes: recordReserveBytes}); err != nil {
 		return err
 	}
 	if n.config.Record {

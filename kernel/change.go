@@ -150,7 +150,7 @@ func (u *changes) safe(p *change) (err *inos.Error) {
 			return err
 		}
 	}
-	p.quorum, err = k.safeQuorum(wanted, 0)
+	p.quorum, err = k.recordQuorum(wanted)
 	return err
 }
 

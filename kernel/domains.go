@@ -19,6 +19,7 @@ type domains struct {
 	cold      []bool      // by node: cold, and may take a copy now
 	any       []bool      // may take a copy now
 	crowded   []bool      // may take one, though it has said that it has too much to do
+	full      []bool      // may take a commit record, though it has no room for chunks
 }
 
 // now returns placement over the members.
@@ -38,16 +39,18 @@ func (u *memberships) candidates() *domains {
 	}
 	d.step = k.steps
 	for i, m := range d.members {
-		d.crowded[i] = u.takes(m)
+		d.full[i] = u.listens(m)
+		d.crowded[i] = d.full[i] && u.room(m) >= roomPerNode
 		d.any[i] = d.crowded[i] && m.busyTill <= k.now
 		d.cold[i] = d.any[i] && m.row.Tier != string(inos.TierHot)
 	}
 	return d
 }
 
-// takes says that a member may be given a copy.
-func (u *memberships) takes(m *member) bool {
-	return m.state == liveAlive && m.row.State == uint32(inos.MemberActive) && m.failures < muteFailures && !m.avoided && u.room(m) >= roomPerNode
+// listens says that a member may be given what takes next to no room: without the records of deletions nothing would ever leave a mesh
+// that is full.
+func (u *memberships) listens(m *member) bool {
+	return m.state == liveAlive && m.row.State == uint32(inos.MemberActive) && m.failures < muteFailures && !m.avoided
 }
 
 // room returns how many bytes a member may still be given: what it says is free, but never more than it was granted and has not been given.
@@ -98,7 +101,8 @@ func (u *memberships) prepare() *domains {
 		nodes = append(nodes, n)
 	}
 	p := NewPlacement(nodes, 0)
-	d.placement, d.cold, d.any, d.crowded = p, make([]bool, len(p.nodes)), make([]bool, len(p.nodes)), make([]bool, len(p.nodes))
+	d.placement, d.cold, d.any = p, make([]bool, len(p.nodes)), make([]bool, len(p.nodes))
+	d.crowded, d.full = make([]bool, len(p.nodes)), make([]bool, len(p.nodes))
 	for _, n := range p.nodes {
 		d.members = append(d.members, u.table[n.ID])
 	}
@@ -121,12 +125,23 @@ func (u *memberships) place(id inos.ChunkID, replicas uint32, have, avoid []inos
 }
 
 // placeBy is place with nodes drawn by a key.
-func (u *memberships) placeBy(key chunkKey, id inos.ChunkID, replicas uint32, have, avoid []inos.NodeID, bytes uint64) (out []inos.NodeID) {
+func (u *memberships) placeBy(key chunkKey, id inos.ChunkID, replicas uint32, have, avoid []inos.NodeID, bytes uint64) []inos.NodeID {
+	d := u.candidates()
+	return u.choose(key, id, replicas, have, avoid, bytes, [][]bool{d.cold, d.any, d.crowded})
+}
+
+// placeRecord is place for a commit record, which nodes without room for chunks take as well, when there are no others.
+func (u *memberships) placeRecord(id inos.ChunkID, replicas uint32, have, avoid []inos.NodeID) []inos.NodeID {
+	d := u.candidates()
+	return u.choose(keyOfChunk(id), id, replicas, have, avoid, 0, [][]bool{d.cold, d.any, d.crowded, d.full})
+}
+
+// choose draws nodes of the lists of candidates, of one list after the other.
+func (u *memberships) choose(key chunkKey, id inos.ChunkID, replicas uint32, have, avoid []inos.NodeID, bytes uint64, lists [][]bool) (out []inos.NodeID) {
 	if replicas == 0 {
 		return nil
 	}
-	d := u.candidates()
-	p := d.placement
+	p := u.now().placement
 	level := p.Level(int(replicas))
 	t := &occupied{}
 	var at []int
@@ -149,14 +164,14 @@ func (u *memberships) placeBy(key chunkKey, id inos.ChunkID, replicas uint32, ha
 			}
 		}
 	}
-	for _, ok := range [][]bool{d.cold, d.any, d.crowded} {
+	for _, ok := range lists {
 		if missing <= 0 {
 			break
 		}
 		if bytes > roomPerNode {
 			ok = slices.Clone(ok)
 			for i := range ok {
-				ok[i] = ok[i] && u.room(d.members[i]) >= bytes
+				ok[i] = ok[i] && u.room(u.prepared.members[i]) >= bytes
 			}
 		}
 		chosen := p.choose(nil, key, level, int(replicas), missing, t, ok)
@@ -220,11 +235,15 @@ func (u *memberships) level(replicas uint32) string {
 // domains returns how many domains the mesh has at the level at which so many replicas spread, and in how many of them a copy can be
 // written now.
 func (u *memberships) domains(replicas uint32) (all, open uint32) {
-	d := u.candidates()
-	p := d.placement
+	return u.count(replicas, u.candidates().crowded)
+}
+
+// count returns how many domains the mesh has at a level, and in how many of them there are candidates.
+func (u *memberships) count(replicas uint32, candidates []bool) (all, open uint32) {
+	p := u.now().placement
 	level := p.Level(int(replicas))
 	var at []int
-	for i, ok := range d.crowded {
+	for i, ok := range candidates {
 		if ok {
 			at = append(at, i)
 		}
@@ -235,7 +254,16 @@ func (u *memberships) domains(replicas uint32) (all, open uint32) {
 // quorum returns the number of domains that have to hold a file before it is acknowledged: sync when asked for by name, else two or
 // as many as there are. CodeReplicasUnreachable for what the mesh can never do, CodeQuorumLost while too few are alive.
 func (u *memberships) quorum(replicas, sync uint32) (uint32, *inos.Error) {
-	all, open := u.domains(max(replicas, sync))
+	return u.quorumOf(replicas, sync, u.candidates().crowded)
+}
+
+// recordQuorum is quorum for a change that stores nothing but its commit record.
+func (u *memberships) recordQuorum(replicas uint32) (uint32, *inos.Error) {
+	return u.quorumOf(replicas, 0, u.candidates().full)
+}
+
+func (u *memberships) quorumOf(replicas, sync uint32, candidates []bool) (uint32, *inos.Error) {
+	all, open := u.count(max(replicas, sync), candidates)
 	want := min(replicas, 2, all)
 	if sync > 0 {
 		if want = sync; sync > all {

@@ -246,7 +246,10 @@ func (u *memberships) served(work uint64, peer inos.NodeID, invite *eventpb.Invi
 	case m != nil && !m.removed():
 		u.beat(m, &q)
 	case m == nil && invite != nil && u.grants(invite) == nil && len(u.table) < membersMax:
-		// The map is new, and the node was let in before: when the invite expires does not matter any more.
+		if invite.ExpiresUs != 0 && inos.Micros(invite.ExpiresUs) <= u.k.now && u.k.rebuilding.phase == rebuildOff {
+			return &eventpb.HeartbeatReply{IntervalUs: int64(u.interval()), Unknown: true}, nil
+		}
+		// The map was made anew, and the node was let in before: when the invite expires does not matter any more.
 		u.admit(work, &admission{node: peer, beat: true}, invite, q.Addrs)
 		return nil, nil
 	default:

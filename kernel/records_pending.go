@@ -81,7 +81,7 @@ func (u *records) begin(r *eventpb.Record) {
 		return
 	}
 	x := &sealing{record: r, wanted: replicasOf(r)}
-	x.quorum, _ = k.safeQuorum(x.wanted, 0)
+	x.quorum, _ = k.recordQuorum(x.wanted)
 	if x.quorum == 0 {
 		u.short = true // too few domains are to be had now
 		u.pending++
@@ -99,7 +99,7 @@ func (u *records) begin(r *eventpb.Record) {
 	case live >= x.wanted:
 		u.note(settling{key: key, id: r.RecordId, nodes: names(x.held), full: true})
 		return
-	case live > 0 && len(k.members.place(inos.ChunkID(r.RecordId), x.wanted, x.held, nil, 0)) == 0:
+	case live > 0 && len(k.members.placeRecord(inos.ChunkID(r.RecordId), x.wanted, x.held, nil)) == 0:
 		if all, _ := k.members.domains(x.wanted); live < min(x.wanted, all) {
 			u.short = true
 		}
@@ -121,7 +121,15 @@ func replicasOf(r *eventpb.Record) uint32 {
 // safeQuorum returns in how many domains what is written has to be before it is acknowledged. The disk of a lone node is asked even when
 // it seems to be full: it may be emptied.
 func (k *Kernel) safeQuorum(wanted, sync uint32) (uint32, *inos.Error) {
-	quorum, err := k.members.quorum(wanted, sync)
+	return k.aloneQuorum(k.members.quorum(wanted, sync))
+}
+
+// recordQuorum is safeQuorum for a change that stores nothing but its commit record.
+func (k *Kernel) recordQuorum(wanted uint32) (uint32, *inos.Error) {
+	return k.aloneQuorum(k.members.recordQuorum(wanted))
+}
+
+func (k *Kernel) aloneQuorum(quorum uint32, err *inos.Error) (uint32, *inos.Error) {
 	if err != nil && err.Code == inos.CodeQuorumLost && k.lone() {
 		return 1, nil
 	}

@@ -186,7 +186,7 @@ func (u *records) extend(x *sealing) {
 		}
 		return
 	}
-	for _, node := range k.members.place(inos.ChunkID(x.id), x.wanted, have, avoid, uint64(x.bytes)) {
+	for _, node := range k.members.placeRecord(inos.ChunkID(x.id), x.wanted, have, avoid) {
 		u.writeTo(x, node)
 	}
 }

@@ -35,7 +35,7 @@ func (u *memberships) gathering() string {
 	if !u.ready() || !u.someComing() {
 		return ""
 	}
-	if _, err := u.k.safeQuorum(inos.ReplicasDefault, 0); err == nil {
+	if _, err := u.k.recordQuorum(inos.ReplicasDefault); err == nil {
 		return ""
 	}
 	all, here := u.all(), 0

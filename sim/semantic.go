@@ -54,6 +54,16 @@ func (w *World) learn(e *eventpb.Envelope, m event.Message) {
 		var q eventpb.DeleteFileRequest
 		w.open(e, &q)
 		w.truth.committed(w, &eventpb.FileInfo{Owner: q.Owner, Path: q.Path, Version: r.Version}, q.Key.Id, true, r.Repeated)
+	case *eventpb.ClaimRepairsReply:
+		for _, c := range r.Repairs {
+			w.leases[w.chunkID(c.ChunkId)] = c.CloneVT()
+		}
+	case *eventpb.SettleRepairReply:
+		var q eventpb.SettleRepairRequest
+		w.open(e, &q)
+		if c := w.leases[w.chunkID(q.ChunkId)]; c == nil || c.Lease != q.Lease || c.LeaseUntilUs <= q.NowUs {
+			w.violate("the repair of %x is settled under lease %d, which is over", q.ChunkId, q.Lease)
+		}
 	case *eventpb.AdmitNodeReply:
 		w.member(r.Member)
 	case *eventpb.SetNodeReply:

@@ -43,20 +43,20 @@ func (w *World) quieten() {
 	}
 }
 
-// trustedLiar says that a version had to be on one domain only, and a liar's was that one.
-func (w *World) trustedLiar(v *version) bool {
+// forsaken says that a version lost a chunk through the world's own doing: it had to be on one domain only, and that one lied or went bad after
+// its copy had been proved.
+func (w *World) forsaken(v *version) bool {
 	sync := uint32(0)
 	if r := w.truth.ops[v.key]; r != nil {
 		sync = r.op.sync
 	}
-	if w.quorum(v, sync) > 1 {
-		return false
-	}
-	return slices.ContainsFunc(v.chunks, func(id inos.ChunkID) bool {
-		honest := slices.ContainsFunc(w.nodes, func(p *process) bool { return !p.liar.any() && p.disk.holds(id, false) })
-		liar := slices.ContainsFunc(w.nodes, func(p *process) bool { return p.liar.any() && p.disk.accounts(id, false) })
-		return liar && !honest
-	})
+	return w.quorum(v, sync) < 2 && slices.ContainsFunc(v.chunks, w.spoilt)
+}
+
+// spoilt says that no disk has a chunk, and that one had it until the world took it.
+func (w *World) spoilt(id inos.ChunkID) bool {
+	held := slices.ContainsFunc(w.nodes, func(p *process) bool { return !p.liar.any() && p.disk.holds(id, false) })
+	return !held && slices.ContainsFunc(w.nodes, func(p *process) bool { return p.disk.accounts(id, false) })
 }
 
 // rebuild empties the switchboard, lays forged and foreign records on a disk, and starts it again to make its map from the mesh.
@@ -217,6 +217,9 @@ func (w *World) stray() string {
 // repairable says that the mesh has the domains that a chunk of a live file wants: its repair need not wait.
 func (w *World) repairable(id inos.ChunkID) bool {
 	v := w.truth.guard()[id]
+	if v != nil && w.forsaken(v) {
+		return false
+	}
 	return v == nil || w.possible(int(v.info.ReplicasWanted)) == int(v.info.ReplicasWanted)
 }
 
@@ -236,7 +239,7 @@ func (w *World) possible(replicas int) int {
 func (w *World) short() string {
 	for _, h := range w.truth.sorted() {
 		v := h.last()
-		if v == nil || v.tomb {
+		if v == nil || v.tomb || w.forsaken(v) {
 			continue
 		}
 		for _, id := range v.chunks {
@@ -330,7 +333,7 @@ func (w *World) readAll() {
 			w.violate("the last get of %s is not answered", h.path)
 		case last.tomb && (r.outcome == nil || r.outcome.Code != inos.CodeFileNotFound):
 			w.violate("%s was deleted by version %d and is there at the end", h.path, last.number)
-		case !last.tomb && r.outcome != nil && w.trustedLiar(last):
+		case !last.tomb && r.outcome != nil && w.forsaken(last):
 		case !last.tomb && r.outcome != nil:
 			w.violate("%s version %d (acknowledged: %t) cannot be read at the end: %v", h.path, last.number, last.acked, r.outcome)
 		case !last.tomb && (r.found == nil || r.found.number != last.number):

@@ -33,7 +33,8 @@ type World struct {
 	board    *process // the switchboard
 	semantic memory
 	network  network
-	ever     map[inos.ChunkID][]byte // stored bytes of every chunk that was ever made
+	leases   map[inos.ChunkID]*eventpb.RepairInfo // the last claim of each repair
+	ever     map[inos.ChunkID][]byte              // stored bytes of every chunk that was ever made
 
 	heartbeat  inos.Micros
 	graceCold  inos.Micros

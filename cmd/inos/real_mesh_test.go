@@ -394,8 +394,12 @@ func (m *realMesh) replicas(p inos.Path, without *realNode) (least int, err erro
 // wantReplicas checks that files have as many copies as usual, without those of one node.
 func (m *realMesh) wantReplicas(without *realNode, paths ...inos.Path) error {
 	for _, p := range paths {
-		if least, err := m.replicas(p, without); err != nil || least < inos.ReplicasDefault {
-			return fmt.Errorf("%s: %d copies, %w", p, least, err)
+		least, err := m.replicas(p, without)
+		if err == nil && least < inos.ReplicasDefault {
+			err = fmt.Errorf("%s: %d copies", p, least)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil

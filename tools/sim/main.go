@@ -187,16 +187,16 @@ type bug struct {
 	change
 }
 
-// readBug reads a file of sim/bugs: lines "breaks: …" and "file: …", then, each after a line of dashes, the text that has to be in the
-// file exactly once, and what stands there instead.
+// readBug reads a file of sim/bugs: lines "breaks: …" and "file: …", then, each after a line of dashes, a text that has to be in the
+// file exactly once, and what stands there instead; and so on.
 func readBug(name string) (b bug, err error) {
 	raw, err := os.ReadFile(name)
 	if err != nil {
 		return b, err
 	}
 	parts := strings.Split(string(raw), "\n----\n")
-	if len(parts) != 3 {
-		return b, fmt.Errorf("%s: %d parts, not 3", name, len(parts))
+	if len(parts) < 3 || len(parts)%2 == 0 {
+		return b, fmt.Errorf("%s: %d parts, not 3 or 5", name, len(parts))
 	}
 	for line := range strings.Lines(parts[0]) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
@@ -211,10 +211,13 @@ func readBug(name string) (b bug, err error) {
 	if err != nil {
 		return b, fmt.Errorf("%s: %w", name, err)
 	}
-	before, after := parts[1], strings.TrimSuffix(parts[2], "\n")
-	if n := strings.Count(string(text), before); n != 1 {
-		return b, fmt.Errorf("%s: its text is %d times in %s, not once:\n%s", name, n, b.file, before)
+	b.text = string(text)
+	for i := 1; i < len(parts); i += 2 {
+		before, after := parts[i], strings.TrimSuffix(parts[i+1], "\n")
+		if n := strings.Count(b.text, before); n != 1 {
+			return b, fmt.Errorf("%s: its text is %d times in %s, not once:\n%s", name, n, b.file, before)
+		}
+		b.text = strings.Replace(b.text, before, after, 1)
 	}
-	b.text = strings.Replace(string(text), before, after, 1)
 	return b, nil
 }
