@@ -35,10 +35,10 @@ inos: build/kernel.wasm build/storage.wasm
 	@CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags '$(LDFLAGS)' -o bin/inos ./cmd/inos
 	@echo "bin/inos $(VERSION)"
 
-up: setup build ## set up, build and start a node on embedded defaults (UP="--listen :8080" passes flags)
+up: setup build ## set up, build and start a mesh on embedded defaults (UP="--listen :8080" passes flags)
 	@exec bin/inos up $(UP)
 
-demo: setup build ## the whole story, unattended: put 2 GB, get it back, kill, restart, replay (DEMO_BYTES=… for another size)
+demo: setup build ## the whole story, unattended: put 2 GB, kill two providers, get it back, repair, rebuild (DEMO_BYTES=… for another size)
 	@tools/demo
 
 test: ## everything that has to hold, with each runner's counts at the end

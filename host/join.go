@@ -173,7 +173,9 @@ func (n *Node) joinAt(ctx context.Context, addr string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, joinCallTimeout)
 	defer cancel()
-	q := n.hostEnvelope(event.NodeJoin, &eventpb.NodeJoinRequest{Invite: n.authority.invite.Raw, Addrs: n.mesh.Addrs()})
+	q := n.hostEnvelope(event.NodeJoin, &eventpb.NodeJoinRequest{
+		Invite: n.authority.invite.Raw, Addrs: n.mesh.Addrs(), Held: uint64(n.content.Usage().Chunks + n.records.Usage().Chunks),
+	})
 	q.Metadata = nil
 	m, err := n.mesh.Call(ctx, board, []string{addr}, mesh.Message{Envelope: event.Encode(nil, q)}, nil)
 	if err != nil {

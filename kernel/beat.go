@@ -154,7 +154,7 @@ func (u *beats) send(h *home) {
 	h.underWay = true
 	if h.join && len(k.node.invite) > 0 {
 		a.op = opJoin
-		k.content(nil, a, h.node, event.NodeJoin, &eventpb.NodeJoinRequest{Invite: k.node.invite, Addrs: k.node.addrs}, bulk{})
+		k.content(nil, a, h.node, event.NodeJoin, &eventpb.NodeJoinRequest{Invite: k.node.invite, Addrs: k.node.addrs, Held: u.usage.GetChunks() + u.usage.GetRecords()}, bulk{})
 		return
 	}
 	u.sequence++

@@ -360,7 +360,7 @@ func (k *Kernel) unreserve(held *uint64) {
 // holds says that no put may write the chunk now, or rely on a find of it: it is on its way to the trash, or its only copy
 // is in doubt.
 func (k *Kernel) holds(id inos.ChunkID) bool {
-	return k.collector.holds(id) || k.repairs.trim.trims(id) || k.lone() && k.losses.holds(k.self(), id)
+	return k.collector.holds(id) || k.repairs.trim.trims(id) || k.repairs.trashes(id) || k.lone() && k.losses.holds(k.self(), id)
 }
 
 // self returns this node's id.

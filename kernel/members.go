@@ -30,6 +30,10 @@ type memberships struct {
 	admissions map[uint64]*admission
 	next       inos.Micros // the earliest time at which a member's liveness may change
 	changedAt  inos.Micros // when the members or their liveness changed last
+	strangers  struct {    // the last node that was left alone
+		node inos.NodeID
+		held uint64
+	}
 
 	prepared *domains // follows from the rest, not part of a snapshot
 }
@@ -65,6 +69,8 @@ func (u *memberships) code(c *coder) {
 	})
 	num(c, &u.next)
 	num(c, &u.changedAt)
+	text(c, &u.strangers.node)
+	num(c, &u.strangers.held)
 }
 
 // boot lets a switchboard that holds chunks into its own mesh and loads the members. A provider has none.
@@ -235,6 +241,9 @@ func (u *memberships) served(work uint64, peer inos.NodeID, invite *eventpb.Invi
 		if err := u.refused(peer, m, invite); err != nil {
 			return nil, err
 		}
+		if err := u.stranger(peer, m, q.Held); err != nil {
+			return nil, err
+		}
 		u.admit(work, &admission{node: peer}, invite, q.Addrs)
 		return nil, nil
 	}
@@ -246,13 +255,35 @@ func (u *memberships) served(work uint64, peer inos.NodeID, invite *eventpb.Invi
 	case m != nil && !m.removed():
 		u.beat(m, &q)
 	case m == nil && invite != nil && u.grants(invite) == nil && len(u.table) < membersMax:
-		// The map is new, and the node was let in before: when the invite expires does not matter any more.
+		if invite.ExpiresUs != 0 && inos.Micros(invite.ExpiresUs) <= u.k.now && u.k.rebuilding.phase == rebuildOff ||
+			u.stranger(peer, m, q.Usage.GetChunks()+q.Records) != nil {
+			return &eventpb.HeartbeatReply{IntervalUs: int64(u.interval()), Unknown: true}, nil
+		}
+		// The map was made anew, and the node was let in before: when the invite expires does not matter any more.
 		u.admit(work, &admission{node: peer, beat: true}, invite, q.Addrs)
 		return nil, nil
 	default:
 		return &eventpb.HeartbeatReply{IntervalUs: int64(u.interval()), Unknown: true}, nil
 	}
 	return &eventpb.HeartbeatReply{IntervalUs: int64(u.interval())}, nil
+}
+
+// stranger refuses a node that the map does not know and that holds something, unless the map is being made again: it came too late for
+// that. Let in, what only it knows would have no row, and be trashed.
+func (u *memberships) stranger(peer inos.NodeID, m *member, held uint64) *inos.Error {
+	if m != nil || held == 0 || u.k.rebuilding.busy() {
+		return nil
+	}
+	if u.strangers.node != peer {
+		u.strangers.node, u.strangers.held = peer, held
+		u.k.watcher.note(event.NodeJoin, event.StateFailed, "node "+shortID(string(peer))+" "+strangerText(held))
+	}
+	return inos.Errorf(inos.CodeConflict, "node:join", "the node %s", strangerText(held))
+}
+
+func strangerText(held uint64) string {
+	return "holds " + plural(held, "chunk or record", "chunks and records") + " of which the map knows nothing: it is left alone. If it belongs to this mesh, start all nodes, " +
+		"empty the switchboard's folder and run 'inos rebuild' again; else join with an empty folder"
 }
 
 // refused says why an invite lets nobody in.

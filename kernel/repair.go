@@ -318,6 +318,16 @@ func (u *repairs) dropped(node inos.NodeID, id inos.ChunkID) {
 	}
 }
 
+// trashes says that a copy of the chunk whose claim is void is on its way to the trash.
+func (u *repairs) trashes(id inos.ChunkID) bool {
+	for _, work := range sortedKeys(u.table) {
+		if x := u.table[work]; x.id == id && x.step == mendTrash {
+			return true
+		}
+	}
+	return false
+}
+
 // idle says that no copy is under way.
 func (u *repairs) idle() bool {
 	return len(u.table) == 0 && !u.claiming && len(u.wanting) == 0 && !u.scan.underWay && !u.trim.underWay

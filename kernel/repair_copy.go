@@ -367,10 +367,11 @@ func (u *repairs) voided(x *mending, a *answer) {
 	for _, held := range r.States[0].Copies {
 		x.forget(inos.NodeID(held.Node))
 	}
-	for _, work := range sortedKeys(u.table) {
-		if other := u.table[work]; other != x && other.id == x.id { // claimed again: it may be writing there
-			x.added = nil
+	if u.k.collector.lives[string(x.id[:])] > 1 { // it is claimed again, or a put has written it there: a sweep sees what is left
+		for _, node := range x.added {
+			u.k.collector.sweepNode(node)
 		}
+		x.added = nil
 	}
 	u.trashVoid(x)
 }
@@ -390,4 +391,7 @@ func (u *repairs) trashVoid(x *mending) {
 func (u *repairs) end(x *mending) {
 	u.k.collector.unlive(x.id)
 	delete(u.table, x.work)
+	if x.step == mendTrash {
+		u.k.puts.unheld()
+	}
 }

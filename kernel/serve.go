@@ -207,7 +207,10 @@ func (u *serving) local(x *served, inner *eventpb.Envelope, q *eventpb.MeshServe
 		}
 	case event.ContentEmptyTrash:
 		p := &eventpb.ContentEmptyTrashRequest{}
-		m, named = p, func() ([][]byte, uint32, []byte) { return nil, p.Limit, nil }
+		m, named = p, func() ([][]byte, uint32, []byte) {
+			p.BeforeUs = min(p.BeforeUs, int64(u.k.now-trashLife)) // whoever orders it
+			return nil, p.Limit, nil
+		}
 	case event.ContentInventory:
 		p := &eventpb.ContentInventoryRequest{}
 		m, named = p, func() ([][]byte, uint32, []byte) { return nil, p.Limit, p.After }

@@ -122,6 +122,9 @@ func (k *Kernel) notices() (out []string) {
 		}
 		return out
 	}
+	if s := &k.members.strangers; s.node != "" && k.members.member(s.node) == nil {
+		out = append(out, "node "+shortID(string(s.node))+" "+strangerText(s.held))
+	}
 	if k.members.ready() {
 		if degraded := k.members.degraded(inos.ReplicasDefault); degraded != "" {
 			out = append(out, degraded)

@@ -17,7 +17,7 @@ missing copies follow as repair, a surplus is trimmed when every copy that stays
 		Args:    arguments(1, 1, "one PATH"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if replicas == 0 {
-				return usage(c, "say how many: --replicas 1 to 255")
+				return usage(c, "say how many: --replicas 1 to 32")
 			}
 			if err := inos.CheckPath(inos.Path(args[0])); err != nil {
 				return err
@@ -40,6 +40,6 @@ missing copies follow as repair, a surplus is trimmed when every copy that stays
 			return a.printf("%s\n  version   %d\n  replicas  %s\n  trace     %s\n", printable(r.Path), r.Version, replicasText(&r.File), r.TraceID)
 		},
 	}
-	c.Flags().Uint8Var(&replicas, "replicas", 0, "copies to keep, on as many failure domains")
+	c.Flags().Uint8Var(&replicas, "replicas", 0, "copies to keep, on as many failure domains, 1 to 32")
 	return c
 }

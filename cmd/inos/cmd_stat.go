@@ -139,7 +139,7 @@ func (a *app) printDomains(label string, r *api.Receipt) error {
 	if err := a.printf("  %-8s  %s: %s\n", label, levelCount(r.Level, len(domains)), strings.Join(domains, ", ")); err != nil || r.Survives == "" {
 		return err
 	}
-	return a.printf("  survives  %s\n", printable(r.Survives))
+	return a.printf("  survives  %s\n", printable(strings.TrimPrefix(r.Survives, "survives ")))
 }
 
 // levelCount returns "1 host" or "2 zones".

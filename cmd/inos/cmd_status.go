@@ -62,7 +62,7 @@ func (a *app) printStatus(s *api.Status, all bool) error {
 		row("mesh", "%d of %s alive, %s queued, %s pending", s.MembersAlive, plural(uint64(s.Members), "node"), plural(s.Repairs, "repair"), plural(s.RecordsPending, "commit record"))
 	}
 	if s.Survives != "" {
-		row("survives", "%s", printable(s.Survives))
+		row("survives", "%s", printable(strings.TrimPrefix(s.Survives, "survives ")))
 	}
 	if b := s.Rebuild; b != nil {
 		row("rebuild", "%s", rebuildText(b))

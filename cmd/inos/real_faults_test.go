@@ -50,7 +50,7 @@ func TestRealTwoProvidersDown(t *testing.T) {
 	if _, err := m.put("/big", 1, size); err != nil {
 		t.Fatal(err)
 	}
-	for _, pair := range [][2]int{{0, 1}, {1, 4}, {4, 5}} {
+	for _, pair := range [][2]int{{1, 4}, {0, 1}, {4, 5}}[:amount(t, "INOS_REAL_PAIRS", 2)] {
 		m.await("everything is quiet", realQuietTimeout, m.quiet)
 		for _, i := range pair {
 			m.providers[i].kill()
@@ -68,6 +68,7 @@ func TestRealTwoProvidersDown(t *testing.T) {
 		}
 		m.await("the killed ones are back and checked", realQuietTimeout, func() error {
 			if err := m.wantReplicas(nil, "/big"); err != nil {
+				m.checkLog()
 				t.Fatalf("while nodes came back: %v", err)
 			}
 			return m.allAlive(len(sixProviders))
@@ -167,8 +168,8 @@ func (m *realMesh) noOrphans() {
 	})
 }
 
-// One byte is flipped in every chunk of one provider: every read is right, and the verification reports the bad copies that no read
-// has found and has all of them replaced.
+// One byte is flipped in every chunk of one provider: every read is right, and the verification, with the reads and audits that were
+// faster, finds every bad copy and has it replaced.
 func TestRealFlippedBytes(t *testing.T) {
 	t.Parallel()
 	m := startMesh(t, []string{"cold", "cold", "cold", "hot"})
@@ -192,9 +193,6 @@ func TestRealFlippedBytes(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("%d chunks flipped; the verification found %d bad, reads and audits before it the rest", len(flipped), result.Bad)
-	if result.Bad == 0 {
-		t.Error("the verification found nothing")
-	}
 	m.settled()
 	for i := range files {
 		if err := m.wantReplicas(nil, inos.Path(fmt.Sprintf("/f%d", i))); err != nil {
@@ -206,7 +204,9 @@ func TestRealFlippedBytes(t *testing.T) {
 		t.Errorf("after the repair %d chunks are bad: %v", result.Bad, err)
 	}
 	m.wantSound()
-	m.checkLog()
+	if found := m.checkLog().dropped; found < len(flipped) {
+		t.Errorf("%d bad copies were found of %d", found, len(flipped))
+	}
 }
 
 // wantSound hashes every chunk on the disks of the providers.

@@ -69,8 +69,8 @@ const (
 	logWrong   = 20 // violations that are told
 )
 
-// checkLog proves by the log of the switchboard that no decision took a copy that was needed.
-func (m *realMesh) checkLog() {
+// checkLog proves by the log of the switchboard that no decision took a copy that was needed, and says what the log shows.
+func (m *realMesh) checkLog() logFigures {
 	m.t.Helper()
 	l, err := m.readLog()
 	if err != nil {
@@ -83,6 +83,7 @@ func (m *realMesh) checkLog() {
 	if l.figures.copies == 0 {
 		m.t.Error("the log shows no copy")
 	}
+	return l.figures
 }
 
 // readLog follows the log that the switchboard's folder holds.

@@ -273,7 +273,10 @@ func (v *view) changes(s *api.Status) {
 			v.rebuild, v.rebuildAt = text, time.Now()
 		}
 	}
-	summary := fmt.Sprintf("%s, %s plain, %s used", plural(s.Totals.Files, "file"), sizeText(s.Totals.PlainBytes), sizeText(s.Content.UsedBytes))
+	summary := fmt.Sprintf("%s, %s plain, %s stored", plural(s.Totals.Files, "file"), sizeText(s.Totals.PlainBytes), sizeText(s.Totals.StoredBytes))
+	if onlyProvider(s) {
+		summary = fmt.Sprintf("%s, %s used", plural(s.Content.Chunks, "chunk"), sizeText(s.Content.UsedBytes))
+	}
 	now := time.Now()
 	switch {
 	case v.summary == "":

@@ -324,6 +324,7 @@ type NodeJoinRequest struct {
 	unknownFields []byte
 	Invite        []byte   `protobuf:"bytes,1,opt,name=invite,proto3" json:"invite,omitempty"`
 	Addrs         []string `protobuf:"bytes,2,rep,name=addrs,proto3" json:"addrs,omitempty"`
+	Held          uint64   `protobuf:"varint,3,opt,name=held,proto3" json:"held,omitempty"`
 }
 
 func (x *NodeJoinRequest) Reset() {
@@ -344,6 +345,13 @@ func (x *NodeJoinRequest) GetAddrs() []string {
 		return x.Addrs
 	}
 	return nil
+}
+
+func (x *NodeJoinRequest) GetHeld() uint64 {
+	if x != nil {
+		return x.Held
+	}
+	return 0
 }
 
 type NodeJoinReply struct {
@@ -1633,6 +1641,7 @@ func (m *NodeJoinRequest) CloneVT() *NodeJoinRequest {
 		return (*NodeJoinRequest)(nil)
 	}
 	r := new(NodeJoinRequest)
+	r.Held = m.Held
 	if rhs := m.Invite; rhs != nil {
 		r.Invite = slices.Clone(rhs)
 	}
@@ -2412,6 +2421,9 @@ func (this *NodeJoinRequest) EqualVT(that *NodeJoinRequest) bool {
 		if vx != vy {
 			return false
 		}
+	}
+	if this.Held != that.Held {
+		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
 }
@@ -3674,6 +3686,11 @@ func (m *NodeJoinRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.Held != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Held))
+		i--
+		dAtA[i] = 0x18
 	}
 	if len(m.Addrs) > 0 {
 		for iNdEx := len(m.Addrs) - 1; iNdEx >= 0; iNdEx-- {
@@ -5493,6 +5510,9 @@ func (m *NodeJoinRequest) SizeVT() (n int) {
 			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 		}
 	}
+	if m.Held != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Held))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -7068,6 +7088,15 @@ func (m *NodeJoinRequest) UnmarshalVT(dAtA []byte) error {
 			}
 			m.Addrs = append(m.Addrs, s)
 			iNdEx = postIndex
+		case 3:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Held", wireType)
+			}
+			m.Held = 0
+			m.Held, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])

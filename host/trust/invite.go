@@ -75,7 +75,7 @@ func readInvite(text string, now inos.Micros) (*Invite, error) {
 		return nil, err
 	}
 	if invite.Expired(now) {
-		return nil, fmt.Errorf("the invite expired at %d us, and this is %d", invite.Content.ExpiresUs, now)
+		return nil, fmt.Errorf("the invite expired %d s ago", (now-inos.Micros(invite.Content.ExpiresUs))/1e6)
 	}
 	return invite, nil
 }

@@ -1,0 +1,106 @@
+package kernel
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event"
+	"github.com/inos-mesh/inos/event/eventpb"
+)
+
+// A trash is emptied of nothing younger than its life, whoever orders it.
+func TestServeEmptyTrash(t *testing.T) {
+	w := providerWorld()
+	w.run(10)
+	w.out = nil
+	inner := &eventpb.Envelope{Id: w.newID(), EventType: event.ContentEmptyTrash, Timestamp: 1, Payload: event.Payload(&eventpb.ContentEmptyTrashRequest{BeforeUs: 1 << 60})}
+	w.give(w.host(event.MeshServe, &eventpb.MeshServeRequest{Peer: "p2", Switchboard: true, Envelope: event.Encode(nil, inner)}))
+	for _, out := range w.out {
+		var m eventpb.ContentEmptyTrashRequest
+		if out.EventType == event.ContentEmptyTrash {
+			if w.open(out, &m); m.BeforeUs != int64(w.now-trashLife) {
+				t.Errorf("emptied up to %d, at %d", m.BeforeUs, w.now)
+			}
+			return
+		}
+	}
+	t.Error("nothing was asked")
+}
+
+// An expired invite lets nobody in by a heartbeat, but for a node of before while the map is made again.
+func TestBeatExpiredInvite(t *testing.T) {
+	for _, rebuild := range []bool{false, true} {
+		k := New()
+		k.now, k.node.switchboard = inos.Hour, true
+		k.members.loaded, k.recovery.done, k.node.booted = true, true, true
+		if rebuild {
+			k.rebuilding.phase = rebuildGather
+		}
+		invite := &eventpb.Invite{Id: "i", Operator: "ann", Zone: "home", Host: "nas2", Tier: "cold", OfferedBytes: 1, ExpiresUs: 1}
+		reply, err := k.members.served(1, "p2", invite, &eventpb.Envelope{EventType: event.NodeHeartbeat, Payload: event.Payload(&eventpb.HeartbeatRequest{})})
+		if in := reply == nil && err == nil && len(k.members.admissions) == 1; in != rebuild {
+			t.Errorf("rebuild %v: let in %v, reply %v, error %v", rebuild, in, reply, err)
+		}
+	}
+}
+
+// A copy of a void claim is not trashed while a put relies on the chunk: it may have written it there.
+func TestVoidCopyOfPut(t *testing.T) {
+	for _, relied := range []bool{false, true} {
+		k := New()
+		k.node.id, k.node.switchboard = "node-1", true
+		id := inos.ChunkID{1}
+		x := &mending{work: 7, id: id, step: mendVoid, added: []inos.NodeID{"n2"}}
+		k.repairs.table[x.work] = x
+		k.collector.live(id)
+		if relied {
+			k.collector.live(id)
+		}
+		k.repairs.voided(x, &answer{env: &eventpb.Envelope{Payload: event.Payload(&eventpb.ChunkStatesReply{States: []*eventpb.ChunkState{{ChunkId: id[:]}}})}})
+		if trashing := x.step == mendTrash; trashing == relied || k.holds(id) == relied {
+			t.Errorf("relied on %v: trashed %v, held %v", relied, trashing, k.holds(id))
+		}
+		if swept := slices.Contains(k.collector.sweep.wanted, "n2"); swept != relied {
+			t.Errorf("relied on %v: swept %v", relied, swept)
+		}
+	}
+}
+
+// A node that the map does not know and that holds something comes in only while the map is made again: what only it knows would be trashed.
+func TestStrangerIsLeftAlone(t *testing.T) {
+	invite := &eventpb.Invite{Id: "i", Operator: "ann", Zone: "home", Host: "nas2", Tier: "cold", OfferedBytes: 1}
+	join := func(held uint64) *eventpb.Envelope {
+		return &eventpb.Envelope{EventType: event.NodeJoin, Payload: event.Payload(&eventpb.NodeJoinRequest{Held: held})}
+	}
+	beat := func(chunks, records uint64) *eventpb.Envelope {
+		return &eventpb.Envelope{EventType: event.NodeHeartbeat, Payload: event.Payload(&eventpb.HeartbeatRequest{Usage: &eventpb.ContentUsage{Chunks: chunks}, Records: records})}
+	}
+	for name, c := range map[string]struct {
+		call    *eventpb.Envelope
+		rebuild bool
+		in      bool
+	}{
+		"an empty node joins":       {join(0), false, true},
+		"a full one does not":       {join(1), false, false},
+		"but in a rebuild":          {join(1), true, true},
+		"an empty node beats":       {beat(0, 0), false, true},
+		"one with chunks does not":  {beat(1, 0), false, false},
+		"one with records does not": {beat(0, 1), false, false},
+		"both come in in a rebuild": {beat(1, 1), true, true},
+	} {
+		k := New()
+		k.now, k.node.switchboard = inos.Hour, true
+		k.members.loaded, k.recovery.done, k.node.booted = true, true, true
+		if c.rebuild {
+			k.rebuilding.phase = rebuildGather
+		}
+		_, err := k.members.served(1, "p2", invite, c.call)
+		if in := err == nil && len(k.members.admissions) == 1; in != c.in {
+			t.Errorf("%s: let in %v, error %v", name, in, err)
+		}
+		if named := k.members.strangers.node == "p2"; named == c.in {
+			t.Errorf("%s: named to the operator: %v", name, named)
+		}
+	}
+}
