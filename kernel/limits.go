@@ -157,7 +157,7 @@ const (
 	trimPause         = 5 * inos.Millisecond
 	heartbeatEvery    = 5 * inos.Second  // until a switchboard says otherwise
 	unpinEvery        = inos.Minute      // after a failure
-	rebuildSettle     = 15 * inos.Second // after the last node has come, before the records are read
+	rebuildSettle     = 45 * inos.Second // after the last node has come, before the records are read
 	rebuildPatience   = 5 * inos.Minute  // for which nodes are waited for when something cannot be restored
 	rebuildLook       = inos.Second
 	rebuildNoteEvery  = 10 * inos.Second

@@ -59,10 +59,23 @@ func (u *operations) idle() bool        { return len(u.table) == 0 }
 
 func (u *operations) hear(in *input) {
 	p := &operation{origin: in.origin}
-	u.k.watcher.began(&p.origin)
+	if !looks(in.env.EventType) {
+		u.k.watcher.began(&p.origin)
+	}
 	if err := u.begin(p, in.env); err != nil {
 		u.k.fail(&p.origin, err)
 	}
+}
+
+// looks says that a request only looks. Whoever watches a mesh asks every second: like node:status it leaves no line in the history.
+func looks(eventType string) bool {
+	return eventType == event.NodesList || eventType == event.RepairsList
+}
+
+// show answers a request that only looks.
+func (u *operations) show(p *operation, m event.Message) {
+	u.k.finish(&p.origin)
+	u.k.emit(event.Reply(p.envelope(), event.StateCompleted, u.k.now, event.Payload(m)))
 }
 
 // begin answers what the kernel knows, and asks for what it does not.
@@ -93,7 +106,7 @@ func (u *operations) begin(p *operation, e *eventpb.Envelope) *inos.Error {
 	}
 	switch e.EventType {
 	case event.NodesList:
-		k.complete(&p.origin, k.members.describe(), plural(uint64(len(k.members.all())), "node", "nodes"))
+		u.show(p, k.members.describe())
 	case event.NodesInvite:
 		return u.invite(p, invite.Invite)
 	case event.NodesSet:
@@ -200,7 +213,7 @@ func (u *operations) end(p *operation, a *answer) *inos.Error {
 		}
 		reply := &eventpb.RepairsListReply{Repairs: r.Repairs, Total: r.Total}
 		k.repairs.describe(reply)
-		k.complete(&p.origin, reply, plural(r.Total, "repair", "repairs"))
+		u.show(p, reply)
 	}
 	return nil
 }
