@@ -116,7 +116,8 @@ type Semantic interface {
 	// needed and which belongs to owner (CodeConflict). At most 4,096 rows. In order, for each row:
 	//   - A row that is Known must exist, be on at least one node, not be condemned and, if it is data, be held by owner;
 	//     else CodeConflict, and the caller writes the bytes and stages the row without Known.
-	//   - Any other row is inserted, or renewed: its generation is raised and it is no longer condemned. The caller has
+	//   - Any other row is inserted, or renewed: its generation is raised and it is no longer condemned; of one that was, the
+	//     copies known before are forgotten, for their bytes were ordered to the trash. The caller has
 	//     written its bytes before, and not trashed them since. The first entry stays; one with another plain hash or
 	//     other lengths is CodeConflict.
 	//   - Nodes are added to those that hold the chunk, trusted, unless the row is Known: its caller wrote nothing. Each is a

@@ -34,6 +34,15 @@ func semanticNodes(t *testing.T, m inos.Semantic) {
 	equal(t, "nodes", fmt.Sprint(nodes), "[[] [a b c] [a b c]]")
 	_, err = m.AbortUpload(background, "")
 	must(t, err)
+	_, err = m.CondemnChunks(background, 0) // its copies are ordered to the trash
+	must(t, err)
+	d.Nodes = []inos.NodeID{"b"}
+	must(t, m.StageChunks(background, "u", "ann", []inos.ChunkRow{d}, 1))
+	nodes, err = holders(m, []inos.ChunkID{d.Entry.ChunkID})
+	must(t, err)
+	equal(t, "nodes of a chunk that came back from the condemned", fmt.Sprint(nodes), "[[b]]")
+	_, err = m.AbortUpload(background, "")
+	must(t, err)
 	collect(t, m)
 	d.Nodes = nil
 	must(t, m.StageChunks(background, "u", "ann", []inos.ChunkRow{d}, 1))

@@ -237,6 +237,9 @@ func (m *Memory) stageRow(u *undo, op string, owner inos.Subject, r *inos.ChunkR
 		c.owners[owner] = true
 		c.roles |= roleData
 	}
+	if c.condemned { // its copies are in the trash, or on their way there: only what is written anew counts
+		clear(c.copies)
+	}
 	c.condemned = false
 	m.generation++
 	c.generation = m.generation

@@ -129,6 +129,15 @@ func (t *tx) stageRow(op string, owner inos.Subject, r *inos.ChunkRow) (linked b
 		return false, 0, conflict(op, "chunk %s is known with %d plain and %d stored bytes of %s, not %d and %d of %s", id,
 			kept.entry.PlainBytes, kept.entry.StoredBytes, kept.entry.PlainHash, r.Entry.PlainBytes, r.Entry.StoredBytes, r.Entry.PlainHash)
 	}
+	if kept.condemned { // its copies are in the trash, or on their way there: only what is written anew counts
+		nodes, err := t.nodes(deleteCopies, id[:])
+		if err != nil {
+			return false, 0, err
+		}
+		for _, node := range nodes {
+			t.place(node, -1, -storedBytes(&kept.entry, kept.roles))
+		}
+	}
 	entry := kept.entry
 	if kept.roles&roleData == 0 && role == roleData {
 		entry = r.Entry
