@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -85,6 +84,7 @@ func pause(ctx context.Context, err error, try int) error {
 // upload is a body on its way: hashed, counted, and failing with a code.
 type upload struct {
 	r        io.Reader
+	length   int64 // announced; negative: unknown
 	hash     *blake3.Hasher
 	sent     atomic.Int64
 	progress func(int64)
@@ -105,14 +105,19 @@ func (u *upload) Read(p []byte) (int, error) {
 	if u.progress != nil && n > 0 {
 		u.progress(sent)
 	}
-	if err != nil && !errors.Is(err, io.EOF) {
+	switch {
+	case err == nil:
+	case !errors.Is(err, io.EOF):
 		err = inos.Errorf(inos.CodeIO, "read what is put", "%w", err)
+	case sent < u.length:
+		// Said here and not by net/http, whose own error can be overtaken by that of the connection it then closes.
+		err = inos.Errorf(inos.CodeBodyTruncated, "read what is put", "%d bytes came, %d were announced: it shrank meanwhile", sent, u.length)
 	}
 	return n, err
 }
 
 func (c *Client) putOnce(ctx context.Context, p inos.Path, body io.Reader, length int64, o PutOptions, again bool) (reply PutReply, err error) {
-	u := &upload{r: body, hash: blake3.New(inos.HashBytes, nil), progress: o.Progress, closed: make(chan struct{})}
+	u := &upload{r: body, length: length, hash: blake3.New(inos.HashBytes, nil), progress: o.Progress, closed: make(chan struct{})}
 	r, err := c.newRequest(ctx, "PUT", "/v1/files/"+escapePath(p), u)
 	if err != nil {
 		return reply, err
@@ -141,9 +146,6 @@ func (c *Client) putOnce(ctx context.Context, p inos.Path, body io.Reader, lengt
 	}
 	response, err := c.do(r)
 	if err != nil {
-		if length > 0 && u.sent.Load() < length && strings.Contains(err.Error(), "ContentLength=") {
-			err = inos.Errorf(inos.CodeBodyTruncated, "read what is put", "%d bytes came, %d were announced: it shrank meanwhile", u.sent.Load(), length)
-		}
 		return reply, err
 	}
 	if err := c.readJSON(ctx, response, &reply); err != nil {
