@@ -46,6 +46,14 @@ const (
 	CodeNotSwitchboard      Code = 40 // This node holds chunks and decides nothing.
 	CodeSecondSwitchboard   Code = 41 // A mesh on SQLite has exactly one switchboard.
 	CodeQuorumLost          Code = 42 // Too few failure domains are alive to keep a file safely.
+	CodeQuotaExceeded       Code = 43 // The owner's quota does not hold this.
+	CodeRateLimited         Code = 44 // There were more requests than this user may send.
+	CodeCreditsShort        Code = 45 // The account does not hold what this would pledge.
+	CodeUserUnknown         Code = 46 // There is no such user.
+	CodeGrantUnknown        Code = 47 // There is no such grant.
+	CodeOriginRefused       Code = 48 // The request comes from a page of another origin, or without the session's CSRF token.
+	CodeUploadIncomplete    Code = 49 // Chunks that the manifest names were not sent.
+	CodeUploadUnknown       Code = 50 // There is no such upload; it was committed, aborted or has expired.
 )
 
 var catalogue = [...]struct {
@@ -94,6 +102,14 @@ var catalogue = [...]struct {
 	CodeNotSwitchboard:      {"not_switchboard", "Ask a switchboard: the address that 'inos up' prints.", 421},
 	CodeSecondSwitchboard:   {"second_switchboard", "Join this machine as a provider with 'inos join'; more switchboards need CockroachDB.", 500},
 	CodeQuorumLost:          {"quorum_lost", "Start the missing nodes ('inos nodes' names them) or try again later; nothing was stored.", 503},
+	CodeQuotaExceeded:       {"quota_exceeded", "Remove files, or ask the mesh's operator for more: 'inos users set NAME --quota'.", 507},
+	CodeRateLimited:         {"rate_limited", "Try again after the time given.", 429},
+	CodeCreditsShort:        {"credits_short", "Ask for fewer replicas, or the mesh's operator for credits: 'inos ledger'.", 402},
+	CodeUserUnknown:         {"user_unknown", "List them with 'inos users'.", 404},
+	CodeGrantUnknown:        {"grant_unknown", "List them with 'inos grants'.", 404},
+	CodeOriginRefused:       {"origin_refused", "Use the dashboard at the address that 'inos up' prints.", 403},
+	CodeUploadIncomplete:    {"upload_incomplete", "Send the chunks that the answer names, then commit again.", 409},
+	CodeUploadUnknown:       {"upload_unknown", "Begin a new one with POST /v1/uploads; chunks that arrived are found again.", 404},
 }
 
 // Name returns the code's name in the catalogue, or "unknown".

@@ -17,12 +17,30 @@ const (
 	NodesSet    = "nodes:set:v1:requested"    // NodesSetRequest, NodesSetReply
 	RepairsList = "repairs:list:v1:requested" // RepairsListRequest, RepairsListReply
 
+	UsersPut       = "users:put:v1:requested"       // UsersPutRequest, UsersPutReply
+	UsersList      = "users:list:v1:requested"      // UsersListRequest, UsersListReply
+	UsersEnrol     = "users:enrol:v1:requested"     // UsersEnrolRequest, UsersEnrolReply
+	DevicesList    = "devices:list:v1:requested"    // DevicesListRequest, DevicesListReply
+	DevicesRevoke  = "devices:revoke:v1:requested"  // DevicesRevokeRequest, DevicesRevokeReply
+	GroupsPut      = "groups:put:v1:requested"      // GroupsPutRequest, GroupsPutReply
+	GroupsList     = "groups:list:v1:requested"     // GroupsListRequest, GroupsListReply
+	TokensIssue    = "tokens:issue:v1:requested"    // TokensIssueRequest, TokensIssueReply
+	TokensList     = "tokens:list:v1:requested"     // TokensListRequest, TokensListReply
+	TokensRevoke   = "tokens:revoke:v1:requested"   // TokensRevokeRequest, TokensRevokeReply
+	GrantsPut      = "grants:put:v1:requested"      // GrantsPutRequest, GrantsPutReply
+	GrantsList     = "grants:list:v1:requested"     // GrantsListRequest, GrantsListReply
+	GrantsRemove   = "grants:remove:v1:requested"   // GrantsRemoveRequest, GrantsRemoveReply
+	LedgerTransfer = "ledger:transfer:v1:requested" // LedgerTransferRequest, LedgerTransferReply
+	LedgerList     = "ledger:list:v1:requested"     // LedgerListRequest, LedgerListReply
+
 	// What the host tells its kernel.
 	NodeBoot        = "node:boot:v1:requested"        // NodeBoot; no reply
 	NodeTick        = "node:tick:v1:requested"        // no payload, no reply
 	NodeDrain       = "node:drain:v1:requested"       // no payload; completed when no work is left
 	IdentitySession = "identity:session:v1:requested" // Session; no reply
 	IdentityRevoke  = "identity:revoke:v1:requested"  // Revocation; no reply
+	IdentityLogin   = "identity:login:v1:requested"   // LoginRequest, LoginReply
+	IdentityRefresh = "identity:refresh:v1:requested" // RefreshRequest, LoginReply
 	StreamGone      = "stream:gone:v1:completed"      // StreamGone, unasked
 	WorkerExit      = "worker:exit:v1:completed"      // WorkerExit, unasked
 	MeshServe       = "mesh:serve:v1:requested"       // MeshServeRequest, MeshServeReply
@@ -49,6 +67,8 @@ const (
 	RecordSeal        = "record:seal:v1:requested"            // RecordSealRequest, RecordSealReply
 	RecordOpen        = "record:open:v1:requested"            // RecordOpenRequest, RecordOpenReply
 	InviteSign        = "invite:sign:v1:requested"            // InviteSignRequest, InviteSignReply
+	SecretMake        = "secret:make:v1:requested"            // SecretMakeRequest, SecretMakeReply
+	TokenSign         = "token:sign:v1:requested"             // TokenSignRequest, TokenSignReply
 	FindChunks        = "semantic:find_chunks:v1:requested"
 	StageChunks       = "semantic:stage_chunks:v1:requested"
 	CommitFile        = "semantic:commit_file:v1:requested"
@@ -86,6 +106,25 @@ const (
 	Sighted           = "semantic:sighted:v1:requested"
 	RestoreVersion    = "semantic:restore_version:v1:requested"
 	EndRestore        = "semantic:end_restore:v1:requested"
+	PutUser           = "semantic:put_user:v1:requested"
+	ListUsers         = "semantic:list_users:v1:requested"
+	PutEnrolment      = "semantic:put_enrolment:v1:requested"
+	ListDevices       = "semantic:list_devices:v1:requested"
+	RevokeDevice      = "semantic:revoke_device:v1:requested"
+	PutGroup          = "semantic:put_group:v1:requested"
+	ListGroups        = "semantic:list_groups:v1:requested"
+	OpenSession       = "semantic:open_session:v1:requested"
+	RefreshSession    = "semantic:refresh_session:v1:requested"
+	ListSessions      = "semantic:list_sessions:v1:requested"
+	RevokeSessions    = "semantic:revoke_sessions:v1:requested"
+	PruneSessions     = "semantic:prune_sessions:v1:requested"
+	PutGrant          = "semantic:put_grant:v1:requested"
+	ListGrants        = "semantic:list_grants:v1:requested"
+	RemoveGrant       = "semantic:remove_grant:v1:requested"
+	UseGrant          = "semantic:use_grant:v1:requested"
+	ReadAccess        = "semantic:read_access:v1:requested"
+	Transfer          = "semantic:transfer:v1:requested"
+	ListEntries       = "semantic:list_entries:v1:requested"
 	Totals            = "semantic:totals:v1:requested"
 	EpisodicRecord    = "episodic:record:v1:requested" // RecordRequest, RecordReply
 

@@ -31,6 +31,7 @@ type FileInfo struct {
 	ReplicasReached uint32 `protobuf:"varint,12,opt,name=replicas_reached,json=replicasReached,proto3" json:"replicasReached,omitempty"` // least over all chunks
 	Degraded        bool   `protobuf:"varint,13,opt,name=degraded,proto3" json:"degraded,omitempty"`                                     // replicas_reached < replicas_wanted
 	DegradedReason  string `protobuf:"bytes,14,opt,name=degraded_reason,json=degradedReason,proto3" json:"degradedReason,omitempty"`     // for a person; empty when not degraded
+	Pledged         int64  `protobuf:"varint,15,opt,name=pledged,proto3" json:"pledged,omitempty"`                                       // micro-credits in escrow for replicas above the default
 }
 
 func (x *FileInfo) Reset() {
@@ -137,6 +138,13 @@ func (x *FileInfo) GetDegradedReason() string {
 	return ""
 }
 
+func (x *FileInfo) GetPledged() int64 {
+	if x != nil {
+		return x.Pledged
+	}
+	return 0
+}
+
 // files:put:v1
 type FilesPutRequest struct {
 	unknownFields  []byte
@@ -148,6 +156,7 @@ type FilesPutRequest struct {
 	Sync           uint32 `protobuf:"varint,6,opt,name=sync,proto3" json:"sync,omitempty"`                                          // domains to wait for; 0: the default
 	Tier           string `protobuf:"bytes,7,opt,name=tier,proto3" json:"tier,omitempty"`                                           // "", "hot" or "cold"
 	ExpectedFileId []byte `protobuf:"bytes,8,opt,name=expected_file_id,json=expectedFileId,proto3" json:"expectedFileId,omitempty"` // when set, a body with another BLAKE3 is refused
+	Owner          string `protobuf:"bytes,9,opt,name=owner,proto3" json:"owner,omitempty"`                                         // here and below: whose namespace; empty: the subject's own
 }
 
 func (x *FilesPutRequest) Reset() {
@@ -210,6 +219,13 @@ func (x *FilesPutRequest) GetExpectedFileId() []byte {
 		return x.ExpectedFileId
 	}
 	return nil
+}
+
+func (x *FilesPutRequest) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
 }
 
 // state processing
@@ -329,6 +345,7 @@ type FilesSetRequest struct {
 	unknownFields []byte
 	Path          string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
 	Replicas      uint32 `protobuf:"varint,2,opt,name=replicas,proto3" json:"replicas,omitempty"`
+	Owner         string `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"`
 }
 
 func (x *FilesSetRequest) Reset() {
@@ -349,6 +366,13 @@ func (x *FilesSetRequest) GetReplicas() uint32 {
 		return x.Replicas
 	}
 	return 0
+}
+
+func (x *FilesSetRequest) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
 }
 
 type FilesSetReply struct {
@@ -379,6 +403,7 @@ type FilesGetRequest struct {
 	LengthBytes   int64  `protobuf:"varint,5,opt,name=length_bytes,json=lengthBytes,proto3" json:"lengthBytes,omitempty"` // -1: to the end
 	Encoded       bool   `protobuf:"varint,6,opt,name=encoded,proto3" json:"encoded,omitempty"`                           // write the whole file as one br stream (6b 00, chunks, 03); offset must be 0 and length -1
 	Discard       bool   `protobuf:"varint,7,opt,name=discard,proto3" json:"discard,omitempty"`                           // verify only: stream is not used
+	Owner         string `protobuf:"bytes,8,opt,name=owner,proto3" json:"owner,omitempty"`
 }
 
 func (x *FilesGetRequest) Reset() {
@@ -434,6 +459,13 @@ func (x *FilesGetRequest) GetDiscard() bool {
 		return x.Discard
 	}
 	return false
+}
+
+func (x *FilesGetRequest) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
 }
 
 type FilesGetHeader struct {
@@ -508,6 +540,7 @@ func (x *FilesGetReply) GetChunks() uint64 {
 type FilesDeleteRequest struct {
 	unknownFields []byte
 	Path          string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Owner         string `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
 }
 
 func (x *FilesDeleteRequest) Reset() {
@@ -519,6 +552,13 @@ func (*FilesDeleteRequest) ProtoMessage() {}
 func (x *FilesDeleteRequest) GetPath() string {
 	if x != nil {
 		return x.Path
+	}
+	return ""
+}
+
+func (x *FilesDeleteRequest) GetOwner() string {
+	if x != nil {
+		return x.Owner
 	}
 	return ""
 }
@@ -547,6 +587,7 @@ type FilesListRequest struct {
 	Prefix        string `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
 	After         string `protobuf:"bytes,2,opt,name=after,proto3" json:"after,omitempty"`  // a path; the page starts behind it
 	Limit         uint32 `protobuf:"varint,3,opt,name=limit,proto3" json:"limit,omitempty"` // 0: 1,000; at most 1,000
+	Owner         string `protobuf:"bytes,4,opt,name=owner,proto3" json:"owner,omitempty"`
 }
 
 func (x *FilesListRequest) Reset() {
@@ -574,6 +615,13 @@ func (x *FilesListRequest) GetLimit() uint32 {
 		return x.Limit
 	}
 	return 0
+}
+
+func (x *FilesListRequest) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
 }
 
 type FilesListReply struct {
@@ -609,6 +657,7 @@ type FilesStatRequest struct {
 	FileId        []byte `protobuf:"bytes,2,opt,name=file_id,json=fileId,proto3" json:"fileId,omitempty"`
 	FirstChunk    uint64 `protobuf:"varint,3,opt,name=first_chunk,json=firstChunk,proto3" json:"firstChunk,omitempty"`
 	ChunkLimit    uint32 `protobuf:"varint,4,opt,name=chunk_limit,json=chunkLimit,proto3" json:"chunkLimit,omitempty"` // 0: no chunks; at most 1,024
+	Owner         string `protobuf:"bytes,5,opt,name=owner,proto3" json:"owner,omitempty"`
 }
 
 func (x *FilesStatRequest) Reset() {
@@ -643,6 +692,13 @@ func (x *FilesStatRequest) GetChunkLimit() uint32 {
 		return x.ChunkLimit
 	}
 	return 0
+}
+
+func (x *FilesStatRequest) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
 }
 
 type FilesStatReply struct {
@@ -823,6 +879,7 @@ func (x *CopyInfo) GetAuditedUs() int64 {
 type FilesVerifyRequest struct {
 	unknownFields []byte
 	Path          string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"` // one file, inflated and compared; empty: every stored chunk of every node
+	Owner         string `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
 }
 
 func (x *FilesVerifyRequest) Reset() {
@@ -834,6 +891,13 @@ func (*FilesVerifyRequest) ProtoMessage() {}
 func (x *FilesVerifyRequest) GetPath() string {
 	if x != nil {
 		return x.Path
+	}
+	return ""
+}
+
+func (x *FilesVerifyRequest) GetOwner() string {
+	if x != nil {
+		return x.Owner
 	}
 	return ""
 }
@@ -989,6 +1053,7 @@ func (m *FileInfo) CloneVT() *FileInfo {
 	r.ReplicasReached = m.ReplicasReached
 	r.Degraded = m.Degraded
 	r.DegradedReason = m.DegradedReason
+	r.Pledged = m.Pledged
 	if rhs := m.FileId; rhs != nil {
 		r.FileId = slices.Clone(rhs)
 	}
@@ -1017,6 +1082,7 @@ func (m *FilesPutRequest) CloneVT() *FilesPutRequest {
 	r.Replicas = m.Replicas
 	r.Sync = m.Sync
 	r.Tier = m.Tier
+	r.Owner = m.Owner
 	if rhs := m.ExpectedFileId; rhs != nil {
 		r.ExpectedFileId = slices.Clone(rhs)
 	}
@@ -1094,6 +1160,7 @@ func (m *FilesSetRequest) CloneVT() *FilesSetRequest {
 	r := new(FilesSetRequest)
 	r.Path = m.Path
 	r.Replicas = m.Replicas
+	r.Owner = m.Owner
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = slices.Clone(m.unknownFields)
 	}
@@ -1131,6 +1198,7 @@ func (m *FilesGetRequest) CloneVT() *FilesGetRequest {
 	r.LengthBytes = m.LengthBytes
 	r.Encoded = m.Encoded
 	r.Discard = m.Discard
+	r.Owner = m.Owner
 	if rhs := m.FileId; rhs != nil {
 		r.FileId = slices.Clone(rhs)
 	}
@@ -1186,6 +1254,7 @@ func (m *FilesDeleteRequest) CloneVT() *FilesDeleteRequest {
 	}
 	r := new(FilesDeleteRequest)
 	r.Path = m.Path
+	r.Owner = m.Owner
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = slices.Clone(m.unknownFields)
 	}
@@ -1220,6 +1289,7 @@ func (m *FilesListRequest) CloneVT() *FilesListRequest {
 	r.Prefix = m.Prefix
 	r.After = m.After
 	r.Limit = m.Limit
+	r.Owner = m.Owner
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = slices.Clone(m.unknownFields)
 	}
@@ -1260,6 +1330,7 @@ func (m *FilesStatRequest) CloneVT() *FilesStatRequest {
 	r.Path = m.Path
 	r.FirstChunk = m.FirstChunk
 	r.ChunkLimit = m.ChunkLimit
+	r.Owner = m.Owner
 	if rhs := m.FileId; rhs != nil {
 		r.FileId = slices.Clone(rhs)
 	}
@@ -1356,6 +1427,7 @@ func (m *FilesVerifyRequest) CloneVT() *FilesVerifyRequest {
 	}
 	r := new(FilesVerifyRequest)
 	r.Path = m.Path
+	r.Owner = m.Owner
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = slices.Clone(m.unknownFields)
 	}
@@ -1482,6 +1554,9 @@ func (this *FileInfo) EqualVT(that *FileInfo) bool {
 	if this.DegradedReason != that.DegradedReason {
 		return false
 	}
+	if this.Pledged != that.Pledged {
+		return false
+	}
 	return string(this.unknownFields) == string(that.unknownFields)
 }
 
@@ -1520,6 +1595,9 @@ func (this *FilesPutRequest) EqualVT(that *FilesPutRequest) bool {
 		return false
 	}
 	if string(this.ExpectedFileId) != string(that.ExpectedFileId) {
+		return false
+	}
+	if this.Owner != that.Owner {
 		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
@@ -1628,6 +1706,9 @@ func (this *FilesSetRequest) EqualVT(that *FilesSetRequest) bool {
 	if this.Replicas != that.Replicas {
 		return false
 	}
+	if this.Owner != that.Owner {
+		return false
+	}
 	return string(this.unknownFields) == string(that.unknownFields)
 }
 
@@ -1682,6 +1763,9 @@ func (this *FilesGetRequest) EqualVT(that *FilesGetRequest) bool {
 		return false
 	}
 	if this.Discard != that.Discard {
+		return false
+	}
+	if this.Owner != that.Owner {
 		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
@@ -1753,6 +1837,9 @@ func (this *FilesDeleteRequest) EqualVT(that *FilesDeleteRequest) bool {
 	if this.Path != that.Path {
 		return false
 	}
+	if this.Owner != that.Owner {
+		return false
+	}
 	return string(this.unknownFields) == string(that.unknownFields)
 }
 
@@ -1795,6 +1882,9 @@ func (this *FilesListRequest) EqualVT(that *FilesListRequest) bool {
 		return false
 	}
 	if this.Limit != that.Limit {
+		return false
+	}
+	if this.Owner != that.Owner {
 		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
@@ -1859,6 +1949,9 @@ func (this *FilesStatRequest) EqualVT(that *FilesStatRequest) bool {
 		return false
 	}
 	if this.ChunkLimit != that.ChunkLimit {
+		return false
+	}
+	if this.Owner != that.Owner {
 		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
@@ -2010,6 +2103,9 @@ func (this *FilesVerifyRequest) EqualVT(that *FilesVerifyRequest) bool {
 	if this.Path != that.Path {
 		return false
 	}
+	if this.Owner != that.Owner {
+		return false
+	}
 	return string(this.unknownFields) == string(that.unknownFields)
 }
 
@@ -2157,6 +2253,11 @@ func (m *FileInfo) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Pledged != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Pledged))
+		i--
+		dAtA[i] = 0x78
+	}
 	if len(m.DegradedReason) > 0 {
 		i -= len(m.DegradedReason)
 		copy(dAtA[i:], m.DegradedReason)
@@ -2276,6 +2377,13 @@ func (m *FilesPutRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if len(m.Owner) > 0 {
+		i -= len(m.Owner)
+		copy(dAtA[i:], m.Owner)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Owner)))
+		i--
+		dAtA[i] = 0x4a
 	}
 	if len(m.ExpectedFileId) > 0 {
 		i -= len(m.ExpectedFileId)
@@ -2525,6 +2633,13 @@ func (m *FilesSetRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if len(m.Owner) > 0 {
+		i -= len(m.Owner)
+		copy(dAtA[i:], m.Owner)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Owner)))
+		i--
+		dAtA[i] = 0x1a
+	}
 	if m.Replicas != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Replicas))
 		i--
@@ -2612,6 +2727,13 @@ func (m *FilesGetRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if len(m.Owner) > 0 {
+		i -= len(m.Owner)
+		copy(dAtA[i:], m.Owner)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Owner)))
+		i--
+		dAtA[i] = 0x42
 	}
 	if m.Discard {
 		i--
@@ -2796,6 +2918,13 @@ func (m *FilesDeleteRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if len(m.Owner) > 0 {
+		i -= len(m.Owner)
+		copy(dAtA[i:], m.Owner)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Owner)))
+		i--
+		dAtA[i] = 0x12
+	}
 	if len(m.Path) > 0 {
 		i -= len(m.Path)
 		copy(dAtA[i:], m.Path)
@@ -2873,6 +3002,13 @@ func (m *FilesListRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if len(m.Owner) > 0 {
+		i -= len(m.Owner)
+		copy(dAtA[i:], m.Owner)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Owner)))
+		i--
+		dAtA[i] = 0x22
 	}
 	if m.Limit != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Limit))
@@ -2977,6 +3113,13 @@ func (m *FilesStatRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if len(m.Owner) > 0 {
+		i -= len(m.Owner)
+		copy(dAtA[i:], m.Owner)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Owner)))
+		i--
+		dAtA[i] = 0x2a
 	}
 	if m.ChunkLimit != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.ChunkLimit))
@@ -3267,6 +3410,13 @@ func (m *FilesVerifyRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if len(m.Owner) > 0 {
+		i -= len(m.Owner)
+		copy(dAtA[i:], m.Owner)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Owner)))
+		i--
+		dAtA[i] = 0x12
+	}
 	if len(m.Path) > 0 {
 		i -= len(m.Path)
 		copy(dAtA[i:], m.Path)
@@ -3510,6 +3660,9 @@ func (m *FileInfo) SizeVT() (n int) {
 	if l > 0 {
 		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 	}
+	if m.Pledged != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Pledged))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -3545,6 +3698,10 @@ func (m *FilesPutRequest) SizeVT() (n int) {
 		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 	}
 	l = len(m.ExpectedFileId)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	l = len(m.Owner)
 	if l > 0 {
 		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 	}
@@ -3632,6 +3789,10 @@ func (m *FilesSetRequest) SizeVT() (n int) {
 	if m.Replicas != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Replicas))
 	}
+	l = len(m.Owner)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -3678,6 +3839,10 @@ func (m *FilesGetRequest) SizeVT() (n int) {
 	}
 	if m.Discard {
 		n += 2
+	}
+	l = len(m.Owner)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -3732,6 +3897,10 @@ func (m *FilesDeleteRequest) SizeVT() (n int) {
 	if l > 0 {
 		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 	}
+	l = len(m.Owner)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -3765,6 +3934,10 @@ func (m *FilesListRequest) SizeVT() (n int) {
 	}
 	if m.Limit != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Limit))
+	}
+	l = len(m.Owner)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -3809,6 +3982,10 @@ func (m *FilesStatRequest) SizeVT() (n int) {
 	}
 	if m.ChunkLimit != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.ChunkLimit))
+	}
+	l = len(m.Owner)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -3920,6 +4097,10 @@ func (m *FilesVerifyRequest) SizeVT() (n int) {
 	var l int
 	_ = l
 	l = len(m.Path)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	l = len(m.Owner)
 	if l > 0 {
 		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 	}
@@ -4247,6 +4428,15 @@ func (m *FileInfo) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
+		case 15:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Pledged", wireType)
+			}
+			m.Pledged = 0
+			m.Pledged, iNdEx, err = protobuf_go_lite.DecodeVarintInt64(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
@@ -4421,6 +4611,30 @@ func (m *FilesPutRequest) UnmarshalVT(dAtA []byte) error {
 			m.ExpectedFileId = append(m.ExpectedFileId[:0], dAtA[iNdEx:postIndex]...)
 			if m.ExpectedFileId == nil {
 				m.ExpectedFileId = []byte{}
+			}
+			iNdEx = postIndex
+		case 9:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Owner", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Owner, err = text(dAtA[iNdEx:postIndex]); err != nil {
+				return err
 			}
 			iNdEx = postIndex
 		default:
@@ -4799,6 +5013,30 @@ func (m *FilesSetRequest) UnmarshalVT(dAtA []byte) error {
 			if err != nil {
 				return err
 			}
+		case 3:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Owner", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Owner, err = text(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
@@ -5012,6 +5250,30 @@ func (m *FilesGetRequest) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			m.Discard = bool(v != 0)
+		case 8:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Owner", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Owner, err = text(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
@@ -5235,6 +5497,30 @@ func (m *FilesDeleteRequest) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Owner", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Owner, err = text(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
@@ -5385,6 +5671,30 @@ func (m *FilesListRequest) UnmarshalVT(dAtA []byte) error {
 			if err != nil {
 				return err
 			}
+		case 4:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Owner", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Owner, err = text(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
@@ -5587,6 +5897,30 @@ func (m *FilesStatRequest) UnmarshalVT(dAtA []byte) error {
 			if err != nil {
 				return err
 			}
+		case 5:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Owner", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Owner, err = text(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
@@ -6122,6 +6456,30 @@ func (m *FilesVerifyRequest) UnmarshalVT(dAtA []byte) error {
 				return io.ErrUnexpectedEOF
 			}
 			if m.Path, err = text(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Owner", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Owner, err = text(dAtA[iNdEx:postIndex]); err != nil {
 				return err
 			}
 			iNdEx = postIndex

@@ -225,6 +225,8 @@ type Session struct {
 	Device        string   `protobuf:"bytes,3,opt,name=device,proto3" json:"device,omitempty"`
 	Capabilities  []string `protobuf:"bytes,4,rep,name=capabilities,proto3" json:"capabilities,omitempty"`            // "files:read:/photos/*", "files:*:*", "node:operate:*"
 	ExpiresUs     int64    `protobuf:"varint,5,opt,name=expires_us,json=expiresUs,proto3" json:"expiresUs,omitempty"` // 0: never
+	Audience      string   `protobuf:"bytes,6,opt,name=audience,proto3" json:"audience,omitempty"`                    // whom the token is for; empty: the mesh
+	Peer          string   `protobuf:"bytes,7,opt,name=peer,proto3" json:"peer,omitempty"`                            // node id of the only peer that may use it; empty: anybody who has it
 }
 
 func (x *Session) Reset() {
@@ -266,6 +268,20 @@ func (x *Session) GetExpiresUs() int64 {
 		return x.ExpiresUs
 	}
 	return 0
+}
+
+func (x *Session) GetAudience() string {
+	if x != nil {
+		return x.Audience
+	}
+	return ""
+}
+
+func (x *Session) GetPeer() string {
+	if x != nil {
+		return x.Peer
+	}
+	return ""
 }
 
 // identity:revoke:v1:requested. No reply.
@@ -1263,6 +1279,8 @@ func (m *Session) CloneVT() *Session {
 	r.Subject = m.Subject
 	r.Device = m.Device
 	r.ExpiresUs = m.ExpiresUs
+	r.Audience = m.Audience
+	r.Peer = m.Peer
 	if rhs := m.Capabilities; rhs != nil {
 		r.Capabilities = slices.Clone(rhs)
 	}
@@ -2007,6 +2025,12 @@ func (this *Session) EqualVT(that *Session) bool {
 		}
 	}
 	if this.ExpiresUs != that.ExpiresUs {
+		return false
+	}
+	if this.Audience != that.Audience {
+		return false
+	}
+	if this.Peer != that.Peer {
 		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
@@ -3046,6 +3070,20 @@ func (m *Session) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if len(m.Peer) > 0 {
+		i -= len(m.Peer)
+		copy(dAtA[i:], m.Peer)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Peer)))
+		i--
+		dAtA[i] = 0x3a
+	}
+	if len(m.Audience) > 0 {
+		i -= len(m.Audience)
+		copy(dAtA[i:], m.Audience)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Audience)))
+		i--
+		dAtA[i] = 0x32
 	}
 	if m.ExpiresUs != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.ExpiresUs))
@@ -4765,6 +4803,14 @@ func (m *Session) SizeVT() (n int) {
 	if m.ExpiresUs != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.ExpiresUs))
 	}
+	l = len(m.Audience)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	l = len(m.Peer)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -5922,6 +5968,54 @@ func (m *Session) UnmarshalVT(dAtA []byte) error {
 			if err != nil {
 				return err
 			}
+		case 6:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Audience", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Audience, err = text(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 7:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Peer", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Peer, err = text(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])

@@ -161,6 +161,8 @@ type CommitFileRequest struct {
 	File          *FileInfo   `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"`     // version and created_us are set by the verb
 	Chunks        []*ChunkRow `protobuf:"bytes,3,rep,name=chunks,proto3" json:"chunks,omitempty"` // as in stage_chunks, those not staged yet
 	Key           *RequestKey `protobuf:"bytes,4,opt,name=key,proto3" json:"key,omitempty"`
+	Quota         *Quota      `protobuf:"bytes,5,opt,name=quota,proto3" json:"quota,omitempty"`    // of the owner, a precondition: quota_exceeded
+	Pledge        int64       `protobuf:"varint,6,opt,name=pledge,proto3" json:"pledge,omitempty"` // micro-credits to hold in escrow for this version in place of the one before: credits_short
 }
 
 func (x *CommitFileRequest) Reset() {
@@ -195,6 +197,20 @@ func (x *CommitFileRequest) GetKey() *RequestKey {
 		return x.Key
 	}
 	return nil
+}
+
+func (x *CommitFileRequest) GetQuota() *Quota {
+	if x != nil {
+		return x.Quota
+	}
+	return nil
+}
+
+func (x *CommitFileRequest) GetPledge() int64 {
+	if x != nil {
+		return x.Pledge
+	}
+	return 0
 }
 
 type CommitFileReply struct {
@@ -1015,6 +1031,8 @@ func (m *CommitFileRequest) CloneVT() *CommitFileRequest {
 	r.Upload = m.Upload
 	r.File = m.File.CloneVT()
 	r.Key = m.Key.CloneVT()
+	r.Quota = m.Quota.CloneVT()
+	r.Pledge = m.Pledge
 	if rhs := m.Chunks; rhs != nil {
 		r.Chunks = make([]*ChunkRow, len(rhs))
 		for k, v := range rhs {
@@ -1737,6 +1755,12 @@ func (this *CommitFileRequest) EqualVT(that *CommitFileRequest) bool {
 		}
 	}
 	if !this.Key.EqualVT(that.Key) {
+		return false
+	}
+	if !this.Quota.EqualVT(that.Quota) {
+		return false
+	}
+	if this.Pledge != that.Pledge {
 		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
@@ -2740,6 +2764,21 @@ func (m *CommitFileRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.Pledge != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Pledge))
+		i--
+		dAtA[i] = 0x30
+	}
+	if m.Quota != nil {
+		size, err := m.Quota.MarshalToSizedBufferVT(dAtA[:i])
+		if err != nil {
+			return 0, err
+		}
+		i -= size
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(size))
+		i--
+		dAtA[i] = 0x2a
 	}
 	if m.Key != nil {
 		size, err := m.Key.MarshalToSizedBufferVT(dAtA[:i])
@@ -4215,6 +4254,13 @@ func (m *CommitFileRequest) SizeVT() (n int) {
 		l = m.Key.SizeVT()
 		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 	}
+	if m.Quota != nil {
+		l = m.Quota.SizeVT()
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	if m.Pledge != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Pledge))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -5283,6 +5329,43 @@ func (m *CommitFileRequest) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
+		case 5:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Quota", wireType)
+			}
+			var msglen int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			msglen = int(_v)
+			if err != nil {
+				return err
+			}
+			if msglen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Quota == nil {
+				m.Quota = &Quota{}
+			}
+			if err := m.Quota.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 6:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Pledge", wireType)
+			}
+			m.Pledge = 0
+			m.Pledge, iNdEx, err = protobuf_go_lite.DecodeVarintInt64(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])

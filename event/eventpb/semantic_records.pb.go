@@ -21,6 +21,7 @@ type SetReplicasRequest struct {
 	Replicas      uint32      `protobuf:"varint,3,opt,name=replicas,proto3" json:"replicas,omitempty"`
 	Key           *RequestKey `protobuf:"bytes,4,opt,name=key,proto3" json:"key,omitempty"`
 	NowUs         int64       `protobuf:"varint,5,opt,name=now_us,json=nowUs,proto3" json:"nowUs,omitempty"`
+	Pledge        int64       `protobuf:"varint,6,opt,name=pledge,proto3" json:"pledge,omitempty"`
 }
 
 func (x *SetReplicasRequest) Reset() {
@@ -60,6 +61,13 @@ func (x *SetReplicasRequest) GetKey() *RequestKey {
 func (x *SetReplicasRequest) GetNowUs() int64 {
 	if x != nil {
 		return x.NowUs
+	}
+	return 0
+}
+
+func (x *SetReplicasRequest) GetPledge() int64 {
+	if x != nil {
+		return x.Pledge
 	}
 	return 0
 }
@@ -514,6 +522,7 @@ func (m *SetReplicasRequest) CloneVT() *SetReplicasRequest {
 	r.Replicas = m.Replicas
 	r.Key = m.Key.CloneVT()
 	r.NowUs = m.NowUs
+	r.Pledge = m.Pledge
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = slices.Clone(m.unknownFields)
 	}
@@ -917,6 +926,9 @@ func (this *SetReplicasRequest) EqualVT(that *SetReplicasRequest) bool {
 		return false
 	}
 	if this.NowUs != that.NowUs {
+		return false
+	}
+	if this.Pledge != that.Pledge {
 		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
@@ -1449,6 +1461,11 @@ func (m *SetReplicasRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.Pledge != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Pledge))
+		i--
+		dAtA[i] = 0x30
 	}
 	if m.NowUs != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.NowUs))
@@ -2414,6 +2431,9 @@ func (m *SetReplicasRequest) SizeVT() (n int) {
 	if m.NowUs != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.NowUs))
 	}
+	if m.Pledge != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Pledge))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -2857,6 +2877,15 @@ func (m *SetReplicasRequest) UnmarshalVT(dAtA []byte) error {
 			}
 			m.NowUs = 0
 			m.NowUs, iNdEx, err = protobuf_go_lite.DecodeVarintInt64(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 6:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Pledge", wireType)
+			}
+			m.Pledge = 0
+			m.Pledge, iNdEx, err = protobuf_go_lite.DecodeVarintInt64(dAtA, iNdEx)
 			if err != nil {
 				return err
 			}

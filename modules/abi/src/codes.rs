@@ -88,6 +88,22 @@ pub enum Code {
     SecondSwitchboard = 41,
     /// Too few failure domains are alive to keep a file safely.
     QuorumLost = 42,
+    /// The owner's quota does not hold this.
+    QuotaExceeded = 43,
+    /// There were more requests than this user may send.
+    RateLimited = 44,
+    /// The account does not hold what this would pledge.
+    CreditsShort = 45,
+    /// There is no such user.
+    UserUnknown = 46,
+    /// There is no such grant.
+    GrantUnknown = 47,
+    /// The request comes from a page of another origin, or without the session's CSRF token.
+    OriginRefused = 48,
+    /// Chunks that the manifest names were not sent.
+    UploadIncomplete = 49,
+    /// There is no such upload; it was committed, aborted or has expired.
+    UploadUnknown = 50,
 }
 
 impl Code {
@@ -136,6 +152,14 @@ impl Code {
             Code::NotSwitchboard => "not_switchboard",
             Code::SecondSwitchboard => "second_switchboard",
             Code::QuorumLost => "quorum_lost",
+            Code::QuotaExceeded => "quota_exceeded",
+            Code::RateLimited => "rate_limited",
+            Code::CreditsShort => "credits_short",
+            Code::UserUnknown => "user_unknown",
+            Code::GrantUnknown => "grant_unknown",
+            Code::OriginRefused => "origin_refused",
+            Code::UploadIncomplete => "upload_incomplete",
+            Code::UploadUnknown => "upload_unknown",
         }
     }
 
@@ -203,6 +227,20 @@ impl Code {
             }
             Code::QuorumLost => {
                 "Start the missing nodes ('inos nodes' names them) or try again later; nothing was stored."
+            }
+            Code::QuotaExceeded => {
+                "Remove files, or ask the mesh's operator for more: 'inos users set NAME --quota'."
+            }
+            Code::RateLimited => "Try again after the time given.",
+            Code::CreditsShort => {
+                "Ask for fewer replicas, or the mesh's operator for credits: 'inos ledger'."
+            }
+            Code::UserUnknown => "List them with 'inos users'.",
+            Code::GrantUnknown => "List them with 'inos grants'.",
+            Code::OriginRefused => "Use the dashboard at the address that 'inos up' prints.",
+            Code::UploadIncomplete => "Send the chunks that the answer names, then commit again.",
+            Code::UploadUnknown => {
+                "Begin a new one with POST /v1/uploads; chunks that arrived are found again."
             }
         }
     }

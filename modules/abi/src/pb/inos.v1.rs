@@ -120,6 +120,9 @@ pub struct FileInfo {
     /// for a person; empty when not degraded
     #[prost(string, tag = "14")]
     pub degraded_reason: ::prost::alloc::string::String,
+    /// micro-credits in escrow for replicas above the default
+    #[prost(int64, tag = "15")]
+    pub pledged: i64,
 }
 /// files:put:v1
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -146,6 +149,9 @@ pub struct FilesPutRequest {
     /// when set, a body with another BLAKE3 is refused
     #[prost(bytes = "vec", tag = "8")]
     pub expected_file_id: ::prost::alloc::vec::Vec<u8>,
+    /// here and below: whose namespace; empty: the subject's own
+    #[prost(string, tag = "9")]
+    pub owner: ::prost::alloc::string::String,
 }
 /// state processing
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -190,6 +196,8 @@ pub struct FilesSetRequest {
     pub path: ::prost::alloc::string::String,
     #[prost(uint32, tag = "2")]
     pub replicas: u32,
+    #[prost(string, tag = "3")]
+    pub owner: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FilesSetReply {
@@ -219,6 +227,8 @@ pub struct FilesGetRequest {
     /// verify only: stream is not used
     #[prost(bool, tag = "7")]
     pub discard: bool,
+    #[prost(string, tag = "8")]
+    pub owner: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FilesGetHeader {
@@ -244,6 +254,8 @@ pub struct FilesGetReply {
 pub struct FilesDeleteRequest {
     #[prost(string, tag = "1")]
     pub path: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub owner: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FilesDeleteReply {
@@ -261,6 +273,8 @@ pub struct FilesListRequest {
     /// 0: 1,000; at most 1,000
     #[prost(uint32, tag = "3")]
     pub limit: u32,
+    #[prost(string, tag = "4")]
+    pub owner: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FilesListReply {
@@ -283,6 +297,8 @@ pub struct FilesStatRequest {
     /// 0: no chunks; at most 1,024
     #[prost(uint32, tag = "4")]
     pub chunk_limit: u32,
+    #[prost(string, tag = "5")]
+    pub owner: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct FilesStatReply {
@@ -340,6 +356,8 @@ pub struct FilesVerifyRequest {
     /// one file, inflated and compared; empty: every stored chunk of every node
     #[prost(string, tag = "1")]
     pub path: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub owner: ::prost::alloc::string::String,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct FilesVerifyProgress {
@@ -462,6 +480,12 @@ pub struct Session {
     /// 0: never
     #[prost(int64, tag = "5")]
     pub expires_us: i64,
+    /// whom the token is for; empty: the mesh
+    #[prost(string, tag = "6")]
+    pub audience: ::prost::alloc::string::String,
+    /// node id of the only peer that may use it; empty: anybody who has it
+    #[prost(string, tag = "7")]
+    pub peer: ::prost::alloc::string::String,
 }
 /// identity:revoke:v1:requested. No reply.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -728,6 +752,409 @@ pub struct ContentUsage {
     pub free_bytes: u64,
     #[prost(uint64, tag = "5")]
     pub records: u64,
+}
+/// User is somebody with a namespace of their own. Names are [a-z][a-z0-9._-]{0,63}; "public" and "host" are nobody's.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct User {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    /// may administer the mesh; reads nobody's files by that
+    #[prost(bool, tag = "2")]
+    pub operator: bool,
+    /// cannot log in; its sessions are revoked
+    #[prost(bool, tag = "3")]
+    pub disabled: bool,
+    #[prost(message, optional, tag = "4")]
+    pub quota: ::core::option::Option<Quota>,
+    #[prost(int64, tag = "5")]
+    pub created_us: i64,
+    /// of the namespace; set by the memory
+    #[prost(message, optional, tag = "6")]
+    pub usage: ::core::option::Option<Usage>,
+    /// micro-credits of its account; set by the memory
+    #[prost(int64, tag = "7")]
+    pub balance: i64,
+}
+/// Quota bounds a user's namespace; 0 is no bound.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Quota {
+    /// of live files, each counted whole
+    #[prost(uint64, tag = "1")]
+    pub plain_bytes: u64,
+    #[prost(uint64, tag = "2")]
+    pub files: u64,
+    #[prost(uint32, tag = "3")]
+    pub requests_per_second: u32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Usage {
+    #[prost(uint64, tag = "1")]
+    pub plain_bytes: u64,
+    #[prost(uint64, tag = "2")]
+    pub files: u64,
+}
+/// Device is what a user logs in with: an Ed25519 key that never leaves it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Device {
+    /// the text form of its key, as of a node
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub user: ::prost::alloc::string::String,
+    /// for a person, at most 128 bytes
+    #[prost(string, tag = "3")]
+    pub name: ::prost::alloc::string::String,
+    /// 32 bytes
+    #[prost(bytes = "vec", tag = "4")]
+    pub public_key: ::prost::alloc::vec::Vec<u8>,
+    #[prost(int64, tag = "5")]
+    pub created_us: i64,
+    #[prost(bool, tag = "6")]
+    pub revoked: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Group {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "2")]
+    pub members: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// AccessGrant lets somebody else into a part of a namespace.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AccessGrant {
+    /// UUIDv7
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// whose namespace
+    #[prost(string, tag = "2")]
+    pub owner: ::prost::alloc::string::String,
+    /// a path: it and what is below it; "/" is all
+    #[prost(string, tag = "3")]
+    pub prefix: ::prost::alloc::string::String,
+    /// "user:NAME", "group:NAME", "public" or "link:ID" with the grant's own id
+    #[prost(string, tag = "4")]
+    pub grantee: ::prost::alloc::string::String,
+    /// read, write, share, admin, sorted; of public and links only read
+    #[prost(string, repeated, tag = "5")]
+    pub verbs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// 0: never
+    #[prost(int64, tag = "6")]
+    pub expires_us: i64,
+    /// gets that a link is good for; 0: any number
+    #[prost(uint32, tag = "7")]
+    pub uses_max: u32,
+    /// so far
+    #[prost(uint32, tag = "8")]
+    pub uses: u32,
+    /// who granted
+    #[prost(string, tag = "9")]
+    pub by: ::prost::alloc::string::String,
+    #[prost(int64, tag = "10")]
+    pub created_us: i64,
+}
+/// identity:login:v1, by the host: it verified that the sender holds the device's key. A device that is not known needs the hash of an enrolment's secret.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LoginRequest {
+    #[prost(string, tag = "1")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "2")]
+    pub public_key: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "3")]
+    pub device_name: ::prost::alloc::string::String,
+    /// BLAKE3 of the secret; empty: the device is known
+    #[prost(bytes = "vec", tag = "4")]
+    pub enrolment: ::prost::alloc::vec::Vec<u8>,
+    /// wanted; empty: all that the user has
+    #[prost(string, repeated, tag = "5")]
+    pub capabilities: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// wanted; empty: the mesh
+    #[prost(string, tag = "6")]
+    pub audience: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LoginReply {
+    #[prost(message, optional, tag = "1")]
+    pub session: ::core::option::Option<Session>,
+    #[prost(string, tag = "2")]
+    pub token: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub refresh: ::prost::alloc::string::String,
+}
+/// identity:refresh:v1, by the host: another access token for a session; the refresh secret is good for once.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RefreshRequest {
+    #[prost(bytes = "vec", tag = "1")]
+    pub refresh: ::prost::alloc::vec::Vec<u8>,
+}
+/// users:put:v1 creates a user or changes it; users:list:v1; users:enrol:v1: a secret, good for once, with which a new device logs in.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UsersPutRequest {
+    #[prost(message, optional, tag = "1")]
+    pub user: ::core::option::Option<User>,
+    #[prost(bool, tag = "2")]
+    pub create: bool,
+    #[prost(int64, tag = "3")]
+    pub credits: i64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UsersPutReply {
+    #[prost(message, optional, tag = "1")]
+    pub user: ::core::option::Option<User>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UsersListRequest {
+    #[prost(string, tag = "1")]
+    pub after: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UsersListReply {
+    #[prost(message, repeated, tag = "1")]
+    pub users: ::prost::alloc::vec::Vec<User>,
+    #[prost(string, tag = "2")]
+    pub next: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UsersEnrolRequest {
+    #[prost(string, tag = "1")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(int64, tag = "2")]
+    pub life_us: i64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UsersEnrolReply {
+    #[prost(string, tag = "1")]
+    pub secret: ::prost::alloc::string::String,
+    #[prost(int64, tag = "2")]
+    pub expires_us: i64,
+}
+/// devices:list:v1, devices:revoke:v1: its sessions end at once.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DevicesListRequest {
+    #[prost(string, tag = "1")]
+    pub user: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct DevicesListReply {
+    #[prost(message, repeated, tag = "1")]
+    pub devices: ::prost::alloc::vec::Vec<Device>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DevicesRevokeRequest {
+    #[prost(string, tag = "1")]
+    pub device: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub user: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DevicesRevokeReply {
+    #[prost(uint32, tag = "1")]
+    pub sessions: u32,
+}
+/// groups:put:v1 (without members: removed), groups:list:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GroupsPutRequest {
+    #[prost(message, optional, tag = "1")]
+    pub group: ::core::option::Option<Group>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GroupsPutReply {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GroupsListRequest {
+    #[prost(string, tag = "1")]
+    pub after: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GroupsListReply {
+    #[prost(message, repeated, tag = "1")]
+    pub groups: ::prost::alloc::vec::Vec<Group>,
+    #[prost(string, tag = "2")]
+    pub next: ::prost::alloc::string::String,
+}
+/// tokens:issue:v1: a token of its own for a program, with no more than the sender's own capabilities.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TokensIssueRequest {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "2")]
+    pub capabilities: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(int64, tag = "3")]
+    pub life_us: i64,
+    #[prost(string, tag = "4")]
+    pub audience: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub peer: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TokensIssueReply {
+    #[prost(message, optional, tag = "1")]
+    pub session: ::core::option::Option<SessionInfo>,
+    #[prost(string, tag = "2")]
+    pub token: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TokensListRequest {
+    #[prost(string, tag = "1")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub after: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "3")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TokensListReply {
+    #[prost(message, repeated, tag = "1")]
+    pub sessions: ::prost::alloc::vec::Vec<SessionInfo>,
+    #[prost(string, tag = "2")]
+    pub next: ::prost::alloc::string::String,
+}
+/// tokens:revoke:v1: at once.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TokensRevokeRequest {
+    #[prost(string, tag = "1")]
+    pub token_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub user: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TokensRevokeReply {
+    #[prost(uint32, tag = "1")]
+    pub sessions: u32,
+}
+/// SessionInfo is a session as the memory has it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SessionInfo {
+    /// expires_us: of the session, not of its present access token
+    #[prost(message, optional, tag = "1")]
+    pub session: ::core::option::Option<Session>,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(int64, tag = "3")]
+    pub created_us: i64,
+    #[prost(bool, tag = "4")]
+    pub refreshable: bool,
+}
+/// grants:put:v1, grants:list:v1, grants:remove:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GrantsPutRequest {
+    #[prost(message, optional, tag = "1")]
+    pub grant: ::core::option::Option<AccessGrant>,
+    #[prost(bool, tag = "2")]
+    pub link: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GrantsPutReply {
+    #[prost(message, optional, tag = "1")]
+    pub grant: ::core::option::Option<AccessGrant>,
+    #[prost(string, tag = "2")]
+    pub secret: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GrantsListRequest {
+    #[prost(string, tag = "1")]
+    pub owner: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub after: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "3")]
+    pub limit: u32,
+    #[prost(bool, tag = "4")]
+    pub received: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GrantsListReply {
+    #[prost(message, repeated, tag = "1")]
+    pub grants: ::prost::alloc::vec::Vec<AccessGrant>,
+    #[prost(string, tag = "2")]
+    pub next: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GrantsRemoveRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub owner: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GrantsRemoveReply {}
+/// ledger:transfer:v1, ledger:list:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LedgerTransferRequest {
+    #[prost(string, tag = "1")]
+    pub from: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub to: ::prost::alloc::string::String,
+    #[prost(int64, tag = "3")]
+    pub amount: i64,
+    #[prost(string, tag = "4")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LedgerTransferReply {
+    #[prost(message, repeated, tag = "1")]
+    pub entries: ::prost::alloc::vec::Vec<LedgerEntry>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LedgerListRequest {
+    #[prost(string, tag = "1")]
+    pub account: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub after: u64,
+    #[prost(uint32, tag = "3")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LedgerListReply {
+    #[prost(message, repeated, tag = "1")]
+    pub entries: ::prost::alloc::vec::Vec<LedgerEntry>,
+    #[prost(uint64, tag = "2")]
+    pub next: u64,
+    #[prost(int64, tag = "3")]
+    pub balance: i64,
+}
+/// LedgerEntry is one side of a transfer; the entries of one event sum to zero.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct LedgerEntry {
+    #[prost(uint64, tag = "1")]
+    pub seq: u64,
+    #[prost(string, tag = "2")]
+    pub event_id: ::prost::alloc::string::String,
+    /// "grant", "user:NAME", "escrow:NAME"
+    #[prost(string, tag = "3")]
+    pub account: ::prost::alloc::string::String,
+    /// micro-credits; negative: taken from the account
+    #[prost(int64, tag = "4")]
+    pub amount: i64,
+    #[prost(int64, tag = "5")]
+    pub at_us: i64,
+    #[prost(string, tag = "6")]
+    pub reason: ::prost::alloc::string::String,
+}
+/// secret:make:v1: random bytes that the host keeps under the handle.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SecretMakeRequest {
+    #[prost(string, tag = "1")]
+    pub kind: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SecretMakeReply {
+    #[prost(string, tag = "1")]
+    pub handle: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "2")]
+    pub hash: ::prost::alloc::vec::Vec<u8>,
+}
+/// token:sign:v1: an access token that says what the session says.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TokenSignRequest {
+    #[prost(message, optional, tag = "1")]
+    pub session: ::core::option::Option<Session>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TokenSignReply {
+    #[prost(string, tag = "1")]
+    pub handle: ::prost::alloc::string::String,
 }
 /// mesh:call:v1: an envelope for another node, with bulk either way, and that node's reply. Fails with peer_unreachable when no
 /// reply comes; a reply in state failed is a reply.
@@ -1226,6 +1653,12 @@ pub struct CommitFileRequest {
     pub chunks: ::prost::alloc::vec::Vec<ChunkRow>,
     #[prost(message, optional, tag = "4")]
     pub key: ::core::option::Option<RequestKey>,
+    /// of the owner, a precondition: quota_exceeded
+    #[prost(message, optional, tag = "5")]
+    pub quota: ::core::option::Option<Quota>,
+    /// micro-credits to hold in escrow for this version in place of the one before: credits_short
+    #[prost(int64, tag = "6")]
+    pub pledge: i64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CommitFileReply {
@@ -1559,6 +1992,301 @@ pub struct StageStatus {
     #[prost(uint32, tag = "8")]
     pub in_flight: u32,
 }
+/// semantic:put_user:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PutUserRequest {
+    #[prost(message, optional, tag = "1")]
+    pub user: ::core::option::Option<User>,
+    #[prost(bool, tag = "2")]
+    pub create: bool,
+    #[prost(int64, tag = "3")]
+    pub credits: i64,
+    #[prost(message, optional, tag = "4")]
+    pub key: ::core::option::Option<RequestKey>,
+    #[prost(int64, tag = "5")]
+    pub now_us: i64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PutUserReply {
+    #[prost(message, optional, tag = "1")]
+    pub user: ::core::option::Option<User>,
+}
+/// semantic:list_users:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListUsersRequest {
+    #[prost(string, tag = "1")]
+    pub after: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListUsersReply {
+    #[prost(message, repeated, tag = "1")]
+    pub users: ::prost::alloc::vec::Vec<User>,
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+}
+/// semantic:put_enrolment:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PutEnrolmentRequest {
+    #[prost(bytes = "vec", tag = "1")]
+    pub hash: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(int64, tag = "3")]
+    pub expires_us: i64,
+    #[prost(int64, tag = "4")]
+    pub now_us: i64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PutEnrolmentReply {}
+/// semantic:list_devices:v1, semantic:revoke_device:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListDevicesRequest {
+    #[prost(string, tag = "1")]
+    pub user: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListDevicesReply {
+    #[prost(message, repeated, tag = "1")]
+    pub devices: ::prost::alloc::vec::Vec<Device>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeDeviceRequest {
+    #[prost(string, tag = "1")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub device: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeDeviceReply {
+    #[prost(string, repeated, tag = "1")]
+    pub token_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// semantic:put_group:v1, semantic:list_groups:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PutGroupRequest {
+    #[prost(message, optional, tag = "1")]
+    pub group: ::core::option::Option<Group>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PutGroupReply {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListGroupsRequest {
+    #[prost(string, tag = "1")]
+    pub after: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListGroupsReply {
+    #[prost(message, repeated, tag = "1")]
+    pub groups: ::prost::alloc::vec::Vec<Group>,
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+}
+/// semantic:open_session:v1: of a device that is enrolled, or is with this; or (device empty) of a program.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OpenSessionRequest {
+    #[prost(message, optional, tag = "1")]
+    pub session: ::core::option::Option<SessionInfo>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub public_key: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "3")]
+    pub device_name: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "4")]
+    pub enrolment: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "5")]
+    pub refresh: ::prost::alloc::vec::Vec<u8>,
+    #[prost(int64, tag = "6")]
+    pub now_us: i64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OpenSessionReply {
+    #[prost(message, optional, tag = "1")]
+    pub session: ::core::option::Option<SessionInfo>,
+    #[prost(message, optional, tag = "2")]
+    pub user: ::core::option::Option<User>,
+}
+/// semantic:refresh_session:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RefreshSessionRequest {
+    #[prost(bytes = "vec", tag = "1")]
+    pub refresh: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub next: ::prost::alloc::vec::Vec<u8>,
+    #[prost(int64, tag = "3")]
+    pub now_us: i64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RefreshSessionReply {
+    #[prost(message, optional, tag = "1")]
+    pub session: ::core::option::Option<SessionInfo>,
+    #[prost(message, optional, tag = "2")]
+    pub user: ::core::option::Option<User>,
+}
+/// semantic:list_sessions:v1, semantic:revoke_sessions:v1, semantic:prune_sessions:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListSessionsRequest {
+    #[prost(string, tag = "1")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub after: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "3")]
+    pub limit: u32,
+    #[prost(int64, tag = "4")]
+    pub now_us: i64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListSessionsReply {
+    #[prost(message, repeated, tag = "1")]
+    pub sessions: ::prost::alloc::vec::Vec<SessionInfo>,
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeSessionsRequest {
+    #[prost(string, tag = "1")]
+    pub user: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub token_id: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeSessionsReply {
+    #[prost(string, repeated, tag = "1")]
+    pub token_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PruneSessionsRequest {
+    #[prost(int64, tag = "1")]
+    pub before_us: i64,
+    #[prost(uint32, tag = "2")]
+    pub limit: u32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PruneSessionsReply {
+    #[prost(uint32, tag = "1")]
+    pub pruned: u32,
+}
+/// semantic:put_grant:v1, semantic:list_grants:v1, semantic:remove_grant:v1, semantic:use_grant:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PutGrantRequest {
+    #[prost(message, optional, tag = "1")]
+    pub grant: ::core::option::Option<AccessGrant>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub link: ::prost::alloc::vec::Vec<u8>,
+    #[prost(message, optional, tag = "3")]
+    pub key: ::core::option::Option<RequestKey>,
+    #[prost(int64, tag = "4")]
+    pub now_us: i64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PutGrantReply {
+    #[prost(message, optional, tag = "1")]
+    pub grant: ::core::option::Option<AccessGrant>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListGrantsRequest {
+    #[prost(string, tag = "1")]
+    pub owner: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub subject: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub after: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "4")]
+    pub limit: u32,
+    #[prost(int64, tag = "5")]
+    pub now_us: i64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListGrantsReply {
+    #[prost(message, repeated, tag = "1")]
+    pub grants: ::prost::alloc::vec::Vec<AccessGrant>,
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemoveGrantRequest {
+    #[prost(string, tag = "1")]
+    pub owner: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub id: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RemoveGrantReply {
+    #[prost(message, optional, tag = "1")]
+    pub grant: ::core::option::Option<AccessGrant>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UseGrantRequest {
+    #[prost(string, tag = "1")]
+    pub owner: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub request_id: ::prost::alloc::string::String,
+    #[prost(int64, tag = "4")]
+    pub now_us: i64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UseGrantReply {
+    #[prost(uint32, tag = "1")]
+    pub uses: u32,
+}
+/// semantic:read_access:v1: what a subject may do in an owner's namespace by grants to it, its groups and everybody.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ReadAccessRequest {
+    #[prost(string, tag = "1")]
+    pub owner: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub subject: ::prost::alloc::string::String,
+    #[prost(int64, tag = "3")]
+    pub now_us: i64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ReadAccessReply {
+    #[prost(message, repeated, tag = "1")]
+    pub grants: ::prost::alloc::vec::Vec<AccessGrant>,
+    #[prost(message, optional, tag = "2")]
+    pub owner: ::core::option::Option<User>,
+}
+/// semantic:transfer:v1, semantic:list_entries:v1
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TransferRequest {
+    #[prost(message, repeated, tag = "1")]
+    pub entries: ::prost::alloc::vec::Vec<LedgerEntry>,
+    #[prost(string, tag = "2")]
+    pub event_id: ::prost::alloc::string::String,
+    #[prost(int64, tag = "3")]
+    pub now_us: i64,
+    #[prost(bool, tag = "4")]
+    pub covered: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct TransferReply {
+    #[prost(message, repeated, tag = "1")]
+    pub entries: ::prost::alloc::vec::Vec<LedgerEntry>,
+    #[prost(bool, tag = "2")]
+    pub repeated: bool,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListEntriesRequest {
+    #[prost(string, tag = "1")]
+    pub account: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub after: u64,
+    #[prost(uint32, tag = "3")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListEntriesReply {
+    #[prost(message, repeated, tag = "1")]
+    pub entries: ::prost::alloc::vec::Vec<LedgerEntry>,
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+    #[prost(int64, tag = "3")]
+    pub balance: i64,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ChunkState {
     #[prost(bytes = "vec", tag = "1")]
@@ -1790,6 +2518,8 @@ pub struct SetReplicasRequest {
     pub key: ::core::option::Option<RequestKey>,
     #[prost(int64, tag = "5")]
     pub now_us: i64,
+    #[prost(int64, tag = "6")]
+    pub pledge: i64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SetReplicasReply {
