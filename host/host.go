@@ -341,7 +341,7 @@ func (n *Node) listen(ctx context.Context) error {
 	var lc net.ListenConfig
 	listener, err := lc.Listen(ctx, "tcp", n.config.Listen)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return inos.Errorf(inos.CodeAddressInUse, "listen", "%s: %w", n.config.Listen, err)
+		return inos.Errorf(inos.CodeAddressInUse, "listen", "another process listens on %s", n.config.Listen)
 	}
 	if err != nil {
 		return inos.Errorf(inos.CodeIO, "listen", "%s: %w", n.config.Listen, err)

@@ -133,7 +133,7 @@ func arguments(least, most int, names string) cobra.PositionalArgs {
 		case len(args) < least:
 			return usage(c, "%s needs %s", c.CommandPath(), names)
 		case most >= 0 && len(args) > most:
-			return usage(c, "%s takes only %s, not %q", c.CommandPath(), names, args[most])
+			return usage(c, "%s takes %s, and was given %q", c.CommandPath(), names, args[most])
 		}
 		return nil
 	}

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,7 +32,10 @@ What it is depends on its data folder and on flags:
 
   a folder that joined a mesh ('inos join --no-start')   a provider: holds chunks, decides nothing
   --switchboard                                          decides for the mesh and keeps its map; holds no chunks
-  neither                                                both at once: a mesh of one
+  --switchboard --provider                               both at once: a mesh of one
+  a folder of a mesh of one                              the same again
+
+A folder that holds no node is made one only by --switchboard: a folder that was mistyped or not mounted starts nothing.
 
 A mesh has exactly one switchboard. Its first start makes the mesh's root key; a switchboard that has started once runs
 without it, so move it off the machine and keep it: with it the map can be made again ('inos rebuild').`,
@@ -45,6 +51,9 @@ without it, so move it off the machine and keep it: with it the map can be made 
 			if err := f.check(c); err != nil {
 				return err
 			}
+			if heartbeat < 0 {
+				return usage(c, "--heartbeat is a time, not %v", heartbeat)
+			}
 			switch {
 			case config.Switchboard && config.Provider:
 				config.Switchboard, config.Provider = false, false // both is a node that does everything
@@ -53,13 +62,13 @@ without it, so move it off the machine and keep it: with it the map can be made 
 				if err != nil {
 					return err
 				}
-				if kind == folderLocal {
+				switch kind {
+				case folderLocal:
 					return localFolderError(config.DataDir)
+				case folderEmpty:
+					return noNodeError(config.DataDir)
 				}
 				config.Provider = kind == folderProvider
-			}
-			if heartbeat < 0 {
-				return usage(c, "--heartbeat is a time, not %v", heartbeat)
 			}
 			f.apply(&config)
 			config.Tier, config.OfferedBytes, config.RepairBytesPerSecond = inos.Tier(tier), uint64(offered), uint64(repairRate)
@@ -93,5 +102,17 @@ func localFolderError(dir string) error {
 	return &inos.Error{
 		Code: inos.CodeConflict, Op: "start node", Message: dir + " is the folder of a local mesh of several nodes",
 		Hint: "Start it with 'inos up', or name the folder of one of its nodes, such as " + providerPrefix + "1 in it.",
+	}
+}
+
+// noNodeError refuses to make a node of a folder that nobody said should become one.
+func noNodeError(dir string) error {
+	what := " holds no node"
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		what = " does not exist"
+	}
+	return &inos.Error{
+		Code: inos.CodeBadRequest, Op: "start node", Message: dir + what,
+		Hint: "Check --data and that the disk is mounted. A new node is made by 'inos join INVITE' (a provider), 'inos node --switchboard', or 'inos node --switchboard --provider' (a mesh of one).",
 	}
 }

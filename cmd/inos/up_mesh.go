@@ -35,6 +35,7 @@ type meshRun struct {
 	view    *view
 	sup     *supervisor
 	began   time.Time
+	isFirst bool // the switchboard has never run
 
 	switchboard *child
 	providers   []*child
@@ -70,7 +71,6 @@ func (a *app) upMesh(dir string, f *upFlags, rebuild bool) error {
 			Hint: "To make it smaller, empty a provider with 'inos drain' and take it out with 'inos nodes rm'.",
 		}
 	}
-	first := l.isNew()
 	if f.nodes > l.Providers {
 		if err := l.grow(f.nodes); err != nil {
 			return err
@@ -82,10 +82,6 @@ func (a *app) upMesh(dir string, f *upFlags, rebuild bool) error {
 	m, err := a.newMeshRun(l, f, rebuild)
 	if err != nil {
 		return err
-	}
-	if first {
-		m.view.say("mesh", fmt.Sprintf("a switchboard and %s on this machine: it survives the loss of a process, not of the machine; 'inos invite' lets other machines in", plural(uint64(l.Providers), "provider")))
-		m.view.say("root key", m.rootKey()+": copy it to a safe place and keep it there; with it the map of the mesh can be made again ('inos rebuild')")
 	}
 	return m.run()
 }
@@ -100,7 +96,7 @@ func (a *app) newMeshRun(l *local, f *upFlags, rebuild bool) (*meshRun, error) {
 		names = nodeNames{} // they are told again by the nodes
 	}
 	m := &meshRun{
-		a: a, l: l, f: f, rebuild: rebuild, view: a.newView(l.dir), sup: newSupervisor(command), began: time.Now(), names: names, urls: map[string]string{},
+		a: a, l: l, f: f, rebuild: rebuild, view: a.newView(l.dir), sup: newSupervisor(command), began: time.Now(), isFirst: !l.hasJoined(switchboardName) && !rebuild, names: names, urls: map[string]string{},
 		failures: map[string]*inos.Error{}, reasons: map[string]string{}, dead: make(chan struct{}), done: make(chan struct{}), listening: make(chan struct{}),
 	}
 	m.switchboard = m.newNode(switchboardName, m.switchboardArgs)
@@ -177,7 +173,9 @@ func (m *meshRun) run() (err error) {
 	if err == nil && m.rebuild && m.outcome() == nil {
 		err = errRebuildInterrupted
 	}
-	m.view.say("stopping", "finishing what is under way; Ctrl-C again breaks it off")
+	if err == nil {
+		m.view.say("stopping", "finishing what is under way; Ctrl-C again breaks it off")
+	}
 	go m.breakOff(signals)
 	cancel()
 	<-watched
@@ -286,7 +284,7 @@ func (m *meshRun) told(c *child, line []byte) {
 		m.listens(c, identity{url: e.URL, nodeID: e.NodeID, version: e.Version, kernelID: e.KernelID})
 		c.running()
 	case "notice", "not ready", "worker":
-		if c != m.switchboard { // whose status is shown
+		if c != m.switchboard && !m.ofSwitchboard(e.Text) { // whose status is shown
 			m.view.say(c.name, e.Event+": "+e.Text)
 		}
 	}
@@ -322,6 +320,10 @@ func (m *meshRun) listens(c *child, i identity) {
 	}
 	m.mu.Unlock()
 	if c == m.switchboard && !again {
+		if m.isFirst {
+			m.view.say("mesh", fmt.Sprintf("a switchboard and %s on this machine: it survives the loss of a process, not of the machine; 'inos invite' lets other machines in", plural(uint64(m.l.Providers), "provider")))
+			m.view.say("root key", m.rootKey()+": copy it to a safe place and keep it there; with it the map of the mesh can be made again ('inos rebuild')")
+		}
 		m.view.started(i, !m.rebuild)
 	}
 }
@@ -338,13 +340,26 @@ func (m *meshRun) logged(c *child, line []byte) {
 		m.mu.Lock()
 		m.failures[c.name] = e
 		m.mu.Unlock()
-		line = []byte(e.Error())
+		return // told with what becomes of the node
 	}
 	text := strings.TrimPrefix(string(line), "inos: ")
-	if c != m.switchboard && m.stopping.Load() && strings.HasPrefix(text, "mesh: ") {
-		return // the switchboard has been stopped before its providers
+	if c != m.switchboard && strings.HasPrefix(text, "mesh: ") && (m.stopping.Load() || m.ofSwitchboard(text)) {
+		return
 	}
 	_, _ = fmt.Fprintf(m.view, "inos: %s: %s\n", c.name, printable(text)) // the view takes everything
+}
+
+// ofSwitchboard says that a provider speaks of its switchboard, which is not there yet, has ended, or is there again. The process is this
+// one's own and its end is told; a provider that it does not hear of is told as the switchboard sees it.
+func (m *meshRun) ofSwitchboard(text string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id, name := range m.names {
+		if name == switchboardName && strings.Contains(text, id) {
+			return true
+		}
+	}
+	return false
 }
 
 // codeNamed returns the code of a name of the catalogue.
@@ -361,9 +376,18 @@ func codeNamed(name string) inos.Code {
 func (m *meshRun) became(c *child) {
 	v := c.view()
 	switch v.state {
+	case childStarting:
+		if c == m.switchboard { // a provider's start looks at its last failure
+			m.mu.Lock()
+			delete(m.failures, c.name)
+			m.mu.Unlock()
+		}
 	case childWaiting:
 		m.mu.Lock()
-		same := !v.ran && m.reasons[c.name] == v.reason
+		if failure := m.failures[c.name]; failure != nil && v.ran {
+			v.reason = failure.Error()
+		}
+		same := m.reasons[c.name] == v.reason && (!v.ran || m.failures[c.name] != nil)
 		m.reasons[c.name] = v.reason
 		m.mu.Unlock()
 		if c == m.switchboard && m.judge() {
@@ -393,9 +417,12 @@ func (m *meshRun) judge() bool {
 	if failure == nil || m.urls[switchboardName] != "" {
 		return false
 	}
-	held := failure.Code == inos.CodeFolderInUse || failure.Code == inos.CodeSecondSwitchboard || failure.Code == inos.CodeAddressInUse
+	held := failure.Code == inos.CodeFolderInUse || failure.Code == inos.CodeSecondSwitchboard
 	if held && time.Since(m.began) < heldTimeout {
-		return false // the nodes of an 'inos up' that was killed are about to end
+		return false // the nodes of an 'inos up' that was killed are about to end, and give their folder free last
+	}
+	if failure.Code == inos.CodeAddressInUse && strings.Contains(failure.Message, m.l.MeshListen) {
+		failure.Hint = "Stop the program that listens there: the providers of this mesh look for their switchboard at that address."
 	}
 	m.failLocked(failure)
 	return true

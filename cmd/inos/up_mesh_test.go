@@ -82,6 +82,7 @@ func TestMeshJudgesItsSwitchboard(t *testing.T) {
 		`{"error":{"code":"conflict","operation":"start switchboard","message":"no map"}}`:    true,
 		`{"error":{"code":"folder_in_use","operation":"open","message":"in use by process"}}`: false,
 		`{"error":{"code":"second_switchboard","operation":"open","message":"process 5"}}`:    false,
+		`{"error":{"code":"address_in_use","operation":"listen","message":"127.0.0.1:7770"}}`: true,
 		`inos: something`: false,
 	} {
 		m, out := testMesh(t, 1)
@@ -91,8 +92,8 @@ func TestMeshJudgesItsSwitchboard(t *testing.T) {
 		if got := errors.As(m.fatal, &coded); got != fatal {
 			t.Errorf("%s: %v", line, m.fatal)
 		}
-		if !strings.HasPrefix(out.String(), "inos: switchboard: ") {
-			t.Errorf("%q", out)
+		if told := strings.HasPrefix(out.String(), "inos: switchboard: "); told == strings.HasPrefix(line, "{") {
+			t.Errorf("%s: an error is told with what becomes of it, other lines at once: %q", line, out)
 		}
 		m.began = time.Now().Add(-heldTimeout)
 		m.judge()
@@ -106,6 +107,38 @@ func TestMeshJudgesItsSwitchboard(t *testing.T) {
 	m.judge()
 	if m.fatal != nil {
 		t.Error("a switchboard that has run is given up at once")
+	}
+}
+
+// An end that is mended is told with the reason that the node gave, once, however often it comes.
+func TestMeshTellsWhyANodeEnded(t *testing.T) {
+	m, out := testMesh(t, 1)
+	for range 3 {
+		m.logged(m.providers[0], []byte(`{"error":{"code":"disk_full","operation":"open","message":"no space"}}`))
+		m.providers[0].mu.Lock()
+		m.providers[0].state, m.providers[0].reason, m.providers[0].ran = childWaiting, "it ended with status 1", true
+		m.providers[0].mu.Unlock()
+		m.became(m.providers[0])
+	}
+	if got := out.String(); got != "inos: provider-1: open: no space; it is started again\n" {
+		t.Error(got)
+	}
+}
+
+// While a mesh starts, its providers do not reach the switchboard yet: that is nothing to tell, and neither is that they do at last.
+func TestMeshIsSilentOfWhatIsComing(t *testing.T) {
+	m, out := testMesh(t, 1)
+	m.names["S"+nodeA] = switchboardName
+	m.logged(m.providers[0], []byte("inos: mesh: node S"+nodeA+" cannot be reached, trying on: connection refused"))
+	m.logged(m.providers[0], []byte("inos: mesh: connected to node S"+nodeA+" again"))
+	m.told(m.providers[0], []byte(`{"event":"notice","text":"the switchboard S`+nodeA+` does not answer"}`))
+	if out.Len() > 0 {
+		t.Error(out)
+	}
+	m.logged(m.providers[0], []byte("inos: mesh: node "+nodeB+" cannot be reached, trying on: connection refused"))
+	m.logged(m.providers[0], []byte("inos: content: S"+nodeA+" is on fire"))
+	if strings.Count(out.String(), "\n") != 2 {
+		t.Errorf("what is not of the switchboard's coming has to be told:\n%s", out)
 	}
 }
 
@@ -207,5 +240,39 @@ func TestViewTellsNodeChanges(t *testing.T) {
 	}
 	if got := strings.Count(out.String(), "inos: node: provider-1: "); got != 3 {
 		t.Errorf("%d changes are told:\n%s", got, out.String())
+	}
+}
+
+// While nodes are on their way a view says neither that the mesh is degraded nor that they come; what still holds then is told.
+func TestViewWaitsForTheNodes(t *testing.T) {
+	var out bytes.Buffer
+	a := &app{stdout: &out, stderr: &out}
+	v := a.newView("x")
+	l := &look{
+		status: &api.Status{Notices: []string{"degraded: a copy can be written in 0 of 6 processes", "waiting for the nodes: 0 of 6 have come"}},
+		names:  nodeNames{"P": "provider-1"}, children: []childView{{name: "provider-1", state: childRunning}},
+		nodes: &api.NodesReply{Nodes: []api.NodeInfo{{Member: api.Member{Node: "P", State: "active"}, Liveness: "never"}}},
+	}
+	v.show(l)
+	v.show(l)
+	if out.Len() > 0 {
+		t.Errorf("told too early:\n%s", &out)
+	}
+	v.began = time.Now().Add(-settleTime)
+	v.show(l)
+	v.show(l)
+	for _, want := range []string{"not ready: waiting for the nodes", "notice: degraded: a copy", "notice: waiting for"} {
+		if strings.Count(out.String(), want) != 1 {
+			t.Errorf("no %q, or several:\n%s", want, &out)
+		}
+	}
+	out.Reset()
+	v = a.newView("x")
+	v.show(l)
+	l.status = &api.Status{Ready: true, Notices: []string{"degraded: one machine"}}
+	l.nodes.Nodes[0].Liveness = "alive"
+	v.show(l)
+	if got := out.String(); got != "inos: ready: 1 process, 0 files\ninos: notice: degraded: one machine\n" {
+		t.Error(got)
 	}
 }

@@ -21,6 +21,8 @@ const (
 	logLineMax      = 64 << 10 // bytes of a log line without an end
 	lookTimeout     = 10 * time.Second
 	rebuildInterval = 3 * time.Second // between plain lines of how far a rebuild is
+	// settleTime is how long after a start nodes that are still on their way are nothing to tell of.
+	settleTime = 30 * time.Second
 )
 
 // look is what a view shows of one moment.
@@ -50,7 +52,10 @@ type view struct {
 	partial []byte
 	closed  bool
 
+	began     time.Time // moved by tests
+	settled   bool      // it was ready once, or settleTime is over
 	last      *api.Status
+	noticed   []string          // the notices that were told and still hold
 	lastNodes map[string]string // what was told of each node of a mesh, by id
 	ready     bool
 	summaryAt time.Time
@@ -60,7 +65,7 @@ type view struct {
 }
 
 func (a *app) newView(dir string) *view {
-	v := &view{a: a, out: a.stderr, dir: dir}
+	v := &view{a: a, out: a.stderr, dir: dir, began: time.Now()}
 	v.width, v.live = terminalOf(a.stderr)
 	v.live = v.live && !a.json && !a.quiet
 	return v
@@ -156,14 +161,17 @@ func (v *view) show(l *look) {
 	}
 	s := l.status
 	ready, why := l.ready()
-	if v.last == nil && ready || v.last != nil && v.ready != ready {
-		if ready {
-			v.sayLocked("ready", l.readyText(), nil)
-		} else {
-			v.sayLocked("not ready", why, nil)
-		}
+	late := !v.settled && !ready && time.Since(v.began) >= settleTime
+	if ready && !v.ready {
+		v.sayLocked("ready", l.readyText(), nil)
+	}
+	if v.ready && !ready || late {
+		v.sayLocked("not ready", why, nil)
 	}
 	v.ready = ready
+	if !v.settled {
+		v.settled, v.lastNodes = ready || late, nil // changes of nodes begin with what holds now
+	}
 	if !v.live {
 		v.changes(s)
 	}
@@ -257,11 +265,16 @@ func notReadyText(s *api.Status) string {
 
 // changes tells new notices, workers that ended, and once a minute what was done.
 func (v *view) changes(s *api.Status) {
+	var noticed []string
 	for _, n := range s.Notices {
-		if v.last == nil || !contains(v.last.Notices, n) {
+		if !v.settled && (strings.HasPrefix(n, "degraded") || strings.HasPrefix(n, "waiting for the nodes")) {
+			continue // the first nodes are still coming
+		}
+		if noticed = append(noticed, n); !contains(v.noticed, n) {
 			v.sayLocked("notice", printable(n), nil)
 		}
 	}
+	v.noticed = noticed
 	for i, w := range s.Workers {
 		if v.last != nil && i < len(v.last.Workers) && w.Restarts > v.last.Workers[i].Restarts {
 			v.sayLocked("worker", fmt.Sprintf("%d started again: %s", w.Worker, printable(w.Reason)), nil)

@@ -192,7 +192,9 @@ func listen(h host.Host, addrs []string) error {
 			err = h.Network().Listen(a)
 		}
 		if errors.Is(err, syscall.EADDRINUSE) {
-			return inos.Errorf(inos.CodeAddressInUse, opOpen, "%s: %s", s, reason(err))
+			e := inos.Errorf(inos.CodeAddressInUse, opOpen, "another process listens on %s", s)
+			e.Hint = "Stop it, or choose another address with --mesh-listen."
+			return e
 		} else if err != nil {
 			return inos.Errorf(inos.CodeIO, opOpen, "%s: %s", s, reason(err))
 		}
