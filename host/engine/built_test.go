@@ -117,7 +117,7 @@ func BenchmarkBuiltKernelTick(b *testing.B) {
 func TestBuiltStorage(t *testing.T) {
 	built(t, "storage.wasm")
 	p := newTestPool(t, "storage")
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), hangTime)
 	defer cancel()
 	pid, manifest, err := p.Start(ctx, 0)
 	if err != nil {

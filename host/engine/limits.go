@@ -34,5 +34,5 @@ const (
 	workerHeapBytesSoft = 40 << 20            // Go's own heap in a worker
 	pipeBytes           = 1 << 20             // of a pipe to or from a worker
 	stopGrace           = 5 * time.Second     // from the end of a worker's input to its kill
-	lastReplyGrace      = time.Second         // to read what an ended worker left in its pipe
+	lastReplyGrace      = 5 * time.Second     // to read what an ended worker left in its pipe
 )

@@ -129,13 +129,23 @@ func newTestPool(t testing.TB, kind string) testPool {
 	return p
 }
 
+// hangTime is how long a test waits for what tells nobody that it has come: only a hang takes so long.
+const hangTime = 5 * time.Minute
+
+// comes looks until something holds, and says whether it did.
+func comes(holds func() bool) bool {
+	for began := time.Now(); !holds(); time.Sleep(time.Millisecond) {
+		if time.Since(began) > hangTime {
+			return false
+		}
+	}
+	return true
+}
+
 // settle waits until a count is back at what it was: a goroutine that closed its last channel needs a moment to end.
 func settle(t testing.TB, what string, want int, count func() int) {
-	for range 1_000_000 {
-		if count() <= want {
-			return
-		}
-		runtime.Gosched()
+	if comes(func() bool { return count() <= want }) {
+		return
 	}
 	buf := make([]byte, 64<<10)
 	t.Errorf("%s: %d before, %d after\n%s", what, want, count(), buf[:runtime.Stack(buf, true)])
@@ -151,7 +161,7 @@ func openFiles(t testing.TB) int {
 
 func (p testPool) start(t testing.TB, slot int) int {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), hangTime)
 	defer cancel()
 	pid, manifest, err := p.Start(ctx, slot)
 	if err != nil {
@@ -244,7 +254,7 @@ func hang(t *testing.T, p testPool, slot int) chan error {
 	return result
 }
 
-// waitFor waits until a slot has n calls.
+// waitFor waits until a slot has n calls, which have to be such as do not end meanwhile.
 func waitFor(t *testing.T, p testPool, slot, n int) {
 	t.Helper()
 	for {
@@ -426,11 +436,8 @@ func TestPoolAnswerBeforeTheRequestHasLeft(t *testing.T) {
 	p.mu.Lock()
 	w := p.slots[0]
 	p.mu.Unlock()
-	for range 1_000_000 { // until the early answer has been read
-		if unread(t, w.stdout) == 0 {
-			break
-		}
-		runtime.Gosched()
+	if !comes(func() bool { return unread(t, w.stdout) == 0 }) {
+		t.Error("the early answer is not read")
 	}
 	for range 10_000 {
 		runtime.Gosched()
@@ -483,20 +490,26 @@ func TestPoolDrain(t *testing.T) {
 	bulk := make([]byte, inos.ChunkBytesMax)
 	results := make(chan error, CallsPerWorkerMax+1)
 	for range cap(results) {
+		c, err := p.Send(0, []byte("E"), bulk, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
 		go func() {
-			_, _, err := p.Call(context.Background(), 0, []byte("E"), bulk, nil)
+			_, _, err := c.Wait(context.Background())
 			results <- err
 		}()
 	}
-	waitFor(t, p, 0, 1)
 	if err := p.Stop(0, false); err != nil {
 		t.Fatal(err)
 	}
+	// A call that came before Stop is answered, one that came after is refused as lost.
 	for range cap(results) {
-		// A call that came before Stop is answered, one that came after is refused as lost.
-		if err := <-results; err != nil && !strings.Contains(err.Error(), "does not run") {
+		if err := <-results; err != nil {
 			t.Error(err)
 		}
+	}
+	if _, err := p.Send(0, []byte("E"), bulk, nil); inos.CodeOf(err) != inos.CodeWorkerLost {
+		t.Errorf("a call after the stop: %v", err)
 	}
 	if e := <-p.exits; !strings.Contains(e.reason, "status 0") {
 		t.Errorf("%+v", e)
