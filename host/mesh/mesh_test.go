@@ -7,7 +7,10 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"os"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,6 +28,22 @@ func wallClock() inos.Micros { return inos.Micros(time.Now().UnixMicro()) }
 // echo answers a call with what it came with.
 func echo(_ context.Context, peer inos.NodeID, switchboard bool, q Message) (Message, error) {
 	return Message{Envelope: fmt.Appendf(nil, "%s %t %s %s", peer, switchboard, q.Envelope, q.Ticket), Bulk: q.Bulk}, nil
+}
+
+// hangTime is how long a test waits for what has to come: only a hang takes so long.
+const hangTime = 5 * time.Minute
+
+// opened counts the loopback addresses that were given out.
+var opened atomic.Uint32
+
+// ownLoopback is a loopback address of this test alone, where the system has more than one: a port of it that is given up is still free when it
+// is wanted again, whatever connections and listeners other processes make.
+func ownLoopback() string {
+	if runtime.GOOS != "linux" {
+		return "/ip4/127.0.0.1/tcp/0"
+	}
+	pid := os.Getpid()
+	return fmt.Sprintf("/ip4/127.%d.%d.%d/tcp/0", 64+opened.Add(1)%64, pid>>8&0xff, pid&0xff)
 }
 
 // open opens a mesh on loopback that closes with the test.
@@ -65,7 +84,7 @@ func (l *peerLog) note(p Peer) {
 // wait returns when OnPeer was told what is asked for, after what it has been told before.
 func (l *peerLog) wait(t testing.TB, what string, is func(Peer) bool) Peer {
 	t.Helper()
-	late := time.After(time.Minute)
+	late := time.After(hangTime)
 	for next := 0; ; {
 		l.mu.Lock()
 		for ; next < len(l.told); next++ {

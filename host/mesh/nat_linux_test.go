@@ -27,7 +27,7 @@ import (
 
 const (
 	natRoleEnv = "INOS_MESH_TEST_ROLE"
-	natPatient = 60 * time.Second
+	natPatient = hangTime
 )
 
 func TestMain(m *testing.M) {

@@ -141,7 +141,7 @@ func TestKeepComesBack(t *testing.T) {
 		c.Limits.BackoffMin = time.Millisecond
 		c.Limits.BackoffMax = 20 * time.Millisecond
 	})
-	board := open(t, 2, nil)
+	board := open(t, 2, func(c *Config) { c.Listen = []string{ownLoopback()} })
 	addr := board.Addrs()[0]
 	if err := m.Keep([]string{addr, m.Addrs()[0]}); err != nil { // itself is passed over
 		t.Fatal(err)
@@ -171,7 +171,7 @@ func TestKeepComesBack(t *testing.T) {
 func TestCallAfterRestart(t *testing.T) {
 	news := newPeerLog()
 	m := open(t, 1, func(c *Config) { c.OnPeer = news.note })
-	peer := open(t, 2, nil)
+	peer := open(t, 2, func(c *Config) { c.Listen = []string{ownLoopback()} })
 	at, _, _ := strings.Cut(peer.Addrs()[0], "/p2p/")
 	for range 3 {
 		if _, err := m.Call(t.Context(), peer.ID(), peer.Addrs(), Message{}, nil); err != nil {
@@ -191,7 +191,7 @@ func TestIdleStreamsAndPeersAreLetGo(t *testing.T) {
 	news := newPeerLog()
 	m := open(t, 1, func(c *Config) {
 		c.OnPeer = news.note
-		c.Limits.StreamIdle, c.Limits.PeerIdle = 20*time.Millisecond, 40*time.Millisecond
+		c.Limits.StreamIdle, c.Limits.PeerIdle = 200*time.Millisecond, 3*time.Second // the call has to come before that
 	})
 	peer := open(t, 2, nil)
 	if _, err := m.Call(t.Context(), peer.ID(), peer.Addrs(), Message{}, nil); err != nil {
@@ -338,12 +338,12 @@ func TestCloseLeavesNothing(t *testing.T) {
 // noneLeft waits until no goroutine of a mesh is left: the library's last ones end by themselves.
 func noneLeft(t *testing.T) {
 	t.Helper()
-	for i := 0; ; i++ {
+	for began := time.Now(); ; {
 		left := ours()
 		if len(left) == 0 {
 			return
 		}
-		if i > 3000 {
+		if time.Since(began) > hangTime {
 			t.Fatalf("%d goroutines are left:\n%s", len(left), strings.Join(left, "\n\n"))
 		}
 		time.Sleep(10 * time.Millisecond)
