@@ -192,7 +192,7 @@ func dropControl(r rune) rune {
 // traces answers with what is known of one trace: GET /v1/traces/{id}. History is written in batches, so a trace
 // that is not there yet, or of which a request has no end yet, is waited for a moment; then the answer is what there is.
 func (x *exchange) traces(t target) error {
-	timeout := time.NewTimer(traceWait)
+	timeout := time.NewTimer(x.h.traceWait)
 	defer timeout.Stop()
 	for {
 		recorded := x.h.node.Recorded()

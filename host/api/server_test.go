@@ -447,7 +447,7 @@ func TestTruncatedBody(t *testing.T) {
 }
 
 func TestStalledBody(t *testing.T) {
-	_, s := serve(t, Options{StallTimeout: 50 * time.Millisecond})
+	_, s := serve(t, Options{StallTimeout: time.Second}) // the answer has as long, on a busy machine too
 	got := raw(t, s, "PUT /v1/files/a HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+operatorSecret+"\r\nContent-Length: 10\r\n\r\nshort", false)
 	if !strings.HasPrefix(got, "HTTP/1.1 504 ") || !strings.Contains(got, `"deadline_exceeded"`) {
 		t.Errorf("%.200q", got)
@@ -744,6 +744,7 @@ func TestTraces(t *testing.T) {
 // A trace that is asked for directly behind the answer is complete: its end and its spans are waited for.
 func TestTraceIsWaitedFor(t *testing.T) {
 	d, s := serve(t, Options{})
+	s.Config.Handler.(*Handler).traceWait = 10 * time.Minute // it comes
 	id := strings.Repeat("cd", 16)
 	asked := make(chan struct{}, 16)
 	d.looked = func() {
