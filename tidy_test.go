@@ -24,6 +24,7 @@ const (
 	blake3     = "lukechampine.com/blake3"
 	xsys       = "golang.org/x/sys"
 	base58     = "github.com/mr-tron/base58"
+	jwt        = "github.com/golang-jwt/jwt/v5"
 	xterm      = "golang.org/x/term"
 	cobra      = "github.com/spf13/cobra"
 	pflag      = "github.com/spf13/pflag"
@@ -107,7 +108,7 @@ var importRules = []importRule{
 		why: "engine, mesh and api meet only in host",
 	},
 	{
-		room: "host/trust", may: []string{".", "event/...", base58}, never: append([]string{"time"}, noWorld...),
+		room: "host/trust", may: []string{".", "event/...", base58, jwt}, never: append([]string{"time"}, noWorld...),
 		why: "what a mesh believes is a function of bytes and a time that is given",
 	},
 	{

@@ -22,9 +22,12 @@ again, and each kind of statement has a prefix of its own, so that none can be t
 Tickets count only while their switchboard's certificate is valid. Invites and records are kept for long: their certificate has
 to be valid at the time at which they say they were signed.
 
+Access tokens are another matter: they are for users and programs, signed by keys of their own that change often, in a form that
+others read too (token.go).
+
 # What is not here
 
 Permissions (the kernel decides what a ticket's grant covers and whether an invite may still be used), revocation of
-certificates before they expire, and where keys are kept.
+certificates before they expire and of tokens, and where keys are kept.
 */
 package trust
