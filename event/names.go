@@ -48,6 +48,7 @@ const (
 	KernelLost      = "node:kernel:v1:failed"         // Error; the host's answer to requests whose kernel stopped
 
 	// What the kernel asks of its host.
+	IdentityForget    = "identity:forget:v1:requested"        // Forget; no reply
 	StreamRead        = "stream:read:v1:requested"            // StreamReadRequest, StreamReadReply
 	StreamWrite       = "stream:write:v1:requested"           // StreamWriteRequest, StreamWriteReply
 	BufferRelease     = "buffer:release:v1:requested"         // BufferRelease; no reply

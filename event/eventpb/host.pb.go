@@ -303,6 +303,25 @@ func (x *Revocation) GetTokenId() string {
 	return ""
 }
 
+// identity:forget:v1:requested, by the kernel: these sessions have ended, whatever the host remembers of them. No reply; done before what the kernel says next.
+type Forget struct {
+	unknownFields []byte
+	TokenIds      []string `protobuf:"bytes,1,rep,name=token_ids,json=tokenIds,proto3" json:"tokenIds,omitempty"`
+}
+
+func (x *Forget) Reset() {
+	*x = Forget{}
+}
+
+func (*Forget) ProtoMessage() {}
+
+func (x *Forget) GetTokenIds() []string {
+	if x != nil {
+		return x.TokenIds
+	}
+	return nil
+}
+
 // stream:read:v1: the next at most max_bytes of a body into a buffer; fills the buffer unless the body ends.
 type StreamReadRequest struct {
 	unknownFields []byte
@@ -1310,6 +1329,24 @@ func (m *Revocation) CloneMessageVT() protobuf_go_lite.CloneMessage {
 	return m.CloneVT()
 }
 
+func (m *Forget) CloneVT() *Forget {
+	if m == nil {
+		return (*Forget)(nil)
+	}
+	r := new(Forget)
+	if rhs := m.TokenIds; rhs != nil {
+		r.TokenIds = slices.Clone(rhs)
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = slices.Clone(m.unknownFields)
+	}
+	return r
+}
+
+func (m *Forget) CloneMessageVT() protobuf_go_lite.CloneMessage {
+	return m.CloneVT()
+}
+
 func (m *StreamReadRequest) CloneVT() *StreamReadRequest {
 	if m == nil {
 		return (*StreamReadRequest)(nil)
@@ -2057,6 +2094,31 @@ func (this *Revocation) EqualVT(that *Revocation) bool {
 
 func (this *Revocation) EqualMessageVT(thatMsg any) bool {
 	that, ok := thatMsg.(*Revocation)
+	if !ok {
+		return false
+	}
+	return this.EqualVT(that)
+}
+func (this *Forget) EqualVT(that *Forget) bool {
+	if this == that {
+		return true
+	} else if this == nil || that == nil {
+		return false
+	}
+	if len(this.TokenIds) != len(that.TokenIds) {
+		return false
+	}
+	for i, vx := range this.TokenIds {
+		vy := that.TokenIds[i]
+		if vx != vy {
+			return false
+		}
+	}
+	return string(this.unknownFields) == string(that.unknownFields)
+}
+
+func (this *Forget) EqualMessageVT(thatMsg any) bool {
+	that, ok := thatMsg.(*Forget)
 	if !ok {
 		return false
 	}
@@ -3159,6 +3221,48 @@ func (m *Revocation) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.TokenId)))
 		i--
 		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *Forget) MarshalVT() (dAtA []byte, err error) {
+	if m == nil {
+		return nil, nil
+	}
+	size := m.SizeVT()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBufferVT(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *Forget) MarshalToVT(dAtA []byte) (int, error) {
+	size := m.SizeVT()
+	return m.MarshalToSizedBufferVT(dAtA[:size])
+}
+
+func (m *Forget) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+	if m == nil {
+		return 0, nil
+	}
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.unknownFields != nil {
+		i -= len(m.unknownFields)
+		copy(dAtA[i:], m.unknownFields)
+	}
+	if len(m.TokenIds) > 0 {
+		for iNdEx := len(m.TokenIds) - 1; iNdEx >= 0; iNdEx-- {
+			i -= len(m.TokenIds[iNdEx])
+			copy(dAtA[i:], m.TokenIds[iNdEx])
+			i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.TokenIds[iNdEx])))
+			i--
+			dAtA[i] = 0xa
+		}
 	}
 	return len(dAtA) - i, nil
 }
@@ -4829,6 +4933,22 @@ func (m *Revocation) SizeVT() (n int) {
 	return n
 }
 
+func (m *Forget) SizeVT() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if len(m.TokenIds) > 0 {
+		for _, s := range m.TokenIds {
+			l = len(s)
+			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+		}
+	}
+	n += len(m.unknownFields)
+	return n
+}
+
 func (m *StreamReadRequest) SizeVT() (n int) {
 	if m == nil {
 		return 0
@@ -6081,6 +6201,74 @@ func (m *Revocation) UnmarshalVT(dAtA []byte) error {
 			if m.TokenId, err = text(dAtA[iNdEx:postIndex]); err != nil {
 				return err
 			}
+			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.unknownFields = append(m.unknownFields, dAtA[iNdEx:iNdEx+skippy]...)
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *Forget) UnmarshalVT(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	var err error
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		wire, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+		if err != nil {
+			return err
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: Forget: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: Forget: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field TokenIds", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			s, err := text(dAtA[iNdEx:postIndex])
+			if err != nil {
+				return err
+			}
+			m.TokenIds = append(m.TokenIds, s)
 			iNdEx = postIndex
 		default:
 			iNdEx = preIndex

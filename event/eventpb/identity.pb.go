@@ -327,6 +327,7 @@ type LoginRequest struct {
 	Enrolment     []byte   `protobuf:"bytes,4,opt,name=enrolment,proto3" json:"enrolment,omitempty"`       // BLAKE3 of the secret; empty: the device is known
 	Capabilities  []string `protobuf:"bytes,5,rep,name=capabilities,proto3" json:"capabilities,omitempty"` // wanted; empty: all that the user has
 	Audience      string   `protobuf:"bytes,6,opt,name=audience,proto3" json:"audience,omitempty"`         // wanted; empty: the mesh
+	Device        string   `protobuf:"bytes,7,opt,name=device,proto3" json:"device,omitempty"`             // the device's id, which the host wrote from its key
 }
 
 func (x *LoginRequest) Reset() {
@@ -373,6 +374,13 @@ func (x *LoginRequest) GetCapabilities() []string {
 func (x *LoginRequest) GetAudience() string {
 	if x != nil {
 		return x.Audience
+	}
+	return ""
+}
+
+func (x *LoginRequest) GetDevice() string {
+	if x != nil {
+		return x.Device
 	}
 	return ""
 }
@@ -826,6 +834,7 @@ func (x *TokensIssueReply) GetToken() string {
 	return ""
 }
 
+// tokens:list:v1: of oneself, or of a user.
 type TokensListRequest struct {
 	unknownFields []byte
 	User          string `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
@@ -1535,6 +1544,7 @@ func (m *LoginRequest) CloneVT() *LoginRequest {
 	r.User = m.User
 	r.DeviceName = m.DeviceName
 	r.Audience = m.Audience
+	r.Device = m.Device
 	if rhs := m.PublicKey; rhs != nil {
 		r.PublicKey = slices.Clone(rhs)
 	}
@@ -2470,6 +2480,9 @@ func (this *LoginRequest) EqualVT(that *LoginRequest) bool {
 		}
 	}
 	if this.Audience != that.Audience {
+		return false
+	}
+	if this.Device != that.Device {
 		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
@@ -3863,6 +3876,13 @@ func (m *LoginRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if len(m.Device) > 0 {
+		i -= len(m.Device)
+		copy(dAtA[i:], m.Device)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Device)))
+		i--
+		dAtA[i] = 0x3a
 	}
 	if len(m.Audience) > 0 {
 		i -= len(m.Audience)
@@ -5957,6 +5977,10 @@ func (m *LoginRequest) SizeVT() (n int) {
 	if l > 0 {
 		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 	}
+	l = len(m.Device)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -7587,6 +7611,30 @@ func (m *LoginRequest) UnmarshalVT(dAtA []byte) error {
 				return io.ErrUnexpectedEOF
 			}
 			if m.Audience, err = text(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 7:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Device", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Device, err = text(dAtA[iNdEx:postIndex]); err != nil {
 				return err
 			}
 			iNdEx = postIndex

@@ -474,6 +474,7 @@ type RefreshSessionReply struct {
 	unknownFields []byte
 	Session       *SessionInfo `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
 	User          *User        `protobuf:"bytes,2,opt,name=user,proto3" json:"user,omitempty"`
+	Reused        bool         `protobuf:"varint,3,opt,name=reused,proto3" json:"reused,omitempty"`
 }
 
 func (x *RefreshSessionReply) Reset() {
@@ -494,6 +495,13 @@ func (x *RefreshSessionReply) GetUser() *User {
 		return x.User
 	}
 	return nil
+}
+
+func (x *RefreshSessionReply) GetReused() bool {
+	if x != nil {
+		return x.Reused
+	}
+	return false
 }
 
 // semantic:list_sessions:v1, semantic:revoke_sessions:v1, semantic:prune_sessions:v1
@@ -1418,6 +1426,7 @@ func (m *RefreshSessionReply) CloneVT() *RefreshSessionReply {
 	r := new(RefreshSessionReply)
 	r.Session = m.Session.CloneVT()
 	r.User = m.User.CloneVT()
+	r.Reused = m.Reused
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = slices.Clone(m.unknownFields)
 	}
@@ -2246,6 +2255,9 @@ func (this *RefreshSessionReply) EqualVT(that *RefreshSessionReply) bool {
 		return false
 	}
 	if !this.User.EqualVT(that.User) {
+		return false
+	}
+	if this.Reused != that.Reused {
 		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
@@ -3682,6 +3694,16 @@ func (m *RefreshSessionReply) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Reused {
+		i--
+		if m.Reused {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x18
+	}
 	if m.User != nil {
 		size, err := m.User.MarshalToSizedBufferVT(dAtA[:i])
 		if err != nil {
@@ -5060,6 +5082,9 @@ func (m *RefreshSessionReply) SizeVT() (n int) {
 	if m.User != nil {
 		l = m.User.SizeVT()
 		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	if m.Reused {
+		n += 2
 	}
 	n += len(m.unknownFields)
 	return n
@@ -6977,6 +7002,18 @@ func (m *RefreshSessionReply) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
+		case 3:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Reused", wireType)
+			}
+			var v int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			v = int(_v)
+			if err != nil {
+				return err
+			}
+			m.Reused = bool(v != 0)
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])

@@ -22,6 +22,7 @@ type SetReplicasRequest struct {
 	Key           *RequestKey `protobuf:"bytes,4,opt,name=key,proto3" json:"key,omitempty"`
 	NowUs         int64       `protobuf:"varint,5,opt,name=now_us,json=nowUs,proto3" json:"nowUs,omitempty"`
 	Pledge        int64       `protobuf:"varint,6,opt,name=pledge,proto3" json:"pledge,omitempty"`
+	Version       uint64      `protobuf:"varint,7,opt,name=version,proto3" json:"version,omitempty"`
 }
 
 func (x *SetReplicasRequest) Reset() {
@@ -68,6 +69,13 @@ func (x *SetReplicasRequest) GetNowUs() int64 {
 func (x *SetReplicasRequest) GetPledge() int64 {
 	if x != nil {
 		return x.Pledge
+	}
+	return 0
+}
+
+func (x *SetReplicasRequest) GetVersion() uint64 {
+	if x != nil {
+		return x.Version
 	}
 	return 0
 }
@@ -523,6 +531,7 @@ func (m *SetReplicasRequest) CloneVT() *SetReplicasRequest {
 	r.Key = m.Key.CloneVT()
 	r.NowUs = m.NowUs
 	r.Pledge = m.Pledge
+	r.Version = m.Version
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = slices.Clone(m.unknownFields)
 	}
@@ -929,6 +938,9 @@ func (this *SetReplicasRequest) EqualVT(that *SetReplicasRequest) bool {
 		return false
 	}
 	if this.Pledge != that.Pledge {
+		return false
+	}
+	if this.Version != that.Version {
 		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
@@ -1461,6 +1473,11 @@ func (m *SetReplicasRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.Version != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Version))
+		i--
+		dAtA[i] = 0x38
 	}
 	if m.Pledge != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Pledge))
@@ -2434,6 +2451,9 @@ func (m *SetReplicasRequest) SizeVT() (n int) {
 	if m.Pledge != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Pledge))
 	}
+	if m.Version != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Version))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -2886,6 +2906,15 @@ func (m *SetReplicasRequest) UnmarshalVT(dAtA []byte) error {
 			}
 			m.Pledge = 0
 			m.Pledge, iNdEx, err = protobuf_go_lite.DecodeVarintInt64(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 7:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Version", wireType)
+			}
+			m.Version = 0
+			m.Version, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
 			if err != nil {
 				return err
 			}

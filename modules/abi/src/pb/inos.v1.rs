@@ -493,6 +493,12 @@ pub struct Revocation {
     #[prost(string, tag = "1")]
     pub token_id: ::prost::alloc::string::String,
 }
+/// identity:forget:v1:requested, by the kernel: these sessions have ended, whatever the host remembers of them. No reply; done before what the kernel says next.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Forget {
+    #[prost(string, repeated, tag = "1")]
+    pub token_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
 /// stream:read:v1: the next at most max_bytes of a body into a buffer; fills the buffer unless the body ends.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StreamReadRequest {
@@ -870,6 +876,9 @@ pub struct LoginRequest {
     /// wanted; empty: the mesh
     #[prost(string, tag = "6")]
     pub audience: ::prost::alloc::string::String,
+    /// the device's id, which the host wrote from its key
+    #[prost(string, tag = "7")]
+    pub device: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LoginReply {
@@ -995,6 +1004,7 @@ pub struct TokensIssueReply {
     #[prost(string, tag = "2")]
     pub token: ::prost::alloc::string::String,
 }
+/// tokens:list:v1: of oneself, or of a user.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct TokensListRequest {
     #[prost(string, tag = "1")]
@@ -2124,6 +2134,8 @@ pub struct RefreshSessionReply {
     pub session: ::core::option::Option<SessionInfo>,
     #[prost(message, optional, tag = "2")]
     pub user: ::core::option::Option<User>,
+    #[prost(bool, tag = "3")]
+    pub reused: bool,
 }
 /// semantic:list_sessions:v1, semantic:revoke_sessions:v1, semantic:prune_sessions:v1
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2520,6 +2532,8 @@ pub struct SetReplicasRequest {
     pub now_us: i64,
     #[prost(int64, tag = "6")]
     pub pledge: i64,
+    #[prost(uint64, tag = "7")]
+    pub version: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct SetReplicasReply {
