@@ -32,9 +32,13 @@ func ParseType(s string) (Type, error) {
 	if len(s) > inos.EventTypeBytesMax {
 		return Type{}, inos.Errorf(inos.CodeBadEventType, op, "%d bytes, at most %d", len(s), inos.EventTypeBytesMax)
 	}
-	parts := strings.Split(s, ":")
-	if len(parts) != 4 {
-		return Type{}, inos.Errorf(inos.CodeBadEventType, op, "%q has %d parts, {service}:{action}:v{version}:{state} has 4", s, len(parts))
+	if n := strings.Count(s, ":") + 1; n != 4 {
+		return Type{}, inos.Errorf(inos.CodeBadEventType, op, "%q has %d parts, {service}:{action}:v{version}:{state} has 4", s, n)
+	}
+	var parts [4]string // on the stack: every envelope comes through here
+	rest := s
+	for i := range parts {
+		parts[i], rest, _ = strings.Cut(rest, ":")
 	}
 	if !isSnake(parts[0]) {
 		return Type{}, inos.Errorf(inos.CodeBadEventType, op, "the service of %q is not [a-z][a-z0-9_]*", s)

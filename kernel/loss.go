@@ -254,6 +254,9 @@ func (u *losses) send(node inos.NodeID, x *lossCheck) {
 
 // drop asks for the next batch of one node's copies.
 func (u *losses) drop() {
+	if len(u.lost) == 0 {
+		return
+	}
 	var q eventpb.DropCopiesRequest
 	u.lost = slices.DeleteFunc(u.lost, func(key string) bool {
 		node, id := copyOf(key)

@@ -416,6 +416,14 @@ func (u *memberships) all() (out []inos.NodeID) {
 	return out
 }
 
+// has says that a node is among all.
+func (u *memberships) has(node inos.NodeID) bool {
+	if !u.k.node.switchboard {
+		return node == u.k.self()
+	}
+	return u.member(node) != nil
+}
+
 // epoch returns the epoch of a member's copies.
 func (u *memberships) epoch(node inos.NodeID) uint64 {
 	if m := u.table[node]; m != nil {

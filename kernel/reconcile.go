@@ -135,7 +135,7 @@ func (u *reconciles) act() {
 	}
 	u.wanted = slices.DeleteFunc(u.wanted, func(node inos.NodeID) bool {
 		switch {
-		case k.members.dead(node) || !slices.Contains(k.members.all(), node):
+		case k.members.dead(node) || !k.members.has(node):
 			return true // its return asks again
 		case len(u.table) >= reconcilesMax || !k.members.alive(node):
 			return false

@@ -97,7 +97,7 @@ func (u *collector) sweepDue() bool {
 
 // gone says that a node need not be waited for: it is dead or no member.
 func (u *collector) gone(node inos.NodeID) bool {
-	return node != u.k.self() && (u.k.members.dead(node) || !slices.Contains(u.k.members.all(), node))
+	return node != u.k.self() && (u.k.members.dead(node) || !u.k.members.has(node))
 }
 
 // takeTurn has every node of a mesh swept now and then: what an order that was lost, or came twice, left behind is found by nothing
