@@ -169,6 +169,7 @@ func (w *World) heal() {
 	n.cut = map[link]bool{}
 	n.loss, n.late, n.twice = 0, 0, 0
 	w.semantic.doubtTo, w.semantic.slowTo = 0, 0
+	w.proveTime = 0
 	for _, p := range w.nodes {
 		d := p.disk
 		d.errorsTo, d.fullTo, d.slowTo = 0, 0, 0

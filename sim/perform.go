@@ -19,6 +19,9 @@ func (p *process) latency(effect string) inos.Micros {
 		if w.now < p.disk.slowTo {
 			base = 400 * inos.Millisecond
 		}
+		if effect == event.ContentProve {
+			base += w.proveTime
+		}
 	case "semantic":
 		base = 800
 		if w.now < w.semantic.slowTo {

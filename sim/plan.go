@@ -21,9 +21,11 @@ type Plan struct {
 	graceHot   inos.Micros
 	repairRate uint64
 	netBase    inos.Micros
-	rebuild    bool // the switchboard is emptied at the end
-	lies       bool // some node lies: everything is wanted on two domains at least
-	swaps      bool // kernels are now and then replaced by what their snapshot restores
+	proveTime  inos.Micros // what a disk needs for a proof beside the rest: audits pause for a multiple of it
+	brisk      bool        // the calms are short
+	rebuild    bool        // the switchboard is emptied at the end
+	lies       bool        // some node lies: everything is wanted on two domains at least
+	swaps      bool        // kernels are now and then replaced by what their snapshot restores
 	end        inos.Micros
 }
 
@@ -153,7 +155,21 @@ func newPlan(seed uint64) Plan {
 	}
 	p.drawOps(r, nodes, 30+r.IntN(50))
 	p.drawFaults(r, nodes, 20+r.IntN(7))
+	p.drawPace()
 	return p
+}
+
+// paceStream is where the draw of a world's pace begins. With it the kept seeds' worlds are as they were when they went wrong.
+const paceStream = 12
+
+// drawPace draws whether the world takes its time. In an eighth of the worlds disks prove in next to no time, so that every copy is audited all the
+// time, and long calms follow the faults. In the others a proof takes so long that most copies have not been audited when something happens to
+// them, as in a mesh with many chunks, and the end comes as soon as everything is whole and quiet: they cost a third, and more of them find more.
+func (p *Plan) drawPace() {
+	r := rand.New(rand.NewPCG(p.Seed, paceStream))
+	if p.brisk = r.IntN(8) > 0; p.brisk {
+		p.proveTime = 20*inos.Millisecond + inos.Micros(r.Int64N(int64(600*inos.Millisecond)))
+	}
 }
 
 // bigPlan draws a world of many nodes with rare heartbeats, in an hour.

@@ -39,11 +39,14 @@ func (p Plan) run(trace io.Writer) Result {
 	return r
 }
 
+// briskCalm is how long a brisk world runs on after the faults, and after it was read back.
+const briskCalm = 30 * inos.Second
+
 func newWorld(p Plan, trace io.Writer) *World {
 	w := &World{
 		seed: p.Seed, random: rand.New(rand.NewPCG(p.Seed, 2)), now: epoch, byID: map[inos.NodeID]*process{}, ever: map[inos.ChunkID][]byte{},
 		plan: p, truth: newTruth(), trace: trace, catch: true, heartbeat: p.heartbeat, graceCold: p.graceCold, graceHot: p.graceHot,
-		repairRate: p.repairRate, workTime: 8 * inos.Millisecond, clientPace: 2 * inos.Millisecond, lastCut: map[link]uint64{}, leases: map[inos.ChunkID]*eventpb.RepairInfo{},
+		repairRate: p.repairRate, proveTime: p.proveTime, workTime: 8 * inos.Millisecond, clientPace: 2 * inos.Millisecond, lastCut: map[link]uint64{}, leases: map[inos.ChunkID]*eventpb.RepairInfo{},
 	}
 	w.semantic.Memory = semantic.NewMemory()
 	w.network = network{base: p.netBase, cut: map[link]bool{}}
@@ -92,6 +95,10 @@ func (w *World) live() {
 		return
 	}
 	w.heal()
-	w.run(epoch + w.plan.end)
+	if w.plan.brisk {
+		w.run(w.now + briskCalm)
+	} else {
+		w.run(epoch + w.plan.end)
+	}
 	w.settle()
 }

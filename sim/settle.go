@@ -322,7 +322,14 @@ func (w *World) readAll() {
 		w.ask(o)
 		wait = append(wait, w.clients.latest)
 	}
-	w.run(w.now + 2*inos.Minute)
+	limit := w.now + 2*inos.Minute
+	for w.plan.brisk && w.now+briskCalm < limit && !w.over && len(w.clients.open) > 0 {
+		w.run(w.now + inos.Second)
+	}
+	if w.plan.brisk {
+		limit = w.now + briskCalm
+	}
+	w.run(limit)
 	for _, r := range wait {
 		h := w.truth.history(r.owner(), r.op.path)
 		last := h.last()

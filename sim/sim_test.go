@@ -224,7 +224,7 @@ func TestManyNodes(t *testing.T) {
 
 // TestMain gives the collector of garbage less to do: worlds are small and there are many.
 func TestMain(m *testing.M) {
-	debug.SetGCPercent(400)
+	debug.SetGCPercent(1600)
 	m.Run()
 }
 

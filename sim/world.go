@@ -41,6 +41,7 @@ type World struct {
 	graceHot   inos.Micros
 	repairRate uint64
 	workTime   inos.Micros
+	proveTime  inos.Micros // of a disk; nothing once the faults have stopped
 	clientPace inos.Micros
 	rebuilding bool
 	ending     bool // faults have stopped
