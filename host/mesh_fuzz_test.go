@@ -1,6 +1,7 @@
 package host
 
 import (
+	"sync"
 	"testing"
 
 	"github.com/inos-mesh/inos"
@@ -15,7 +16,10 @@ import (
 func FuzzServeCall(f *testing.F) {
 	root := newRoot(f, 1)
 	var t *testing.T
+	var asked sync.Mutex // held by the kernel until it has given back what it was asked with
 	board := newScripted(f, root, root, func(s *scripted, e *eventpb.Envelope) {
+		asked.Lock()
+		defer asked.Unlock()
 		var q eventpb.MeshServeRequest
 		if err := event.Open(e, &q); err != nil {
 			t.Errorf("the kernel is asked what does not decode: %v", err)
@@ -63,6 +67,8 @@ func FuzzServeCall(f *testing.F) {
 		if reply.Done != nil {
 			reply.Done()
 		}
+		asked.Lock()
+		defer asked.Unlock()
 		if count, _ := board.buffers.bytes(); count != 0 {
 			t.Errorf("%d buffers are left", count)
 		}

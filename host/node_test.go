@@ -227,8 +227,13 @@ func TestKilledWorkerCostsARetry(t *testing.T) {
 	n := openNode(t, t.TempDir(), nil)
 	defer n.close()
 	body := text(4, 64*inos.ChunkBytesMax)
-	kills := 0
-	reader := &hookReader{r: bytes.NewReader(body), every: 16 << 20, hook: func() {
+	kills, passed := 0, 0
+	reader := &hookReader{r: bytes.NewReader(body), every: 8 << 20, hook: func() {
+		if passed++; passed%2 == 0 { // a chunk that loses two workers is refused: all that were read are done before the next kill
+			done := int64(passed)*8 - 1 // the last one is being read
+			n.waitFor("what was read is stored", func(*eventpb.NodeStatusReply) bool { return n.content.Usage().Chunks >= done })
+			return
+		}
 		s, err := n.Status(context.Background())
 		if err != nil {
 			t.Error(err)

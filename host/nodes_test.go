@@ -23,6 +23,9 @@ type testMesh struct {
 	providers []*Node
 }
 
+// testHeartbeat is long enough that a process which stands still for a moment is not taken for dead.
+const testHeartbeat = 2 * inos.Second
+
 // openMesh opens a switchboard that holds no chunks, and providers, each said to be on a host of its own.
 func openMesh(t *testing.T, providers int) *testMesh {
 	t.Helper()
@@ -39,7 +42,7 @@ func openMesh(t *testing.T, providers int) *testMesh {
 func (m *testMesh) openBoard(change func(*Config)) {
 	m.t.Helper()
 	m.board = openNode(m.t, filepath.Join(m.parent, "switchboard"), func(c *Config) {
-		c.Switchboard, c.RootKeyPath, c.HeartbeatEvery = true, filepath.Join(m.parent, "root.key"), 200*inos.Millisecond
+		c.Switchboard, c.RootKeyPath, c.HeartbeatEvery = true, filepath.Join(m.parent, "root.key"), testHeartbeat
 		c.GraceCold, c.GraceHot = inos.Second, inos.Second
 		c.MeshListen = []string{"/ip4/127.0.0.1/tcp/0"}
 		if change != nil {
@@ -53,7 +56,7 @@ func (m *testMesh) openProvider(i int, invite string) {
 	m.t.Helper()
 	n, err := Open(m.t.Context(), Config{
 		DataDir: m.folderOf(i), Provider: true, Record: true, Stderr: testLog{m.t}, CacheDir: testCache, Invite: invite,
-		MeshListen: []string{"/ip4/127.0.0.1/tcp/0"}, HeartbeatEvery: 200 * inos.Millisecond,
+		MeshListen: []string{"/ip4/127.0.0.1/tcp/0"}, HeartbeatEvery: testHeartbeat,
 	})
 	if err != nil {
 		m.t.Fatalf("open provider %d: %v", i, err)
