@@ -21,6 +21,7 @@ import (
 //	lock         held by the running node; its process id
 //	url          where the running node listens
 //	token        the operator's secret, mode 0600
+//	token.keys   keys of access tokens, mode 0600; a switchboard's
 //	node.key     the node's Ed25519 seed, hexadecimal, mode 0600
 //	mesh.json    root key of the mesh, a switchboard's certificate or a provider's invite, mode 0600
 //	root.key     the mesh's root seed, unless it is kept elsewhere, mode 0600; root.key.lock beside it

@@ -12,8 +12,6 @@ import (
 const (
 	// ticketsMax bounds the tickets of calls being served.
 	ticketsMax = 1024
-	// inviteTextsMax bounds the invites that were signed and not handed out yet.
-	inviteTextsMax = 64
 )
 
 // handles keep secrets that the kernel speaks of without seeing them: what the kernel sees is in its log. A handle is random and says nothing.

@@ -13,6 +13,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -66,20 +67,22 @@ type Node struct {
 	semantic inos.Semantic  // nil: no switchboard
 	episodic inos.Episodic  // nil: no switchboard
 	local    *localOperator // of a mere provider
-	buffers  *buffers
-	streams  *streams
-	requests *requests
-	recorder *recorder
-	recorded announcer
-	batches  atomic.Uint64
-	started  inos.Micros
+	// tokenKeys sign and verify access tokens; nil: no switchboard.
+	tokenKeys *tokenKeys
+	buffers   *buffers
+	streams   *streams
+	requests  *requests
+	recorder  *recorder
+	recorded  announcer
+	batches   atomic.Uint64
+	started   inos.Micros
 
 	rootKey   *rootKey // of a switchboard
 	authority authority
 	mesh      *mesh.Mesh    // nil: a lone node
 	incoming  atomic.Uint64 // buffers of bulk from other nodes so far
 	tickets   *handles      // of calls being served
-	invites   *handles      // signed and not handed out
+	secrets   *handles      // made and not handed out
 	booted    chan struct{} // closed when there is a kernel
 	peersMu   sync.Mutex    // held while the kernel is told of peers, so that it hears of them in order
 
@@ -108,7 +111,7 @@ func Open(ctx context.Context, config Config) (_ *Node, err error) {
 	n := &Node{
 		config: config, clock: newClock(), buffers: newBuffers(), streams: newStreams(), requests: newRequests(),
 		kernelID: blake3.Sum256(wasm), done: make(chan struct{}), booted: make(chan struct{}),
-		tickets: newHandles(ticketsMax), invites: newHandles(inviteTextsMax),
+		tickets: newHandles(ticketsMax), secrets: newHandles(secretTextsMax),
 	}
 	n.started = n.clock.Now()
 	running, stop := context.WithCancel(context.Background())
@@ -194,6 +197,9 @@ func (n *Node) openMemories(ctx context.Context) error {
 		return err
 	}
 	if n.episodic, err = episodic.Open(n.folder.path("episodic.db"), episodic.Options{}); err != nil {
+		return err
+	}
+	if n.tokenKeys, err = openTokenKeys(n.folder, n.authority.verifier.RootKey(), n.clock.Now()); err != nil {
 		return err
 	}
 	_, err = n.ensureOperator(ctx)
@@ -484,5 +490,8 @@ func (n *Node) closeResources() error {
 // Info implements api.Node.
 func (n *Node) Info() api.Info {
 	v := Version()
-	return api.Info{Version: v.Version, KernelID: v.KernelID, Modules: v.Modules, Go: v.Go, NodeID: string(n.id), URL: n.url}
+	return api.Info{
+		Version: v.Version, KernelID: v.KernelID, Modules: v.Modules, Go: v.Go, NodeID: string(n.id), URL: n.url,
+		MeshID: hex.EncodeToString(n.authority.verifier.RootKey()),
+	}
 }

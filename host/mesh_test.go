@@ -39,7 +39,7 @@ func newScripted(t testing.TB, root, certifies *trust.Root, kernel func(s *scrip
 	n := &Node{
 		config: Config{Switchboard: root != nil, Provider: true, Stderr: testLog{t}, MeshListen: []string{"/ip4/127.0.0.1/tcp/0"}},
 		clock:  newClock(), buffers: newBuffers(), requests: newRequests(), done: make(chan struct{}), booted: make(chan struct{}),
-		tickets: newHandles(ticketsMax), invites: newHandles(inviteTextsMax), stop: func() {},
+		tickets: newHandles(ticketsMax), secrets: newHandles(secretTextsMax), stop: func() {},
 	}
 	var err error
 	if n.folder, err = openFolder(filepath.Join(t.TempDir(), "node")); err != nil {

@@ -33,6 +33,8 @@ var performers = map[string]performer{
 	event.RecordSeal:        (*loop).performRecordSeal,
 	event.RecordOpen:        (*loop).performRecordOpen,
 	event.InviteSign:        (*loop).performInviteSign,
+	event.SecretMake:        (*loop).performSecretMake,
+	event.TokenSign:         (*loop).performTokenSign,
 	event.EpisodicRecord:    (*loop).performRecord,
 }
 

@@ -84,28 +84,5 @@ func (l *loop) performInviteSign(_ context.Context, e *eventpb.Envelope) (event.
 	if err != nil {
 		return nil, err
 	}
-	return &eventpb.InviteSignReply{Text: l.node.invites.keep([]byte(text))}, nil
-}
-
-// invited is the reply that carries an invite to a client.
-var invited = event.WithState(event.NodesInvite, event.StateCompleted)
-
-// handOut replaces the handle of an invite by its text, once.
-func (n *Node) handOut(e *eventpb.Envelope) *eventpb.Envelope {
-	if e.EventType != invited {
-		return e
-	}
-	var p eventpb.NodesInviteReply
-	if event.Open(e, &p) != nil {
-		return e
-	}
-	text, err := n.invites.find(p.Text)
-	if err != nil {
-		return event.Failed(e, n.clock.Now(), err)
-	}
-	n.invites.drop(p.Text)
-	p.Text = string(text)
-	out := e.CloneVT()
-	out.Payload = event.Payload(&p)
-	return out
+	return &eventpb.InviteSignReply{Text: l.node.secrets.keep([]byte(text))}, nil
 }

@@ -52,4 +52,5 @@ type Info struct {
 	Go       string            `json:"go"`
 	NodeID   string            `json:"node_id"`
 	URL      string            `json:"url"`
+	MeshID   string            `json:"mesh_id"` // root public key of the mesh, 64 hexadecimal digits
 }
