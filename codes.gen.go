@@ -54,6 +54,8 @@ const (
 	CodeOriginRefused       Code = 48 // The request comes from a page of another origin, or without the session's CSRF token.
 	CodeUploadIncomplete    Code = 49 // Chunks that the manifest names were not sent.
 	CodeUploadUnknown       Code = 50 // There is no such upload; it was committed, aborted or has expired.
+	CodeDeviceUnknown       Code = 51 // The user has no such device.
+	CodeGroupUnknown        Code = 52 // There is no such group.
 )
 
 var catalogue = [...]struct {
@@ -110,6 +112,8 @@ var catalogue = [...]struct {
 	CodeOriginRefused:       {"origin_refused", "Use the dashboard at the address that 'inos up' prints.", 403},
 	CodeUploadIncomplete:    {"upload_incomplete", "Send the chunks that the answer names, then commit again.", 409},
 	CodeUploadUnknown:       {"upload_unknown", "Begin a new one with POST /v1/uploads; chunks that arrived are found again.", 404},
+	CodeDeviceUnknown:       {"device_unknown", "List them with 'inos users devices NAME'.", 404},
+	CodeGroupUnknown:        {"group_unknown", "List them with 'inos groups'.", 404},
 }
 
 // Name returns the code's name in the catalogue, or "unknown".

@@ -97,4 +97,6 @@ type Session struct {
 	Device       string
 	Capabilities []string // "files:read:/photos/*"
 	ExpiresAt    Micros   // 0: never
+	Audience     string   // whom the token is for; empty: the mesh
+	Peer         NodeID   // the only peer that may use it; empty: anybody who has it
 }

@@ -809,13 +809,14 @@ func (x *Member) GetGrant() []byte {
 	return nil
 }
 
-// Record is one version of a path: a file or a tombstone.
+// Record is one version of a path: a file or a tombstone; or, with an empty owner, a fact of identity.
 type Record struct {
 	unknownFields []byte
 	File          *FileInfo `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
 	Tombstone     bool      `protobuf:"varint,2,opt,name=tombstone,proto3" json:"tombstone,omitempty"`
 	RecordId      []byte    `protobuf:"bytes,3,opt,name=record_id,json=recordId,proto3" json:"recordId,omitempty"`
 	Nodes         []string  `protobuf:"bytes,4,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	Fact          []byte    `protobuf:"bytes,5,opt,name=fact,proto3" json:"fact,omitempty"` // Fact of the semantic memory, encoded; only it reads this
 }
 
 func (x *Record) Reset() {
@@ -848,6 +849,13 @@ func (x *Record) GetRecordId() []byte {
 func (x *Record) GetNodes() []string {
 	if x != nil {
 		return x.Nodes
+	}
+	return nil
+}
+
+func (x *Record) GetFact() []byte {
+	if x != nil {
+		return x.Fact
 	}
 	return nil
 }
@@ -1869,6 +1877,9 @@ func (m *Record) CloneVT() *Record {
 	if rhs := m.Nodes; rhs != nil {
 		r.Nodes = slices.Clone(rhs)
 	}
+	if rhs := m.Fact; rhs != nil {
+		r.Fact = slices.Clone(rhs)
+	}
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = slices.Clone(m.unknownFields)
 	}
@@ -2761,6 +2772,9 @@ func (this *Record) EqualVT(that *Record) bool {
 		if vx != vy {
 			return false
 		}
+	}
+	if string(this.Fact) != string(that.Fact) {
+		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
 }
@@ -4338,6 +4352,13 @@ func (m *Record) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if len(m.Fact) > 0 {
+		i -= len(m.Fact)
+		copy(dAtA[i:], m.Fact)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Fact)))
+		i--
+		dAtA[i] = 0x2a
+	}
 	if len(m.Nodes) > 0 {
 		for iNdEx := len(m.Nodes) - 1; iNdEx >= 0; iNdEx-- {
 			i -= len(m.Nodes[iNdEx])
@@ -5795,6 +5816,10 @@ func (m *Record) SizeVT() (n int) {
 			l = len(s)
 			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 		}
+	}
+	l = len(m.Fact)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -8393,6 +8418,32 @@ func (m *Record) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			m.Nodes = append(m.Nodes, s)
+			iNdEx = postIndex
+		case 5:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Fact", wireType)
+			}
+			var byteLen int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			byteLen = int(_v)
+			if err != nil {
+				return err
+			}
+			if byteLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + byteLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Fact = append(m.Fact[:0], dAtA[iNdEx:postIndex]...)
+			if m.Fact == nil {
+				m.Fact = []byte{}
+			}
 			iNdEx = postIndex
 		default:
 			iNdEx = preIndex

@@ -104,6 +104,10 @@ pub enum Code {
     UploadIncomplete = 49,
     /// There is no such upload; it was committed, aborted or has expired.
     UploadUnknown = 50,
+    /// The user has no such device.
+    DeviceUnknown = 51,
+    /// There is no such group.
+    GroupUnknown = 52,
 }
 
 impl Code {
@@ -160,6 +164,8 @@ impl Code {
             Code::OriginRefused => "origin_refused",
             Code::UploadIncomplete => "upload_incomplete",
             Code::UploadUnknown => "upload_unknown",
+            Code::DeviceUnknown => "device_unknown",
+            Code::GroupUnknown => "group_unknown",
         }
     }
 
@@ -242,6 +248,8 @@ impl Code {
             Code::UploadUnknown => {
                 "Begin a new one with POST /v1/uploads; chunks that arrived are found again."
             }
+            Code::DeviceUnknown => "List them with 'inos users devices NAME'.",
+            Code::GroupUnknown => "List them with 'inos groups'.",
         }
     }
 }

@@ -1408,7 +1408,7 @@ pub struct Member {
     #[prost(bytes = "vec", tag = "13")]
     pub grant: ::prost::alloc::vec::Vec<u8>,
 }
-/// Record is one version of a path: a file or a tombstone.
+/// Record is one version of a path: a file or a tombstone; or, with an empty owner, a fact of identity.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Record {
     #[prost(message, optional, tag = "1")]
@@ -1419,6 +1419,9 @@ pub struct Record {
     pub record_id: ::prost::alloc::vec::Vec<u8>,
     #[prost(string, repeated, tag = "4")]
     pub nodes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Fact of the semantic memory, encoded; only it reads this
+    #[prost(bytes = "vec", tag = "5")]
+    pub fact: ::prost::alloc::vec::Vec<u8>,
 }
 /// record:seal:v1: the record, signed by this switchboard and sealed to the mesh key, into a buffer.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2002,6 +2005,22 @@ pub struct StageStatus {
     #[prost(uint32, tag = "8")]
     pub in_flight: u32,
 }
+/// Fact is what the commit record of nobody's path says: /users/NAME, /devices/USER/ID, /groups/NAME or /grants/ID. One field is set.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Fact {
+    /// without usage and balance
+    #[prost(message, optional, tag = "1")]
+    pub user: ::core::option::Option<User>,
+    #[prost(message, optional, tag = "2")]
+    pub device: ::core::option::Option<Device>,
+    #[prost(message, optional, tag = "3")]
+    pub group: ::core::option::Option<Group>,
+    #[prost(message, optional, tag = "4")]
+    pub grant: ::core::option::Option<AccessGrant>,
+    /// of a grant to a link: BLAKE3 of the secret
+    #[prost(bytes = "vec", tag = "5")]
+    pub link: ::prost::alloc::vec::Vec<u8>,
+}
 /// semantic:put_user:v1
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PutUserRequest {
@@ -2020,6 +2039,8 @@ pub struct PutUserRequest {
 pub struct PutUserReply {
     #[prost(message, optional, tag = "1")]
     pub user: ::core::option::Option<User>,
+    #[prost(string, repeated, tag = "2")]
+    pub token_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// semantic:list_users:v1
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2118,7 +2139,7 @@ pub struct OpenSessionReply {
     #[prost(message, optional, tag = "2")]
     pub user: ::core::option::Option<User>,
 }
-/// semantic:refresh_session:v1
+/// semantic:refresh_session:v1: a secret that was used before ends its session.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RefreshSessionRequest {
     #[prost(bytes = "vec", tag = "1")]
