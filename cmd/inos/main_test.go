@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -46,10 +47,10 @@ func TestMain(m *testing.M) {
 }
 
 // scriptsTimeout bounds all scripts together: a node that hangs must not hang the tests.
-const scriptsTimeout = 8 * time.Minute
+const scriptsTimeout = 20 * time.Minute
 
-// readyTimeout bounds how long a script waits for its node; a cold start compiles the modules.
-const readyTimeout = 90 * time.Second
+// readyTimeout bounds how long a script waits for its node; a cold start compiles the modules, on a busy machine for long.
+const readyTimeout = 5 * time.Minute
 
 func TestScripts(t *testing.T) {
 	_, kernelErr := build.Kernel()
@@ -217,7 +218,9 @@ func scriptRaw(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(c.(*net.TCPConn).CloseWrite())
 	}
 	answer, err := io.ReadAll(c)
-	ts.Check(err)
+	if err != nil && !(len(answer) > 0 && errors.Is(err, syscall.ECONNRESET)) { // one who refuses may reset the connection behind the answer
+		ts.Check(err)
+	}
 	ts.Check(os.WriteFile(ts.MkAbs("answer"), answer, 0o600))
 }
 

@@ -10,13 +10,13 @@ import (
 	"io"
 	"io/fs"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -57,8 +57,8 @@ type realNode struct {
 
 // Bounds of what the tests wait for. They are limits for a hang, not measurements.
 const (
-	realReadyTimeout = 2 * time.Minute
-	realQuietTimeout = 4 * time.Minute
+	realReadyTimeout = 5 * time.Minute
+	realQuietTimeout = 10 * time.Minute
 	realPollEvery    = 100 * time.Millisecond
 	realGrace        = "2s"
 	realHeartbeat    = "2s"
@@ -68,10 +68,10 @@ const (
 func startMesh(t *testing.T, tiers []string, extra ...string) *realMesh {
 	t.Helper()
 	m := newMesh(t)
-	m.listen = freeAddress(t)
+	host := ownLoopback()
+	m.listen = host + ":7770"
 	m.address = m.listen
-	host, port, _ := net.SplitHostPort(freeAddress(t))
-	m.meshListen = "/ip4/" + host + "/tcp/" + port
+	m.meshListen = "/ip4/" + host + "/tcp/" + netPortNumber
 	m.begin(tiers, extra)
 	return m
 }
@@ -134,15 +134,14 @@ var sharedCache = func() func(*testing.T) string {
 	}
 }()
 
-// freeAddress returns a loopback address that nobody listens on now.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+// meshesMade counts the meshes of this run.
+var meshesMade atomic.Uint32
+
+// ownLoopback is a loopback address that no other mesh and no connection has: its ports are free whenever a node begins again, where a port
+// that the system once gave may be another's by then.
+func ownLoopback() string {
+	pid := os.Getpid()
+	return fmt.Sprintf("127.%d.%d.%d", 1+meshesMade.Add(1)%63, pid>>8&0xff, pid&0xff)
 }
 
 func (m *realMesh) newNode(name string) *realNode {
@@ -310,6 +309,9 @@ func (m *realMesh) allAlive(want int) error {
 	r, err := m.nodes()
 	if err != nil {
 		return err
+	}
+	for _, p := range m.providers {
+		p.nodeID() // while the log still has what it said first
 	}
 	alive := 0
 	for _, n := range r.Nodes {

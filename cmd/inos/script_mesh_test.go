@@ -15,7 +15,7 @@ import (
 )
 
 // stateTimeout bounds how long a script waits for a state of a mesh.
-const stateTimeout = 60 * time.Second
+const stateTimeout = 5 * time.Minute
 
 // statePause is the time between two looks at it.
 const statePause = 100 * time.Millisecond

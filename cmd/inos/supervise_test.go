@@ -51,7 +51,7 @@ func startShell(t *testing.T, script string) *shell {
 // until waits for a condition on what was seen.
 func (s *shell) until(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	timeout := time.After(30 * time.Second)
+	timeout := time.After(stateTimeout)
 	for {
 		s.mu.Lock()
 		met := condition()
