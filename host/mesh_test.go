@@ -288,9 +288,28 @@ func TestTheHostRefusesWhatIsNotSigned(t *testing.T) {
 			t.Errorf("%s was served", name)
 		}
 	}
-	if inos.CodeOf(stranger.effect(event.MeshCall, &eventpb.MeshCallRequest{Node: string(provider.id), TimeoutUs: 1, Envelope: usage}, nil)) == 0 {
-		t.Error("a call of a microsecond was answered")
+}
+
+// A call whose time is over ends, whether it has reached the other node's kernel or not.
+func TestACallEndsInItsTime(t *testing.T) {
+	root := newRoot(t, 1)
+	over := make(chan struct{})
+	silent := newScripted(t, nil, root, func(s *scripted, _ *eventpb.Envelope) {
+		<-over
+		s.requests.failAll(s.clock.Now(), inos.Errorf(inos.CodeInternal, "test", "the call is over"))
+	})
+	board := newScripted(t, root, root, func(*scripted, *eventpb.Envelope) {})
+	call := func(timeout inos.Micros) error {
+		return board.effect(event.MeshCall, &eventpb.MeshCallRequest{
+			Node: string(silent.id), Addrs: silent.MeshAddrs(), TimeoutUs: int64(timeout), Envelope: board.inner(event.ContentUsage, nil),
+		}, &eventpb.MeshCallReply{})
 	}
+	for _, timeout := range []inos.Micros{1, inos.Second} { // one that is over before it can leave, one that arrives
+		if err := call(timeout); inos.CodeOf(err) != inos.CodePeerUnreachable {
+			t.Errorf("a call of %d us: %v", timeout, err)
+		}
+	}
+	close(over)
 }
 
 // A join reaches the kernel as the invite's content alone; nothing that the kernel sees would let another node in.
