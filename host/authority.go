@@ -18,7 +18,7 @@ const rebuildingFile = "rebuilding"
 // authority is what a node believes and, a switchboard, signs with.
 type authority struct {
 	verifier *trust.Verifier
-	signer   *trust.Signer // nil: no switchboard
+	signer   *trust.Signer // nil: no switchboard. While the node runs it is read by Node.signer
 	root     *trust.Root   // nil unless commit records are to be opened
 	state    *meshState
 	invite   *trust.Invite // of a provider
@@ -102,20 +102,21 @@ func (n *Node) certify(state *meshState) error {
 		return err
 	}
 	signer, err := trust.NewSigner(verifier, n.key, state.Certificate, now)
-	if root != nil && (err != nil || signer.About().Expires-now < certificateLife/2) {
-		from := now - certificateSkew
-		if err == nil {
-			from = signer.About().NotBefore // who was first tells two switchboards apart
-		}
-		if state.Certificate, err = root.Certify(n.id, from, now+certificateLife); err != nil {
+	if laid, laidErr := n.laidCertificate(verifier, now); laidErr != nil {
+		n.logf("%v", laidErr)
+	} else if laid != nil && (err != nil || laid.About().Expires > signer.About().Expires) {
+		signer, err, state.Certificate = laid, nil, laid.Certificate()
+	}
+	if root != nil && (err != nil || due(signer.About(), now)) {
+		if signer, err = certifyBy(root, verifier, n.key, state.Certificate, now); err != nil {
 			return err
 		}
-		if signer, err = trust.NewSigner(verifier, n.key, state.Certificate, now); err != nil {
-			return err
-		}
+		state.Certificate = signer.Certificate()
 	}
 	if err != nil {
-		return inos.Errorf(inos.CodeOf(err), "start switchboard", "%w; the root key %s, which could certify this node again, is not there", err, n.config.RootKeyPath)
+		e := inos.Errorf(inos.CodeOf(err), "start switchboard", "%w; the root key %s, which could certify this node again, is not there", err, n.config.RootKeyPath)
+		e.Hint = "Where the root key is at hand, run: inos keys renew --data " + n.folder.dir + " --root-key FILE"
+		return e
 	}
 	state.RootKey = bytes.Clone(rootPublic)
 	n.authority = authority{verifier: verifier, signer: signer, state: state}

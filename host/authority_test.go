@@ -151,7 +151,12 @@ func TestTheYoungerSwitchboardStops(t *testing.T) {
 // testRoot reads the root seed from its file.
 func (n *Node) testRoot(t testing.TB) *trust.Root {
 	t.Helper()
-	k := &rootKey{path: n.rootKey.path}
+	return n.testRootAt(t, n.rootKey.path)
+}
+
+func (n *Node) testRootAt(t testing.TB, path string) *trust.Root {
+	t.Helper()
+	k := &rootKey{path: path}
 	if err := k.read(); err != nil {
 		t.Fatal(err)
 	}

@@ -13,19 +13,20 @@ import (
 // Config says how to run a node. Zero values are the defaults.
 type Config struct {
 	DataDir       string
-	Listen        string    // TCP address of the HTTP interface; default 127.0.0.1:7770, of a mere provider any free port of 127.0.0.1
-	Workers       int       // worker processes; default one per core. A mere provider has none
-	Quality       int       // Brotli quality 2..9; 0: adjusted to the load
-	Record        bool      // write the kernel's replay log
-	CapacityBytes int64     // what chunks may take on the disk; default all but a reserve, and of a mere provider what its invite says it offers
-	Zone          string    // failure domain; default "home"; of a mere provider its invite's, and so are the next five
-	HostLabel     string    // failure domain; default the machine's name
-	Operator      string    // whose machine it is; default "operator"
-	Tier          inos.Tier // default cold
-	OfferedBytes  uint64    // of a switchboard that is a provider too; default what the disk has when the node joins
-	Stderr        io.Writer // log lines; default os.Stderr
-	WorkerCommand []string  // default: this executable with "worker"
-	CacheDir      string    // compiled WASM; default "cache" in the data folder. Must be writable by the node alone
+	Listen        string             // TCP address of the HTTP interface; default 127.0.0.1:7770, of a mere provider any free port of 127.0.0.1
+	Workers       int                // worker processes; default one per core. A mere provider has none
+	Quality       int                // Brotli quality 2..9; 0: adjusted to the load
+	Record        bool               // write the kernel's replay log
+	CapacityBytes int64              // what chunks may take on the disk; default all but a reserve, and of a mere provider what its invite says it offers
+	Zone          string             // failure domain; default "home"; of a mere provider its invite's, and so are the next five
+	HostLabel     string             // failure domain; default the machine's name
+	Operator      string             // whose machine it is; default "operator"
+	Tier          inos.Tier          // default cold
+	OfferedBytes  uint64             // of a switchboard that is a provider too; default what the disk has when the node joins
+	Stderr        io.Writer          // log lines; default os.Stderr
+	Now           func() inos.Micros // the clock, which must not go backwards; default the machine's
+	WorkerCommand []string           // default: this executable with "worker"
+	CacheDir      string             // compiled WASM; default "cache" in the data folder. Must be writable by the node alone
 	// ModuleDeadline is how long a module may take for one call before its worker is killed; default the module's own.
 	ModuleDeadline inos.Micros
 

@@ -77,14 +77,17 @@ type Node struct {
 	batches   atomic.Uint64
 	started   inos.Micros
 
-	rootKey   *rootKey // of a switchboard
-	authority authority
-	mesh      *mesh.Mesh    // nil: a lone node
-	incoming  atomic.Uint64 // buffers of bulk from other nodes so far
-	tickets   *handles      // of calls being served
-	secrets   *handles      // made and not handed out
-	booted    chan struct{} // closed when there is a kernel
-	peersMu   sync.Mutex    // held while the kernel is told of peers, so that it hears of them in order
+	rootKey         *rootKey // of a switchboard
+	authority       authority
+	signerMu        sync.Mutex    // guards authority.signer and authority.state once the node runs
+	certifying      sync.Mutex    // held while the certificate is looked at
+	certificateSaid inos.Micros   // when the log was told of it last
+	mesh            *mesh.Mesh    // nil: a lone node
+	incoming        atomic.Uint64 // buffers of bulk from other nodes so far
+	tickets         *handles      // of calls being served
+	secrets         *handles      // made and not handed out
+	booted          chan struct{} // closed when there is a kernel
+	peersMu         sync.Mutex    // held while the kernel is told of peers, so that it hears of them in order
 
 	listener net.Listener
 	server   *http.Server
@@ -109,7 +112,7 @@ func Open(ctx context.Context, config Config) (_ *Node, err error) {
 		return nil, err
 	}
 	n := &Node{
-		config: config, clock: newClock(), buffers: newBuffers(), streams: newStreams(), requests: newRequests(),
+		config: config, clock: clock{time.Now(), config.Now}, buffers: newBuffers(), streams: newStreams(), requests: newRequests(),
 		kernelID: blake3.Sum256(wasm), done: make(chan struct{}), booted: make(chan struct{}),
 		tickets: newHandles(ticketsMax), secrets: newHandles(secretTextsMax),
 	}
@@ -146,6 +149,9 @@ func Open(ctx context.Context, config Config) (_ *Node, err error) {
 	close(n.booted)
 	debug.FreeOSMemory() // compiling the kernel took a hundred MiB that will not be needed again
 	n.server = api.NewServer(api.New(n, api.Options{}))
+	if n.authority.signer != nil {
+		go n.watchCertificate(running)
+	}
 	go n.run(running, wasm, l)
 	go n.serve()
 	return n, nil

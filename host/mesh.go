@@ -24,8 +24,8 @@ func (n *Node) openMesh(ctx context.Context) error {
 		return nil
 	}
 	var certificate []byte
-	if n.authority.signer != nil {
-		certificate = n.authority.signer.Certificate()
+	if n.signer() != nil {
+		certificate = n.signer().Certificate()
 	}
 	m, err := mesh.Open(ctx, mesh.Config{
 		Key: n.key, Listen: n.config.MeshListen, Certificate: certificate, Verify: n.verifyPeer, Serve: n.serveCall, OnPeer: n.peerNews,
@@ -51,7 +51,7 @@ func (n *Node) verifyPeer(peer inos.NodeID, certificate []byte) (until inos.Micr
 	if c.Node != peer {
 		return 0, inos.Errorf(inos.CodeUnauthenticated, "check certificate", "%s shows the certificate of %s", peer, c.Node)
 	}
-	if n.authority.signer != nil {
+	if n.signer() != nil {
 		n.meetSwitchboard(c)
 	}
 	return c.Expires, nil
@@ -60,7 +60,7 @@ func (n *Node) verifyPeer(peer inos.NodeID, certificate []byte) (until inos.Micr
 // meetSwitchboard ends this node when the other switchboard of the mesh was certified before it: each has a map of its own, and two maps
 // would order the same nodes about.
 func (n *Node) meetSwitchboard(other trust.Certificate) {
-	own := n.authority.signer.About()
+	own := n.signer().About()
 	err := inos.Errorf(inos.CodeSecondSwitchboard, "join mesh", "%s is a switchboard of this mesh too", other.Node)
 	if other.NotBefore > own.NotBefore || other.NotBefore == own.NotBefore && other.Node > own.Node {
 		n.logf("%v; it was certified later and has to stop", err)

@@ -62,10 +62,10 @@ func (n *Node) meshMessage(q *eventpb.MeshCallRequest) (m mesh.Message, err erro
 	}
 	switch {
 	case q.Grant != nil:
-		if n.authority.signer == nil {
+		if n.signer() == nil {
 			return m, inos.Errorf(inos.CodeInternal, "sign ticket", "this node is no switchboard")
 		}
-		m.Ticket, err = n.authority.signer.SignTicket(q.Grant, n.clock.Now())
+		m.Ticket, err = n.signer().SignTicket(q.Grant, n.clock.Now())
 	case len(q.Ticket) > 0:
 		m.Ticket, err = n.tickets.find(string(q.Ticket))
 	}

@@ -92,7 +92,7 @@ func (n *Node) checkInvite(inner *eventpb.Envelope, q *eventpb.MeshServeRequest)
 		raw, p.Grant = p.Grant, nil
 		inner.Payload = event.Payload(&p)
 	}
-	if len(raw) == 0 || n.authority.signer == nil {
+	if len(raw) == 0 || n.signer() == nil {
 		return nil
 	}
 	invite, err := n.authority.verifier.Invite(raw)

@@ -54,10 +54,17 @@ func (m *testMesh) openBoard(change func(*Config)) {
 
 func (m *testMesh) openProvider(i int, invite string) {
 	m.t.Helper()
-	n, err := Open(m.t.Context(), Config{
+	m.openProviderWith(i, invite, func(*Config) {})
+}
+
+func (m *testMesh) openProviderWith(i int, invite string, change func(*Config)) {
+	m.t.Helper()
+	config := Config{
 		DataDir: m.folderOf(i), Provider: true, Record: true, Stderr: testLog{m.t}, CacheDir: testCache, Invite: invite,
 		MeshListen: []string{"/ip4/127.0.0.1/tcp/0"}, HeartbeatEvery: testHeartbeat,
-	})
+	}
+	change(&config)
+	n, err := Open(m.t.Context(), config)
 	if err != nil {
 		m.t.Fatalf("open provider %d: %v", i, err)
 	}

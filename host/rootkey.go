@@ -16,13 +16,6 @@ import (
 	"github.com/inos-mesh/inos/host/trust"
 )
 
-const (
-	// certificateLife is how long a switchboard is certified. It is renewed at a start with the root key when less than half is left.
-	certificateLife = 10 * 365 * inos.Day
-	// certificateSkew is how far the clocks of others may be behind when a certificate is new.
-	certificateSkew = inos.Day
-)
-
 // rootKey is the file with a mesh's root seed, as a switchboard finds it at its start.
 type rootKey struct {
 	path string

@@ -101,6 +101,9 @@ func completed(eventType string) string { return event.WithState(eventType, even
 
 // handOut replaces the handles in a reply by what they stand for, once: what the kernel sees is in its log, so it never sees that.
 func (n *Node) handOut(e *eventpb.Envelope) *eventpb.Envelope {
+	if e.EventType == statusTold {
+		return n.tellCertificate(e)
+	}
 	empty, ok := handOuts[e.EventType]
 	if !ok {
 		return e

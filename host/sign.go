@@ -13,7 +13,7 @@ import (
 
 // signer returns what the node signs with, if it is a switchboard.
 func (l *loop) signer(op string) (*trust.Signer, error) {
-	if s := l.node.authority.signer; s != nil {
+	if s := l.node.signer(); s != nil {
 		return s, nil
 	}
 	return nil, inos.Errorf(inos.CodeNotSwitchboard, op, "this node signs nothing")

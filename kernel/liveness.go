@@ -259,6 +259,9 @@ func (u *memberships) look() {
 func (u *memberships) turn(m *member, state uint8) {
 	was := m.state
 	m.state = state
+	if state == liveDead || was == liveDead {
+		u.k.repairs.rescan() // what is stored survives more or less now
+	}
 	switch {
 	case state == liveDead:
 		u.k.watcher.note(livenessEvent, event.StateFailed, "node "+m.label()+" is dead: silent for "+seconds(u.k.now-m.silence())+

@@ -11,6 +11,7 @@ import (
 func (u *memberships) describe() *eventpb.NodesListReply {
 	_, open := u.domains(inos.ReplicasDefault)
 	r := &eventpb.NodesListReply{Level: u.level(inos.ReplicasDefault), Domains: open, Survives: u.survives(min(open, inos.ReplicasDefault), inos.ReplicasDefault)}
+	r.Stored, r.ChunksShort = u.k.stored(0)
 	for _, id := range sortedKeys(u.table) {
 		m := u.table[id]
 		n := &eventpb.NodeInfo{
@@ -73,7 +74,7 @@ func (u *memberships) notice(m *member) string {
 	case m.draining() && m.row.Copies == 0:
 		return "drained: it holds no copy any more"
 	case m.draining():
-		return "draining: " + plural(m.row.Copies, "copy", "copies") + " left"
+		return "draining: " + plural(m.row.Copies, "copy", "copies") + " left" + u.stuck(m)
 	case m.gone:
 		return "gone: what it held is made again on other nodes"
 	case checking:

@@ -56,7 +56,7 @@ type repairs struct {
 func (u *repairs) init(k *Kernel) {
 	u.k = k
 	u.table, u.trim.unproved = map[uint64]*mending{}, map[string]bool{}
-	u.lost.limit, u.scan.emptied.limit = lostMax, membersMax
+	u.lost.limit, u.scan.emptied.limit, u.scan.stuck = lostMax, membersMax, map[inos.NodeID]*stuckOn{}
 }
 
 func (u *repairs) about() about {
@@ -175,7 +175,7 @@ func (u *repairs) wants(list []*eventpb.RepairWant) {
 	}
 }
 
-// rescan has the map looked through soon: somebody wants more, or fewer, replicas of what is there.
+// rescan has the map looked through soon: somebody wants more, or fewer, replicas of what is there, or a node has died or is back.
 func (u *repairs) rescan() {
 	if u.scan.again {
 		return

@@ -337,6 +337,9 @@ func (u *repairs) settled(x *mending, err *inos.Error) {
 	case err == nil:
 		if x.retry == 0 {
 			delete(u.lost.added, string(x.id[:]))
+			if w := &u.scan.worth; len(x.added) > 0 && !x.short && w.short > 0 {
+				w.short--
+			}
 			if x.short {
 				u.want(x.id[:], x.reason, u.k.members.distinct(x.good, max(x.wanted, 1)))
 			}

@@ -36,6 +36,42 @@ type scan struct {
 	short   uint64 // chunks of the scan under way that are short while nothing can be done
 	before  uint64 // of the last whole one
 	emptied recent // nodes whose drain has ended
+
+	found worth                    // of the look under way
+	worth worth                    // of the whole map, by the last look and the repairs since
+	held  stuckOn                  // of the look under way
+	stuck map[inos.NodeID]*stuckOn // nodes that are drained, by the last look at each
+}
+
+// worth is what the chunks of the map survive: copies on nodes that are drained, or do not answer now, count for nothing.
+type worth struct {
+	short  uint64 // chunks that lack a copy
+	live   uint32 // domains that hold the weakest
+	wanted uint32 // replicas of it
+}
+
+// weaken notes a chunk that lacks a copy.
+func (t *worth) weaken(live, wanted uint32) {
+	if t.short++; t.short == 1 || live < t.live {
+		t.live, t.wanted = live, wanted
+	}
+}
+
+func (t *worth) code(c *coder) {
+	num(c, &t.short)
+	num(c, &t.live)
+	num(c, &t.wanted)
+}
+
+// stuckOn counts the chunks of a node that is drained for which no other node takes a copy.
+type stuckOn struct {
+	chunks uint64
+	wanted uint32 // the most replicas of one
+}
+
+func (t *stuckOn) code(c *coder) {
+	num(c, &t.chunks)
+	num(c, &t.wanted)
 }
 
 func (s *scan) code(c *coder) {
@@ -60,6 +96,10 @@ func (s *scan) code(c *coder) {
 	num(c, &s.short)
 	num(c, &s.before)
 	s.emptied.code(c)
+	s.found.code(c)
+	s.worth.code(c)
+	s.held.code(c)
+	objects(c, &s.stuck, membersMax, text[inos.NodeID], func(c *coder, t *stuckOn) { t.code(c) })
 }
 
 // node has what a node holds looked at.
@@ -121,6 +161,7 @@ func (s *scan) wake(u *repairs) (at inos.Micros) {
 func (s *scan) begin(now inos.Micros) {
 	s.began = now
 	s.running, s.after, s.end, s.short, s.tries = true, nil, false, 0, 0
+	s.found, s.held = worth{}, stuckOn{}
 }
 
 // check has nodes looked at whose comparison has ended, and those that are drained and not empty yet.
@@ -141,6 +182,7 @@ func (s *scan) check(u *repairs) {
 		switch {
 		case !m.draining():
 			delete(s.emptied.added, string(node))
+			delete(s.stuck, node)
 		case m.row.Copies > 0:
 			delete(s.emptied.added, string(node))
 			if !s.running || s.of != node {
@@ -237,16 +279,25 @@ func (s *scan) judge(u *repairs, states []*eventpb.ChunkState) {
 	}
 	s.running = false
 	if s.of == "" {
-		s.before, s.whole = s.short, k.now
+		s.before, s.whole, s.worth = s.short, k.now, s.found
 		s.turn = k.now + min(max(scanEvery, 100*(k.now-s.began)), scanEveryMax)
+		return
+	}
+	delete(s.stuck, s.of)
+	if m := k.members.member(s.of); m != nil && m.draining() && s.held.chunks > 0 {
+		held := s.held
+		s.stuck[s.of] = &held
 	}
 }
 
 func (s *scan) judgeChunk(u *repairs, state *eventpb.ChunkState) {
 	k := u.k
 	id := inos.ChunkID(state.ChunkId)
-	good, hoped, _, _ := k.standing(state)
+	good, hoped, sources, trusted := k.standing(state)
 	live := k.members.distinct(good, state.Wanted)
+	if here := k.members.distinct(sources[:trusted], state.Wanted); here < state.Wanted {
+		s.found.weaken(here, state.Wanted)
+	}
 	if k.members.lacking(good, state.Wanted) > 0 {
 		if k.members.lacking(hoped, state.Wanted) == 0 {
 			return // it is being looked at, and asked for again if something is found missing
@@ -257,6 +308,7 @@ func (s *scan) judgeChunk(u *repairs, state *eventpb.ChunkState) {
 		}
 		if live < state.Wanted {
 			s.short++
+			s.held.chunks, s.held.wanted = s.held.chunks+1, max(s.held.wanted, state.Wanted)
 			return
 		}
 	}

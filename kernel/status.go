@@ -61,6 +61,7 @@ func (k *Kernel) status(q *query) *eventpb.NodeStatusReply {
 	}
 	if k.node.switchboard && k.members.ready() {
 		k.members.summarise(r)
+		r.Stored, r.ChunksShort = k.stored(q.repairs)
 		r.Repairs, r.RecordsPending, r.Rebuild = q.repairs, k.records.count(), k.rebuilding.progress()
 	}
 	r.Notices = append(k.notices(), q.notices...)

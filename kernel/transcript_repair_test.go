@@ -69,6 +69,7 @@ func (s *script) mend(verb string, args map[string]string, has func(string) bool
 		}
 		w.open(reply, &nodes)
 		s.lines = append(s.lines, fmt.Sprintf("level %s, %d domains: %s", nodes.Level, nodes.Domains, nodes.Survives))
+		s.lines = append(s.lines, fmt.Sprintf("stored, %d short: %s", nodes.ChunksShort, nodes.Stored))
 		for _, n := range nodes.Nodes {
 			s.lines = append(s.lines, fmt.Sprintf("  %s %s %s passed=%t failed=%d %s", n.Member.Node, inos.MemberState(n.Member.State), n.Liveness, n.AuditsPassed > 0, n.AuditsFailed, n.Notice))
 		}

@@ -94,7 +94,7 @@ Results go to stdout, everything else to stderr.
 	root.SetHelpCommand(cmdHelp())
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, "%v", err) })
 	for _, c := range []*cobra.Command{
-		a.cmdUp(), a.cmdNode(), a.cmdJoin(), a.cmdRebuild(), a.cmdPut(), a.cmdGet(), a.cmdList(), a.cmdStat(), a.cmdRemove(), a.cmdStatus(), a.cmdEvents(), a.cmdTrace(),
+		a.cmdUp(), a.cmdNode(), a.cmdJoin(), a.cmdRebuild(), a.cmdKeys(), a.cmdPut(), a.cmdGet(), a.cmdList(), a.cmdStat(), a.cmdRemove(), a.cmdStatus(), a.cmdEvents(), a.cmdTrace(),
 		a.cmdVerify(), a.cmdSet(), a.cmdNodes(), a.cmdRepairs(), a.cmdDrain(), a.cmdInvite(), a.cmdReplay(), a.cmdVersion(), a.cmdWorker(),
 	} {
 		c.DisableFlagsInUseLine = true

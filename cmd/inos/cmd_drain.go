@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -69,6 +70,7 @@ func (a *app) drain(client *api.Client, n *api.NodeInfo, undo, noWait bool) erro
 	}
 	began := m.Copies
 	meter := a.meter("drain "+name, int64(m.PlacedBytes))
+	told := ""
 	for m.Copies > 0 {
 		if err := wait(a.ctx, drainPoll); err != nil {
 			meter.close()
@@ -90,7 +92,12 @@ func (a *app) drain(client *api.Client, n *api.NodeInfo, undo, noWait bool) erro
 			return inos.Errorf(inos.CodeConflict, "nodes:set", "%s is %s: somebody else changed it", name, now.State)
 		}
 		m = now.Member
-		meter.know(max(meter.sum(), int64(m.PlacedBytes)), plural(m.Copies, "copy", "copies")+" left"+remark(now.Notice))
+		meter.know(max(meter.sum(), int64(m.PlacedBytes)), plural(m.Copies, "copy", "copies")+" left")
+		if _, why, stuck := strings.Cut(now.Notice, "; "); stuck && why != told {
+			told = why
+			text := a.fold("inos: ", a.names().within(printable(why))+". The drain waits for it; Ctrl-C ends only the showing.")
+			meter.print(a.stderr, strings.Join(text, "\n")+"\n")
+		}
 		meter.set(meter.sum() - int64(m.PlacedBytes))
 	}
 	meter.close()

@@ -27,7 +27,8 @@ func (a *app) cmdNodes() *cobra.Command {
 		Short: "Show the nodes of the mesh, and what a file survives",
 		Long: `Nodes shows the members of the mesh as the switchboard sees them: what each is for and where it stands, whether its
 heartbeats come, what it offered, what the map places on it and what it says it uses, challenges passed and failed, and
-how long a call to it takes. Lines below the table tell what a person should know of a node.
+how long a call to it takes. Lines below the table tell what a person should know of a node, what the files that are stored
+survive now, and what a file that is put now would.
 
 State is what the operator wants (active, draining, removed), alive what is so.`,
 		Example: `  inos nodes
@@ -102,7 +103,7 @@ func (a *app) printNodes(r *api.NodesReply, all bool, now time.Time) error {
 		n := &r.Nodes[i]
 		var remarks []string
 		if n.Notice != "" {
-			remarks = append(remarks, printable(n.Notice))
+			remarks = append(remarks, names.within(printable(n.Notice)))
 		}
 		if n.Unchecked > 0 && n.Notice == "" {
 			remarks = append(remarks, plural(n.Unchecked, "copy", "copies")+" not checked yet")
@@ -121,8 +122,11 @@ func (a *app) printNodes(r *api.NodesReply, all bool, now time.Time) error {
 		fmt.Fprintf(&text, "; a file spreads over %s, %d alive", levelText(r.Level), r.Domains)
 	}
 	text.WriteString("\n")
-	if r.Survives != "" {
-		for _, l := range a.fold("", printable(r.Survives)) {
+	for _, row := range [][2]string{{"stored    ", r.Stored}, {"new file  ", r.Survives}} {
+		if row[1] == "" {
+			continue
+		}
+		for _, l := range a.fold(row[0], printable(row[1])) {
 			text.WriteString(l + "\n")
 		}
 	}

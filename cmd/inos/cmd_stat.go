@@ -127,7 +127,7 @@ func (a *app) printStat(s *api.StatReply) error {
 
 // printDomains names the failure domains of a receipt and says what they are good for.
 func (a *app) printDomains(label string, r *api.Receipt) error {
-	if r == nil || len(r.Domains) == 0 {
+	if r == nil {
 		return nil
 	}
 	names := a.names()
@@ -136,8 +136,13 @@ func (a *app) printDomains(label string, r *api.Receipt) error {
 		domains[i] = names.domain(d)
 	}
 	slices.Sort(domains)
-	if err := a.printf("  %-8s  %s: %s\n", label, levelCount(r.Level, len(domains)), strings.Join(domains, ", ")); err != nil || r.Survives == "" {
-		return err
+	if len(domains) > 0 { // else no single one has every chunk
+		if err := a.printf("  %-8s  %s: %s\n", label, levelCount(r.Level, len(domains)), strings.Join(domains, ", ")); err != nil {
+			return err
+		}
+	}
+	if r.Survives == "" {
+		return nil
 	}
 	return a.printf("  survives  %s\n", printable(strings.TrimPrefix(r.Survives, "survives ")))
 }

@@ -61,11 +61,17 @@ func (a *app) printStatus(s *api.Status, all bool) error {
 	if s.Members > 1 || s.Switchboard && !s.Provider {
 		row("mesh", "%d of %s alive, %s queued, %s pending", s.MembersAlive, plural(uint64(s.Members), "node"), plural(s.Repairs, "repair"), plural(s.RecordsPending, "commit record"))
 	}
+	if s.Stored != "" {
+		row("stored", "%s", printable(s.Stored))
+	}
 	if s.Survives != "" {
-		row("survives", "%s", printable(strings.TrimPrefix(s.Survives, "survives ")))
+		row("new file", "%s", printable(s.Survives))
 	}
 	if b := s.Rebuild; b != nil {
 		row("rebuild", "%s", rebuildText(b))
+	}
+	if s.CertifiedUntilUs != 0 {
+		row("certified", "until %s", timeText(s.CertifiedUntilUs))
 	}
 	row("up", "%s", (time.Duration(s.NowUs-s.StartedUs) * time.Microsecond).Round(time.Second))
 	row("files", "%s, %s plain", groupText(s.Totals.Files), sizeText(s.Totals.PlainBytes))

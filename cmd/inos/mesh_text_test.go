@@ -47,15 +47,16 @@ func meshNodes() []api.NodeInfo {
 
 func TestPrintNodes(t *testing.T) {
 	a, out := meshApp(t, 0)
-	r := &api.NodesReply{Nodes: meshNodes(), Level: "process", Domains: 1, Survives: "survives a process, not this machine"}
+	r := &api.NodesReply{Nodes: meshNodes(), Level: "process", Domains: 1, Survives: "survives a process, not this machine", Stored: "5 chunks lack a copy", Short: 5}
+	r.Nodes[1].Notice = "draining: 12 copies left; no other node takes 12 chunks: …aaaaaaaa (home/box) is full"
 	if err := a.printNodes(r, false, time.UnixMicro(61_000_001)); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
 		"provider-1 *  cold  home/box   active    alive      5.00 GiB  6.00 GiB  1.00 TiB  1,234 passed, 1 failed  1.5 ms",
 		"…bbbbbbbb     hot   home/nas   draining  dead 1m1s  0 B       –         0 B       –                       –",
-		"  provider-1: 2 reads of it did not verify", "  …bbbbbbbb: draining: 12 copies left",
-		"1 of 2 nodes alive; a file spreads over processes, 1 alive", "survives a process, not this machine",
+		"  provider-1: 2 reads of it did not verify", "  …bbbbbbbb: draining: 12 copies left; no other node takes 12 chunks: provider-1 is full",
+		"1 of 2 nodes alive; a file spreads over processes, 1 alive", "stored    5 chunks lack a copy\nnew file  survives a process, not this machine\n",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in\n%s", want, out)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"path/filepath"
+	"regexp"
 	"strings"
 
 	"github.com/inos-mesh/inos"
@@ -110,4 +111,20 @@ func (n nodeNames) find(arg string, nodes []api.NodeInfo) (*api.NodeInfo, error)
 		Code: inos.CodeBadRequest, Op: op, Message: printable(arg) + " may be any of " + strings.Join(candidates, ", "),
 		Hint: "Name one by its id or a longer end of it.",
 	}
+}
+
+// toldNode is how the kernel names a node in what it tells: the end of its id, and where it stands.
+var toldNode = regexp.MustCompile(`…([0-9A-Za-z]{8}) \([^()]*\)`)
+
+// within puts the names of nodes into what the kernel tells of them.
+func (n nodeNames) within(text string) string {
+	return toldNode.ReplaceAllStringFunc(text, func(short string) string {
+		end := toldNode.FindStringSubmatch(short)[1]
+		for id, name := range n {
+			if strings.HasSuffix(id, end) {
+				return name
+			}
+		}
+		return short
+	})
 }

@@ -195,7 +195,11 @@ func TestLookReady(t *testing.T) {
 	if ok, why := l.ready(); !ok {
 		t.Error(why)
 	}
-	if got, want := l.readyText(), "4 processes, 0 files; one process"; got != want {
+	if got, want := l.readyText(), "4 processes, 0 files; a file one process"; got != want {
+		t.Error(got)
+	}
+	l.status.Short, l.status.Stored = 2, "2 chunks lack a copy"
+	if got, want := l.readyText(), "4 processes, 0 files; 2 chunks lack a copy"; got != want {
 		t.Error(got)
 	}
 	l.status.Ready = false
@@ -218,7 +222,7 @@ func TestMeshLines(t *testing.T) {
 	l.children[7].state, l.children[7].pid = childWaiting, 0
 	lines := l.meshLines(80)
 	text := strings.Join(lines, "\n")
-	for _, want := range []string{"mesh     20 of 20 nodes alive; it survives", "waiting", "more, all well", "repairs  5 chunks, 1.00 MiB/s", "rebuild  under way: 0 nodes"} {
+	for _, want := range []string{"mesh     20 of 20 nodes alive; a file it survives", "waiting", "more, all well", "repairs  5 chunks, 1.00 MiB/s", "rebuild  under way: 0 nodes"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}

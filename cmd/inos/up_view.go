@@ -220,10 +220,21 @@ func (l *look) readyText() string {
 		return text
 	}
 	text = fmt.Sprintf("%s, %s", plural(uint64(len(l.children)), "process", "processes"), plural(s.Totals.Files, "file"))
-	if s.Survives != "" {
-		text += "; " + printable(s.Survives)
+	if worth := worthText(s); worth != "" {
+		text += "; " + worth
 	}
 	return text
+}
+
+// worthText says what a mesh survives in few words: while stored chunks are short, that; else what a file does.
+func worthText(s *api.Status) string {
+	switch {
+	case s.Short > 0:
+		return printable(s.Stored)
+	case s.Survives != "":
+		return "a file " + printable(s.Survives)
+	}
+	return ""
 }
 
 // onlyProvider tells whether a node holds chunks and decides nothing.

@@ -29,8 +29,8 @@ func (l *look) meshLines(width int) []string {
 		}
 	}
 	mesh := fmt.Sprintf("%d of %s alive", alive, plural(total, "node"))
-	if l.status.Survives != "" {
-		mesh += "; " + printable(l.status.Survives)
+	if worth := worthText(l.status); worth != "" {
+		mesh += "; " + worth
 	}
 	lines := wrap("mesh     ", mesh, width-1)
 	var calm []string

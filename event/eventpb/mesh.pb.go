@@ -1012,6 +1012,8 @@ type NodesListReply struct {
 	Level         string      `protobuf:"bytes,2,opt,name=level,proto3" json:"level,omitempty"`
 	Domains       uint32      `protobuf:"varint,3,opt,name=domains,proto3" json:"domains,omitempty"`
 	Survives      string      `protobuf:"bytes,4,opt,name=survives,proto3" json:"survives,omitempty"`
+	Stored        string      `protobuf:"bytes,5,opt,name=stored,proto3" json:"stored,omitempty"`
+	ChunksShort   uint64      `protobuf:"varint,6,opt,name=chunks_short,json=chunksShort,proto3" json:"chunksShort,omitempty"`
 }
 
 func (x *NodesListReply) Reset() {
@@ -1046,6 +1048,20 @@ func (x *NodesListReply) GetSurvives() string {
 		return x.Survives
 	}
 	return ""
+}
+
+func (x *NodesListReply) GetStored() string {
+	if x != nil {
+		return x.Stored
+	}
+	return ""
+}
+
+func (x *NodesListReply) GetChunksShort() uint64 {
+	if x != nil {
+		return x.ChunksShort
+	}
+	return 0
 }
 
 type NodeInfo struct {
@@ -2014,6 +2030,8 @@ func (m *NodesListReply) CloneVT() *NodesListReply {
 	r.Level = m.Level
 	r.Domains = m.Domains
 	r.Survives = m.Survives
+	r.Stored = m.Stored
+	r.ChunksShort = m.ChunksShort
 	if rhs := m.Nodes; rhs != nil {
 		r.Nodes = make([]*NodeInfo, len(rhs))
 		for k, v := range rhs {
@@ -2955,6 +2973,12 @@ func (this *NodesListReply) EqualVT(that *NodesListReply) bool {
 		return false
 	}
 	if this.Survives != that.Survives {
+		return false
+	}
+	if this.Stored != that.Stored {
+		return false
+	}
+	if this.ChunksShort != that.ChunksShort {
 		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
@@ -4723,6 +4747,18 @@ func (m *NodesListReply) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.ChunksShort != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.ChunksShort))
+		i--
+		dAtA[i] = 0x30
+	}
+	if len(m.Stored) > 0 {
+		i -= len(m.Stored)
+		copy(dAtA[i:], m.Stored)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Stored)))
+		i--
+		dAtA[i] = 0x2a
+	}
 	if len(m.Survives) > 0 {
 		i -= len(m.Survives)
 		copy(dAtA[i:], m.Survives)
@@ -5949,6 +5985,13 @@ func (m *NodesListReply) SizeVT() (n int) {
 	l = len(m.Survives)
 	if l > 0 {
 		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	l = len(m.Stored)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	if m.ChunksShort != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.ChunksShort))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -9034,6 +9077,39 @@ func (m *NodesListReply) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
+		case 5:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Stored", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Stored, err = text(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 6:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ChunksShort", wireType)
+			}
+			m.ChunksShort = 0
+			m.ChunksShort, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])

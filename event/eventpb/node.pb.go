@@ -25,40 +25,43 @@ func (x *NodeStatusRequest) Reset() {
 func (*NodeStatusRequest) ProtoMessage() {}
 
 type NodeStatusReply struct {
-	unknownFields    []byte
-	NodeId           string           `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"nodeId,omitempty"`
-	Zone             string           `protobuf:"bytes,2,opt,name=zone,proto3" json:"zone,omitempty"`
-	Host             string           `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
-	Version          string           `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
-	StartedUs        int64            `protobuf:"varint,5,opt,name=started_us,json=startedUs,proto3" json:"startedUs,omitempty"`
-	NowUs            int64            `protobuf:"varint,6,opt,name=now_us,json=nowUs,proto3" json:"nowUs,omitempty"`
-	Ready            bool             `protobuf:"varint,7,opt,name=ready,proto3" json:"ready,omitempty"`    // recovery finished, a worker ready, memories answer
-	Notices          []string         `protobuf:"bytes,8,rep,name=notices,proto3" json:"notices,omitempty"` // "degraded: one node, RF 1 of 3", "read-only: ..."
-	Content          *ContentUsage    `protobuf:"bytes,9,opt,name=content,proto3" json:"content,omitempty"`
-	Totals           *TotalsReply     `protobuf:"bytes,10,opt,name=totals,proto3" json:"totals,omitempty"`
-	Workers          []*WorkerStatus  `protobuf:"bytes,11,rep,name=workers,proto3" json:"workers,omitempty"`
-	Threads          []*ThreadStatus  `protobuf:"bytes,12,rep,name=threads,proto3" json:"threads,omitempty"`
-	Stages           []*StageStatus   `protobuf:"bytes,13,rep,name=stages,proto3" json:"stages,omitempty"`
-	Puts             uint32           `protobuf:"varint,14,opt,name=puts,proto3" json:"puts,omitempty"` // under way
-	Gets             uint32           `protobuf:"varint,15,opt,name=gets,proto3" json:"gets,omitempty"`
-	Queued           uint32           `protobuf:"varint,16,opt,name=queued,proto3" json:"queued,omitempty"`
-	BufferBytes      uint64           `protobuf:"varint,17,opt,name=buffer_bytes,json=bufferBytes,proto3" json:"bufferBytes,omitempty"`
-	BufferBytesMax   uint64           `protobuf:"varint,18,opt,name=buffer_bytes_max,json=bufferBytesMax,proto3" json:"bufferBytesMax,omitempty"`
-	ConcurrencyLimit uint32           `protobuf:"varint,19,opt,name=concurrency_limit,json=concurrencyLimit,proto3" json:"concurrencyLimit,omitempty"`
-	BrotliQuality    uint32           `protobuf:"varint,20,opt,name=brotli_quality,json=brotliQuality,proto3" json:"brotliQuality,omitempty"`
-	Steps            uint64           `protobuf:"varint,21,opt,name=steps,proto3" json:"steps,omitempty"`
-	InFlight         uint64           `protobuf:"varint,22,opt,name=in_flight,json=inFlight,proto3" json:"inFlight,omitempty"`
-	RecordsDropped   uint64           `protobuf:"varint,23,opt,name=records_dropped,json=recordsDropped,proto3" json:"recordsDropped,omitempty"`
-	Refused          uint64           `protobuf:"varint,24,opt,name=refused,proto3" json:"refused,omitempty"`
-	Quarantined      uint64           `protobuf:"varint,25,opt,name=quarantined,proto3" json:"quarantined,omitempty"`
-	Switchboard      bool             `protobuf:"varint,26,opt,name=switchboard,proto3" json:"switchboard,omitempty"`
-	Provider         bool             `protobuf:"varint,27,opt,name=provider,proto3" json:"provider,omitempty"`
-	Members          uint32           `protobuf:"varint,28,opt,name=members,proto3" json:"members,omitempty"` // of the mesh, not removed
-	MembersAlive     uint32           `protobuf:"varint,29,opt,name=members_alive,json=membersAlive,proto3" json:"membersAlive,omitempty"`
-	Repairs          uint64           `protobuf:"varint,30,opt,name=repairs,proto3" json:"repairs,omitempty"`                                    // queued
-	RecordsPending   uint64           `protobuf:"varint,31,opt,name=records_pending,json=recordsPending,proto3" json:"recordsPending,omitempty"` // versions whose commit record is not on all of its nodes
-	Survives         string           `protobuf:"bytes,32,opt,name=survives,proto3" json:"survives,omitempty"`                                   // what a file of the default RF survives now
-	Rebuild          *RebuildProgress `protobuf:"bytes,33,opt,name=rebuild,proto3" json:"rebuild,omitempty"`                                     // of a switchboard that makes its map again, and what came of it until it stops
+	unknownFields        []byte
+	NodeId               string           `protobuf:"bytes,1,opt,name=node_id,json=nodeId,proto3" json:"nodeId,omitempty"`
+	Zone                 string           `protobuf:"bytes,2,opt,name=zone,proto3" json:"zone,omitempty"`
+	Host                 string           `protobuf:"bytes,3,opt,name=host,proto3" json:"host,omitempty"`
+	Version              string           `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
+	StartedUs            int64            `protobuf:"varint,5,opt,name=started_us,json=startedUs,proto3" json:"startedUs,omitempty"`
+	NowUs                int64            `protobuf:"varint,6,opt,name=now_us,json=nowUs,proto3" json:"nowUs,omitempty"`
+	Ready                bool             `protobuf:"varint,7,opt,name=ready,proto3" json:"ready,omitempty"`    // recovery finished, a worker ready, memories answer
+	Notices              []string         `protobuf:"bytes,8,rep,name=notices,proto3" json:"notices,omitempty"` // "degraded: one node, RF 1 of 3", "read-only: ..."
+	Content              *ContentUsage    `protobuf:"bytes,9,opt,name=content,proto3" json:"content,omitempty"`
+	Totals               *TotalsReply     `protobuf:"bytes,10,opt,name=totals,proto3" json:"totals,omitempty"`
+	Workers              []*WorkerStatus  `protobuf:"bytes,11,rep,name=workers,proto3" json:"workers,omitempty"`
+	Threads              []*ThreadStatus  `protobuf:"bytes,12,rep,name=threads,proto3" json:"threads,omitempty"`
+	Stages               []*StageStatus   `protobuf:"bytes,13,rep,name=stages,proto3" json:"stages,omitempty"`
+	Puts                 uint32           `protobuf:"varint,14,opt,name=puts,proto3" json:"puts,omitempty"` // under way
+	Gets                 uint32           `protobuf:"varint,15,opt,name=gets,proto3" json:"gets,omitempty"`
+	Queued               uint32           `protobuf:"varint,16,opt,name=queued,proto3" json:"queued,omitempty"`
+	BufferBytes          uint64           `protobuf:"varint,17,opt,name=buffer_bytes,json=bufferBytes,proto3" json:"bufferBytes,omitempty"`
+	BufferBytesMax       uint64           `protobuf:"varint,18,opt,name=buffer_bytes_max,json=bufferBytesMax,proto3" json:"bufferBytesMax,omitempty"`
+	ConcurrencyLimit     uint32           `protobuf:"varint,19,opt,name=concurrency_limit,json=concurrencyLimit,proto3" json:"concurrencyLimit,omitempty"`
+	BrotliQuality        uint32           `protobuf:"varint,20,opt,name=brotli_quality,json=brotliQuality,proto3" json:"brotliQuality,omitempty"`
+	Steps                uint64           `protobuf:"varint,21,opt,name=steps,proto3" json:"steps,omitempty"`
+	InFlight             uint64           `protobuf:"varint,22,opt,name=in_flight,json=inFlight,proto3" json:"inFlight,omitempty"`
+	RecordsDropped       uint64           `protobuf:"varint,23,opt,name=records_dropped,json=recordsDropped,proto3" json:"recordsDropped,omitempty"`
+	Refused              uint64           `protobuf:"varint,24,opt,name=refused,proto3" json:"refused,omitempty"`
+	Quarantined          uint64           `protobuf:"varint,25,opt,name=quarantined,proto3" json:"quarantined,omitempty"`
+	Switchboard          bool             `protobuf:"varint,26,opt,name=switchboard,proto3" json:"switchboard,omitempty"`
+	Provider             bool             `protobuf:"varint,27,opt,name=provider,proto3" json:"provider,omitempty"`
+	Members              uint32           `protobuf:"varint,28,opt,name=members,proto3" json:"members,omitempty"` // of the mesh, not removed
+	MembersAlive         uint32           `protobuf:"varint,29,opt,name=members_alive,json=membersAlive,proto3" json:"membersAlive,omitempty"`
+	Repairs              uint64           `protobuf:"varint,30,opt,name=repairs,proto3" json:"repairs,omitempty"`                                                       // queued
+	RecordsPending       uint64           `protobuf:"varint,31,opt,name=records_pending,json=recordsPending,proto3" json:"recordsPending,omitempty"`                    // versions whose commit record is not on all of its nodes
+	Survives             string           `protobuf:"bytes,32,opt,name=survives,proto3" json:"survives,omitempty"`                                                      // what a file of the default RF that is put now survives
+	Rebuild              *RebuildProgress `protobuf:"bytes,33,opt,name=rebuild,proto3" json:"rebuild,omitempty"`                                                        // of a switchboard that makes its map again, and what came of it until it stops
+	Stored               string           `protobuf:"bytes,34,opt,name=stored,proto3" json:"stored,omitempty"`                                                          // what is stored survives now: its weakest chunk
+	ChunksShort          uint64           `protobuf:"varint,35,opt,name=chunks_short,json=chunksShort,proto3" json:"chunksShort,omitempty"`                             // that lack a copy, by the last look through the map
+	CertificateExpiresUs int64            `protobuf:"varint,36,opt,name=certificate_expires_us,json=certificateExpiresUs,proto3" json:"certificateExpiresUs,omitempty"` // of a switchboard; 0: no such
 }
 
 func (x *NodeStatusReply) Reset() {
@@ -296,6 +299,27 @@ func (x *NodeStatusReply) GetRebuild() *RebuildProgress {
 		return x.Rebuild
 	}
 	return nil
+}
+
+func (x *NodeStatusReply) GetStored() string {
+	if x != nil {
+		return x.Stored
+	}
+	return ""
+}
+
+func (x *NodeStatusReply) GetChunksShort() uint64 {
+	if x != nil {
+		return x.ChunksShort
+	}
+	return 0
+}
+
+func (x *NodeStatusReply) GetCertificateExpiresUs() int64 {
+	if x != nil {
+		return x.CertificateExpiresUs
+	}
+	return 0
 }
 
 type WorkerStatus struct {
@@ -545,6 +569,9 @@ func (m *NodeStatusReply) CloneVT() *NodeStatusReply {
 	r.RecordsPending = m.RecordsPending
 	r.Survives = m.Survives
 	r.Rebuild = m.Rebuild.CloneVT()
+	r.Stored = m.Stored
+	r.ChunksShort = m.ChunksShort
+	r.CertificateExpiresUs = m.CertificateExpiresUs
 	if rhs := m.Notices; rhs != nil {
 		r.Notices = slices.Clone(rhs)
 	}
@@ -811,6 +838,15 @@ func (this *NodeStatusReply) EqualVT(that *NodeStatusReply) bool {
 	if !this.Rebuild.EqualVT(that.Rebuild) {
 		return false
 	}
+	if this.Stored != that.Stored {
+		return false
+	}
+	if this.ChunksShort != that.ChunksShort {
+		return false
+	}
+	if this.CertificateExpiresUs != that.CertificateExpiresUs {
+		return false
+	}
 	return string(this.unknownFields) == string(that.unknownFields)
 }
 
@@ -994,6 +1030,29 @@ func (m *NodeStatusReply) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.CertificateExpiresUs != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.CertificateExpiresUs))
+		i--
+		dAtA[i] = 0x2
+		i--
+		dAtA[i] = 0xa0
+	}
+	if m.ChunksShort != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.ChunksShort))
+		i--
+		dAtA[i] = 0x2
+		i--
+		dAtA[i] = 0x98
+	}
+	if len(m.Stored) > 0 {
+		i -= len(m.Stored)
+		copy(dAtA[i:], m.Stored)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Stored)))
+		i--
+		dAtA[i] = 0x2
+		i--
+		dAtA[i] = 0x92
 	}
 	if m.Rebuild != nil {
 		size, err := m.Rebuild.MarshalToSizedBufferVT(dAtA[:i])
@@ -1612,6 +1671,16 @@ func (m *NodeStatusReply) SizeVT() (n int) {
 	if m.Rebuild != nil {
 		l = m.Rebuild.SizeVT()
 		n += 2 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	l = len(m.Stored)
+	if l > 0 {
+		n += 2 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	if m.ChunksShort != 0 {
+		n += 2 + protobuf_go_lite.SizeOfVarint(uint64(m.ChunksShort))
+	}
+	if m.CertificateExpiresUs != 0 {
+		n += 2 + protobuf_go_lite.SizeOfVarint(uint64(m.CertificateExpiresUs))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -2283,6 +2352,48 @@ func (m *NodeStatusReply) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
+		case 34:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Stored", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Stored, err = text(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 35:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ChunksShort", wireType)
+			}
+			m.ChunksShort = 0
+			m.ChunksShort, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 36:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field CertificateExpiresUs", wireType)
+			}
+			m.CertificateExpiresUs = 0
+			m.CertificateExpiresUs, iNdEx, err = protobuf_go_lite.DecodeVarintInt64(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])

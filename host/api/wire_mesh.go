@@ -41,9 +41,11 @@ type NodeInfo struct {
 // NodesReply is the mesh as its switchboard sees it.
 type NodesReply struct {
 	Nodes    []NodeInfo `json:"nodes"`
-	Level    string     `json:"level"`    // zone, host or process: what a file with the default replicas spreads over
-	Domains  uint32     `json:"domains"`  // of that level, alive
-	Survives string     `json:"survives"` // for a person
+	Level    string     `json:"level"`        // zone, host or process: what a file with the default replicas spreads over
+	Domains  uint32     `json:"domains"`      // of that level, alive
+	Survives string     `json:"survives"`     // a new file, for a person
+	Stored   string     `json:"stored"`       // what the files that are stored survive now, for a person
+	Short    uint64     `json:"chunks_short"` // that lack a copy
 }
 
 // InviteQuestion asks for an invite: what the newcomer is granted.
@@ -127,7 +129,7 @@ func memberOf(m *eventpb.Member) Member {
 
 // NodesOf returns a list of nodes as JSON shows it.
 func NodesOf(r *eventpb.NodesListReply) NodesReply {
-	out := NodesReply{Nodes: make([]NodeInfo, len(r.Nodes)), Level: r.Level, Domains: r.Domains, Survives: r.Survives}
+	out := NodesReply{Nodes: make([]NodeInfo, len(r.Nodes)), Level: r.Level, Domains: r.Domains, Survives: r.Survives, Stored: r.Stored, Short: r.ChunksShort}
 	for i, n := range r.Nodes {
 		out.Nodes[i] = NodeInfo{
 			Member: memberOf(n.Member), Liveness: n.Liveness, SeenUs: n.SeenUs, InFlight: n.InFlight, AuditsPassed: n.AuditsPassed,

@@ -29,13 +29,16 @@ type Status struct {
 	RecordsDropped   uint64   `json:"records_dropped"`
 	Refused          uint64   `json:"refused"`
 	Quarantined      uint64   `json:"quarantined"`
-	Switchboard      bool     `json:"switchboard"`     // decides for the mesh
-	Provider         bool     `json:"provider"`        // holds chunks
-	Members          uint32   `json:"members"`         // of the mesh, removed ones left out
-	MembersAlive     uint32   `json:"members_alive"`   // of those
-	Repairs          uint64   `json:"repairs"`         // queued
-	RecordsPending   uint64   `json:"records_pending"` // versions whose commit record is not on all of its nodes
-	Survives         string   `json:"survives"`        // for a person: what a file with the default replicas survives now
+	Switchboard      bool     `json:"switchboard"`                  // decides for the mesh
+	Provider         bool     `json:"provider"`                     // holds chunks
+	Members          uint32   `json:"members"`                      // of the mesh, removed ones left out
+	MembersAlive     uint32   `json:"members_alive"`                // of those
+	Repairs          uint64   `json:"repairs"`                      // queued
+	RecordsPending   uint64   `json:"records_pending"`              // versions whose commit record is not on all of its nodes
+	Survives         string   `json:"survives"`                     // for a person: what a file with the default replicas that is put now survives
+	Stored           string   `json:"stored"`                       // for a person: what the files that are stored survive now
+	Short            uint64   `json:"chunks_short"`                 // that lack a copy, by the last look through the map
+	CertifiedUntilUs int64    `json:"certified_until_us,omitempty"` // when the switchboard's certificate ends
 	Rebuild          *Rebuild `json:"rebuild,omitempty"`
 }
 
@@ -118,7 +121,7 @@ func StatusOf(r *eventpb.NodeStatusReply) Status {
 		ConcurrencyLimit: r.ConcurrencyLimit, BrotliQuality: r.BrotliQuality, Steps: r.Steps, InFlight: r.InFlight,
 		RecordsDropped: r.RecordsDropped, Refused: r.Refused, Quarantined: r.Quarantined,
 		Switchboard: r.Switchboard, Provider: r.Provider, Members: r.Members, MembersAlive: r.MembersAlive, Repairs: r.Repairs,
-		RecordsPending: r.RecordsPending, Survives: r.Survives,
+		RecordsPending: r.RecordsPending, Survives: r.Survives, Stored: r.Stored, Short: r.ChunksShort, CertifiedUntilUs: r.CertificateExpiresUs,
 		Content: contentOf(r.Content), Workers: []Worker{}, Threads: []Thread{}, Stages: []Stage{},
 	}
 	if b := r.Rebuild; b != nil {

@@ -68,6 +68,15 @@ func (v *Verifier) Certificate(raw []byte, now inos.Micros) (Certificate, error)
 	return *c, nil
 }
 
+// ReadCertificate reads a certificate of this mesh whenever it is valid; CodeUnauthenticated when the root key did not sign it.
+func (v *Verifier) ReadCertificate(raw []byte) (Certificate, error) {
+	c, err := v.certificate(raw)
+	if err != nil {
+		return Certificate{}, inos.Errorf(inos.CodeUnauthenticated, "read certificate", "%w", err)
+	}
+	return *c, nil
+}
+
 // certificate reads a certificate that the root key signed, whenever it is valid. Those that were read before are remembered.
 func (v *Verifier) certificate(raw []byte) (*Certificate, error) {
 	sum := sha256.Sum256(raw)

@@ -1475,6 +1475,10 @@ pub struct NodesListReply {
     pub domains: u32,
     #[prost(string, tag = "4")]
     pub survives: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub stored: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "6")]
+    pub chunks_short: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NodeInfo {
@@ -1943,12 +1947,21 @@ pub struct NodeStatusReply {
     /// versions whose commit record is not on all of its nodes
     #[prost(uint64, tag = "31")]
     pub records_pending: u64,
-    /// what a file of the default RF survives now
+    /// what a file of the default RF that is put now survives
     #[prost(string, tag = "32")]
     pub survives: ::prost::alloc::string::String,
     /// of a switchboard that makes its map again, and what came of it until it stops
     #[prost(message, optional, tag = "33")]
     pub rebuild: ::core::option::Option<RebuildProgress>,
+    /// what is stored survives now: its weakest chunk
+    #[prost(string, tag = "34")]
+    pub stored: ::prost::alloc::string::String,
+    /// that lack a copy, by the last look through the map
+    #[prost(uint64, tag = "35")]
+    pub chunks_short: u64,
+    /// of a switchboard; 0: no such
+    #[prost(int64, tag = "36")]
+    pub certificate_expires_us: i64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WorkerStatus {
