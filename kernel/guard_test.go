@@ -104,3 +104,37 @@ func TestStrangerIsLeftAlone(t *testing.T) {
 		}
 	}
 }
+
+// A copy that the map does not name is trashed only where others are sure to be there: not while one of them is on a node that is silent and may
+// not come back, nor adopted while it may.
+func TestSweepWithinGrace(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(m *member)
+		want   int
+	}{
+		"all are alive":       {func(*member) {}, copyTrash},
+		"one is suspected":    {func(m *member) { m.state = liveSuspect }, copyKeep},
+		"one is dead":         {func(m *member) { m.state = liveDead }, copyKeep},
+		"one does not answer": {func(m *member) { m.failures = 1 }, copyKeep},
+		"one is named":        {func(m *member) { m.avoided = true }, copyKeep},
+		"one is compared":     {func(m *member) { m.distrust = true }, copyKeep},
+		"one is given up":     {func(m *member) { m.state, m.gone = liveDead, true }, copyAdopt},
+	} {
+		k := New()
+		k.node.id, k.node.switchboard, k.now = "n0", true, inos.Hour
+		s := &eventpb.ChunkState{ChunkId: make([]byte, inos.HashBytes), Generation: 1, Wanted: 3}
+		for _, id := range []string{"n1", "n2", "n3", "n4"} {
+			m := k.members.newMember()
+			m.row, m.state = &eventpb.Member{Node: id, Zone: "home", Host: id, Tier: "cold", OfferedBytes: 1 << 40, State: uint32(inos.MemberActive), Epoch: 1}, liveAlive
+			k.members.table[inos.NodeID(id)] = m
+			if id != "n4" {
+				s.Copies = append(s.Copies, &eventpb.Copy{Node: id, Trusted: true})
+			}
+		}
+		k.collector.sweep.node = "n4"
+		c.change(k.members.table["n3"])
+		if got := k.collector.unlisted(s); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
+	}
+}

@@ -108,3 +108,22 @@ func (k *Kernel) liveDomains(s *eventpb.ChunkState) uint32 {
 	}
 	return k.members.distinct(nodes, s.Wanted)
 }
+
+// sureDomains counts the domains in which a trusted copy of a chunk is that nothing is held against: its node is alive and answers, and neither is
+// drained, named by audits or being compared with the map, nor is the copy in doubt.
+func (k *Kernel) sureDomains(s *eventpb.ChunkState) uint32 {
+	var nodes []inos.NodeID
+	for _, held := range s.Copies {
+		m := k.members.member(inos.NodeID(held.Node))
+		switch {
+		case m == nil || !held.Trusted || m.state != liveAlive || m.failures > 0:
+		case m.draining() || m.avoided || m.distrust || m.doubtful || k.losses.holds(m.id(), inos.ChunkID(s.ChunkId)):
+		default:
+			nodes = append(nodes, m.id())
+		}
+	}
+	if len(nodes) == 0 {
+		return 0
+	}
+	return k.members.distinct(nodes, s.Wanted)
+}

@@ -246,8 +246,10 @@ func (u *collector) unlisted(c *eventpb.ChunkState) int {
 		return copyTrash
 	case c.Wanted == 0:
 		return copyKeep // it is collectable: a round comes for its row, and a later sweep for this copy
-	case u.k.liveDomains(c) >= c.Wanted:
+	case u.k.sureDomains(c) >= c.Wanted:
 		return copyTrash
+	case u.k.liveDomains(c) >= c.Wanted:
+		return copyKeep // some of the others are silent, or not sure of theirs: when they have come back, or are given up, a later sweep decides
 	}
 	return copyAdopt
 }

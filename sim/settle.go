@@ -223,12 +223,12 @@ func (w *World) repairable(id inos.ChunkID) bool {
 	return v == nil || w.possible(int(v.info.ReplicasWanted)) == int(v.info.ReplicasWanted)
 }
 
-// possible is how many of so many wanted copies can be made now.
+// possible is how many of so many wanted copies can be made now. A liar cannot be made to hold one, and is given none once it is named.
 func (w *World) possible(replicas int) int {
 	level := w.levelOf(replicas)
 	usable := map[string]bool{}
 	for _, p := range w.nodes {
-		if w.usable(p) {
+		if w.usable(p) && !p.liar.any() {
 			usable[p.domainOf(level)] = true
 		}
 	}
