@@ -122,6 +122,12 @@ type SealedRecord struct {
 	Nodes []NodeID
 }
 
+// HeldRecord is a sealed commit record that a node holds, and the version that it is of.
+type HeldRecord struct {
+	Key RecordKey
+	ID  ChunkID
+}
+
 // SemanticMesh are the verbs of the semantic memory that concern more than one node. They obey what Semantic says of all
 // verbs.
 type SemanticMesh interface {
@@ -184,8 +190,11 @@ type SemanticMesh interface {
 	// are let go of at once; while more are left, the path stays pending. CodeConflict when the path never had the version.
 	SettleRecord(ctx context.Context, key RecordKey, id ChunkID, nodes []NodeID, full bool) (needless []SealedRecord, err error)
 	// UnsettleRecords makes at most limit (0 or above 4,096: 4,096) versions pending whose record the node holds, and takes the node off those that hold it: it is dead,
-	// removed or has lost its records.
-	UnsettleRecords(ctx context.Context, node NodeID, limit int) (unsettled int, err error)
+	// removed or has lost its records. With ids, at most 4,096, only those whose record is one of these: it has lost them.
+	UnsettleRecords(ctx context.Context, node NodeID, ids []ChunkID, limit int) (unsettled int, err error)
+	// NodeRecords returns at most limit (0 or above 4,096: 4,096) of the records that a node holds as the map says, of the highest version of
+	// their paths, by owner and path above after; none: there are no more.
+	NodeRecords(ctx context.Context, node NodeID, after RecordKey, limit int) ([]HeldRecord, error)
 	// UnknownRecords returns those ids that are the sealed record of no version that stays, in the order asked: on a node they are to be
 	// trashed, but for those that the caller has written and not settled yet. At most 4,096 ids.
 	UnknownRecords(ctx context.Context, ids []ChunkID) ([]ChunkID, error)
@@ -194,7 +203,9 @@ type SemanticMesh interface {
 	Sight(ctx context.Context, node NodeID, ids []ChunkID) error
 	// Sighted returns for each id the nodes that were seen to hold it, sorted. At most 4,096 ids.
 	Sighted(ctx context.Context, ids []ChunkID) ([][]NodeID, error)
-	// RestoreVersion writes a version from its commit record, unless the path has that version or a higher one (restored false). For a file,
+	// RestoreVersion writes a version from its commit record, unless the path has a higher one, or that version already (restored false). Maps that
+	// were made again may have given one number twice: of two such versions, in whatever order they come, the one with the later CreatedAt counts; of one
+	// time a file before a tombstone, then the file whose ManifestID is greater. The other is let go of, and its record is unknown. For a file,
 	// upload has staged everything below File.ManifestID, whose row must exist and not be condemned (CodeConflict), and is dropped either
 	// way. The record is settled with its RecordID and Nodes, not in full: PendingRecords names it, so that it comes to as many nodes as wanted.
 	RestoreVersion(ctx context.Context, upload UploadID, r Record, now Micros) (restored bool, err error)

@@ -103,6 +103,7 @@ const (
 	SettleRecord      = "semantic:settle_record:v1:requested"
 	UnsettleRecords   = "semantic:unsettle_records:v1:requested"
 	UnknownRecords    = "semantic:unknown_records:v1:requested"
+	NodeRecords       = "semantic:node_records:v1:requested"
 	Sight             = "semantic:sight:v1:requested"
 	Sighted           = "semantic:sighted:v1:requested"
 	RestoreVersion    = "semantic:restore_version:v1:requested"

@@ -135,7 +135,7 @@ func (l *loop) performContentScrub(ctx context.Context, e *eventpb.Envelope) (ev
 	if err != nil {
 		return nil, err
 	}
-	s, err := l.node.content.Scrub(ctx, after, int(q.Limit))
+	s, err := l.store(q.Record).Scrub(ctx, after, int(q.Limit))
 	if err != nil {
 		return nil, err
 	}

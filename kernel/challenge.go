@@ -317,7 +317,7 @@ func (u *challenges) answer(a *answer) {
 			u.prove(c)
 			return
 		}
-		u.verdict(c, true)
+		u.verdict(c.node, true)
 		if len(u.passed) < auditsWantedMax {
 			u.passed = append(u.passed, c.heldCopy)
 		}
@@ -350,7 +350,7 @@ func (u *challenges) fail(c *challenge) {
 	if m == nil {
 		return
 	}
-	u.verdict(c, false)
+	u.verdict(c.node, false)
 	k.watcher.note(auditEvent, event.StateFailed, "node "+m.label()+" could not prove that it holds chunk "+c.chunk.String()[:16])
 	k.losses.doubt(c.node, c.chunk)
 	if u.paging == "" && !m.avoided {
@@ -359,8 +359,8 @@ func (u *challenges) fail(c *challenge) {
 }
 
 // verdict counts an audit. The last ones decide whether a node is named.
-func (u *challenges) verdict(c *challenge, passed bool) {
-	m := u.k.members.member(c.node)
+func (u *challenges) verdict(node inos.NodeID, passed bool) {
+	m := u.k.members.member(node)
 	if m == nil {
 		return
 	}
@@ -386,6 +386,7 @@ func (u *challenges) verdict(c *challenge, passed bool) {
 	u.k.watcher.note(auditEvent, event.StateFailed, "node "+m.label()+" is named by the audits: "+strconv.Itoa(failures)+" of its last challenges failed; for "+
 		seconds(probation)+" it is given no new copies, and its copies are looked at")
 	u.k.members.doubt(m)
+	u.k.records.nodeGone(m.id()) // what it says of its records counts for nothing either
 }
 
 func (u *challenges) end(c *challenge) {

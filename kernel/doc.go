@@ -101,11 +101,16 @@ committed, its record follows, and the same request id gets the outcome. Version
 looked through after a start, a loss and a change of the members (records_pending.go). On a mesh with fewer domains than files
 want, all of them stay pending.
 
+The nodes' stores of records are inspected (inspect.go), one node at a time: after a start, when a node has come back or started again, and in
+turn. What is not there any more, or does not hash to its id, is written again; what no version stays for goes to the trash, but never while
+some version is without a record that the map knows: it may be that one. Between, single records are read and hashed, so that a node which
+lies about them is noticed and named as one that lies about chunks.
+
 # A rebuild
 
 From the records alone an emptied map is made again (rebuild.go). Nodes come by their heartbeats and are let in by the invites that these
 carry; what they hold is noted in the semantic memory. Each record is read with the first of its nodes and opened by the host, which believes
-none that a switchboard of the mesh has not signed. The highest version of a path counts. A file's manifest is walked, its hashes
+none that a switchboard of the mesh has not signed. The highest version of a path counts, and of two with one number the one that was made later. A file's manifest is walked, its hashes
 checked, and staged from the leaves up with the nodes that were seen to hold the chunks; one of which something is on no node is named
 and not restored, and nodes that are missing are waited for. Requests are refused until it is done; one that is broken off begins anew.
 

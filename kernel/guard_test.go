@@ -138,3 +138,27 @@ func TestSweepWithinGrace(t *testing.T) {
 		}
 	}
 }
+
+// A switchboard whose own disk was named by the audits takes copies again when its probation is over, as any other node.
+func TestSelfIsPardoned(t *testing.T) {
+	for _, node := range []inos.NodeID{"n0", "n1"} {
+		k := New()
+		k.node.id, k.node.switchboard, k.node.provider, k.now = "n0", true, true, inos.Hour
+		for _, id := range []string{"n0", "n1"} {
+			m := k.members.newMember()
+			m.row, m.state = &eventpb.Member{Node: id, Zone: "home", Host: id, Tier: "cold", State: uint32(inos.MemberActive)}, liveAlive
+			k.members.table[inos.NodeID(id)] = m
+		}
+		m := k.members.table[node]
+		m.avoided, m.avoidedTill = true, k.now+inos.Second
+		k.members.look()
+		if !m.avoided || k.members.next == 0 || k.members.next > m.avoidedTill {
+			t.Errorf("%s: avoided %v, and looked at again at %d", node, m.avoided, k.members.next)
+		}
+		k.now += inos.Second
+		k.members.look()
+		if m.avoided {
+			t.Errorf("%s is given no copies for ever", node)
+		}
+	}
+}

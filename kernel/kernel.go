@@ -45,6 +45,7 @@ type Kernel struct {
 	serving     serving
 	beats       beats
 	records     records
+	inspections inspections
 	changes     changes
 	repairs     repairs
 	challenges  challenges
@@ -139,6 +140,7 @@ const (
 	threadServe
 	threadBeat
 	threadRecords
+	threadInspect
 	threadChange
 	threadRepair
 	threadChallenge
@@ -189,6 +191,7 @@ func New() *Kernel {
 	k.serving.init(k)
 	k.beats.init(k)
 	k.records.init(k)
+	k.inspections.init(k)
 	k.changes.init(k)
 	k.repairs.init(k)
 	k.challenges.init(k)
@@ -214,7 +217,7 @@ func (k *Kernel) wire() {
 	k.threads = [threadCount]thread{
 		threadGovernance: &k.governance, threadSupervisor: &k.supervisor, threadRecovery: &k.recovery, threadPut: &k.puts,
 		threadGet: &k.gets, threadQuery: &k.queries, threadVerify: &k.verifies, threadFetch: &k.fetches, threadLoss: &k.losses, threadReconcile: &k.reconciles,
-		threadCollector: &k.collector, threadMembers: &k.members, threadServe: &k.serving, threadBeat: &k.beats, threadRecords: &k.records,
+		threadCollector: &k.collector, threadMembers: &k.members, threadServe: &k.serving, threadBeat: &k.beats, threadRecords: &k.records, threadInspect: &k.inspections,
 		threadChange: &k.changes, threadRepair: &k.repairs,
 		threadChallenge: &k.challenges, threadRebuild: &k.rebuilding, threadOperate: &k.operations,
 		threadConcurrency: &k.concurrency, threadQuality: &k.quality, threadWatcher: &k.watcher,

@@ -74,6 +74,9 @@ const (
 	needlessPerCall   = 256      // records of one content:trash_chunk
 	unsettlePage      = 4096     // versions of one semantic:unsettle_records
 	recordTriesMax    = 12       // tries of writing a record before it is left to the next scan
+	inspectPage       = 256      // records of one page of an inspection
+	unknownRecordsMax = 4096     // records of no version that one inspection remembers
+	proofPage         = 16       // records of which one is to be proved
 	changesMax        = 256      // deletes and sets under way
 	roomLeast         = 64 << 20 // bytes that are removed from the trash at least, of what there is, when the disk is full
 	labelBytesMax     = 256      // of a node's label
@@ -166,6 +169,10 @@ const (
 	recordsIdleEvery  = inos.Hour              // and when nothing can
 	recordsSettle     = inos.Second            // after a change of the members
 	recordsPace       = 50 * inos.Millisecond  // between two pages
+	inspectTurn       = 2 * inos.Minute        // between two inspections at least
+	inspectEvery      = inos.Day               // in which every node's records are inspected
+	inspectPause      = 5 * inos.Second        // for nodes that do not answer
+	proofEvery        = 10 * inos.Second       // between two challenges of commit records
 	avoidFor          = 5 * inos.Second        // a put sends nothing more to a node that failed it
 	lateEvery         = 100 * inos.Millisecond // late copies wait to be told together
 	commitPatience    = 100 * inos.Millisecond // a commit waits for late copies

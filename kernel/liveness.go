@@ -58,7 +58,8 @@ type member struct {
 	judged      uint32 // audits since it was named or joined, at most 64
 	named       uint32 // how often it was named
 	avoidedTill inos.Micros
-	audited     inos.Micros // when a random audit chose it last
+	audited     inos.Micros        // when a random audit chose it last
+	proved      *eventpb.RecordKey // the next commit record to be proved is one behind it
 }
 
 func (u *memberships) newMember() *member {
@@ -95,6 +96,7 @@ func (m *member) code(c *coder) {
 	num(c, &m.named)
 	num(c, &m.avoidedTill)
 	num(c, &m.audited)
+	recordKey(c, &m.proved)
 }
 
 func memberCode(c *coder, p **eventpb.Member) {
@@ -203,7 +205,11 @@ func (u *memberships) look() {
 	u.next = 0
 	for _, id := range sortedKeys(u.table) {
 		m := u.table[id]
-		if id == k.self() || m.removed() {
+		if m.removed() {
+			continue
+		}
+		u.pardon(m)
+		if id == k.self() {
 			continue
 		}
 		suspect, dead, gone := u.times(m)
@@ -238,20 +244,27 @@ func (u *memberships) look() {
 			}
 		}
 		u.probe(m)
-		switch {
-		case !m.avoided:
-		case m.avoidedTill <= k.now:
-			m.avoided = false
-			u.changedAt = k.now
-			k.watcher.note(auditEvent, event.StateCompleted, "node "+m.label()+" is given copies again")
-		default:
-			u.next = earlier(u.next, m.avoidedTill)
-		}
-		if m.doubtAt != 0 && m.doubtAt <= k.now {
-			u.doubt(m)
-		} else if m.doubtAt != 0 {
-			u.next = earlier(u.next, m.doubtAt)
-		}
+	}
+}
+
+// pardon ends what is held against a member for a time: that audits have named it, and a doubt that could not be noted.
+func (u *memberships) pardon(m *member) {
+	k := u.k
+	switch {
+	case !m.avoided:
+	case m.avoidedTill <= k.now:
+		m.avoided = false
+		u.changedAt = k.now
+		k.watcher.note(auditEvent, event.StateCompleted, "node "+m.label()+" is given copies again")
+	default:
+		u.next = earlier(u.next, m.avoidedTill)
+	}
+	switch {
+	case m.doubtAt == 0:
+	case m.doubtAt <= k.now:
+		u.doubt(m)
+	default:
+		u.next = earlier(u.next, m.doubtAt)
 	}
 }
 
@@ -267,6 +280,7 @@ func (u *memberships) turn(m *member, state uint8) {
 		u.k.watcher.note(livenessEvent, event.StateFailed, "node "+m.label()+" is dead: silent for "+seconds(u.k.now-m.silence())+
 			", repaired in "+seconds(u.grace(m.row.Tier)))
 	case state == liveAlive && was == liveDead:
+		u.k.inspections.want(m.id())
 		u.k.watcher.note(livenessEvent, event.StateCompleted, "node "+m.label()+" is back")
 	}
 }
@@ -324,6 +338,9 @@ func (u *memberships) beat(m *member, q *eventpb.HeartbeatRequest) {
 	u.heard(m)
 	if q.Unclean && started != m.started {
 		u.doubt(m)
+	}
+	if m.started != 0 && started != m.started {
+		u.k.inspections.want(m.id()) // it may have come back without its records
 	}
 	m.started = started
 	u.moved(m, q.Addrs)

@@ -447,6 +447,7 @@ func (u *memberships) set(row *eventpb.Member) *member {
 	u.k.repairs.scan.node(m.id())
 	switch {
 	case m.draining():
+		u.k.records.nodeGone(m.id()) // they are written elsewhere before it leaves
 		u.k.watcher.note(event.NodesSet, event.StateProcessing, "node "+m.label()+" is drained: its copies are made elsewhere")
 	case m.removed():
 		u.k.puts.distrusted(m.id())

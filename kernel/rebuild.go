@@ -363,6 +363,9 @@ func (u *rebuilding) progress() *eventpb.RebuildProgress {
 	}
 }
 
+// lacking says that versions could not be restored.
+func (u *rebuilding) lacking() bool { return len(u.bad) > 0 || u.badMore > 0 }
+
 // notices says for a person what is being done, and names what could not be restored.
 func (u *rebuilding) notices() (out []string) {
 	if u.active() {

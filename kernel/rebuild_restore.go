@@ -176,13 +176,14 @@ func (u *rebuilding) probed(x *restoring, a *answer) {
 	}
 }
 
-// agrees holds a record against the version that is there already: of two that differ the later is refused.
+// agrees holds a record against the version that is there already. Of two that differ the semantic memory keeps the one that was made later
+// (inos.SemanticMesh.RestoreVersion); this is the other.
 func (u *rebuilding) agrees(x *restoring, a *answer) {
 	var r eventpb.LookupFileReply
 	f := x.record.File
 	if a.err == nil && event.Open(a.env, &r) == nil && r.File != nil && r.File.Version == f.Version && string(r.File.ManifestId) != string(f.ManifestId) {
 		u.refused++
-		u.k.watcher.note("node:rebuild:v1:requested", event.StateFailed, "two records of version "+strconv.FormatUint(f.Version, 10)+" of "+f.Path+" differ; the one read first counts")
+		u.k.watcher.note("node:rebuild:v1:requested", event.StateFailed, "two records of version "+strconv.FormatUint(f.Version, 10)+" of "+f.Path+" differ; the one that was made later counts")
 	}
 	u.drop(x)
 }

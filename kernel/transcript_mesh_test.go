@@ -131,7 +131,7 @@ func describeMesh(e *eventpb.Envelope) string {
 		}
 	case event.UnsettleRecords:
 		if open(&gone) {
-			return " node=" + gone.Node
+			return fmt.Sprintf(" node=%s ids=%d", gone.Node, len(gone.RecordIds))
 		}
 	case event.NodeHeartbeat:
 		if open(&beat) {

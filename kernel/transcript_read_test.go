@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 
 	"github.com/inos-mesh/inos/event"
@@ -13,7 +14,10 @@ import (
 //	hold node=N plain=P [unlisted] [untrusted]  puts the chunks of these plain bytes, or all with their manifests, on a node
 //	strip node=N plain=P                        takes them off a node, and out of the map
 //	lie node=N plain=P                          the node sends other bytes for them
-//	stray node=N name=X                         a chunk without a row on a node's disk
+//	stray node=N name=X [record]                a chunk without a row, or a record of no version, on a node's disk
+//	spoil node=N                                its records go bad
+//	claim node=N                                it says from here on that it holds every record it is asked for
+//	records                                     which version's record is where, and where the map says
 //	rot node=N plain=P                          they go bad on the node's disk
 //	restarted node=N [unclean]                  the node beats for the first time after a start
 //	distrust node=N                             begins the node's next epoch
@@ -64,8 +68,29 @@ func (s *script) read(verb string, args map[string]string, has func(string) bool
 				Sequence: 1, Usage: &eventpb.ContentUsage{Chunks: uint64(len(d.chunks)), FreeBytes: *d.free}, StartedUs: int64(w.now), Version: "test", Unclean: has("unclean"),
 			}, nil, nil)
 		})
+	case "records":
+		for _, at := range sortedKeys(w.settled) {
+			r, on := w.settled[at], []string{}
+			for _, node := range append([]string{w.boot.NodeId}, sortedKeys(w.others)...) {
+				if _, held := w.diskOf(node).records[string(r.RecordId)]; held {
+					on = append(on, node)
+				}
+			}
+			s.lines = append(s.lines, fmt.Sprintf("  %s version %d on %s; map: %s", r.File.Path, r.File.Version, strings.Join(on, ","), strings.Join(r.Nodes, ",")))
+		}
+	case "claim":
+		d.claims = true
+	case "spoil":
+		d.rotten = map[string]bool{}
+		for _, id := range sortedKeys(d.records) {
+			d.rotten[id] = true
+		}
 	case "stray":
 		id := string(hashOf("orphan", args["name"]))
+		if has("record") {
+			d.records[id] = stored{id: id, size: 100}
+			break
+		}
 		d.chunks[id] = stored{id: id, size: 100}
 	case "distrust":
 		w.members[args["node"]].Epoch++

@@ -257,6 +257,10 @@ func (s *script) run(line string) {
 		s.capture(func() { w.beat(args["node"]) })
 	case "lose":
 		d := w.others[args["node"]]
+		if has("records") {
+			clear(d.records)
+			break
+		}
 		for _, id := range sortedKeys(d.chunks) {
 			if c := d.chunks[id]; strings.HasPrefix(c.plain, args["plain"]) {
 				delete(d.chunks, id)

@@ -30,6 +30,7 @@ type fakeMesh struct {
 // disk is what a node keeps.
 type disk struct {
 	chunks, trash, records map[string]stored
+	claims                 bool // says that it holds every record
 	free                   *uint64
 	invite                 *eventpb.Invite // that let it in
 	down                   bool            // it does not answer
@@ -253,7 +254,7 @@ func (w *world) performContent(d *disk, e *eventpb.Envelope) (m event.Message, o
 		w.open(e, &q)
 		r := &eventpb.ContentMissingReply{}
 		for _, id := range q.ChunkIds {
-			if _, ok := store(q.Record)[string(id)]; !ok {
+			if _, ok := store(q.Record)[string(id)]; !ok && !(q.Record && d.claims) {
 				r.ChunkIds = append(r.ChunkIds, id)
 			}
 		}
@@ -301,7 +302,8 @@ func (w *world) performContent(d *disk, e *eventpb.Envelope) (m event.Message, o
 			for _, id := range ids {
 				r.Next = []byte(id)
 				r.StoredBytes += uint64(held[id].size)
-				if d.aside(id) {
+				if d.aside(id) || d.rotten[id] && q.Record {
+					delete(held, id)
 					r.Bad = append(r.Bad, []byte(id))
 				}
 			}
@@ -448,7 +450,7 @@ func (w *world) performMesh(e *eventpb.Envelope) (event.Message, *inos.Error) {
 		return w.performRepairs(e)
 	case event.Sight, event.Sighted, event.RestoreVersion, event.EndRestore:
 		return w.performRestore(e)
-	case event.SetReplicas, event.PendingRecords, event.SettleRecord, event.UnsettleRecords:
+	case event.SetReplicas, event.PendingRecords, event.SettleRecord, event.UnsettleRecords, event.UnknownRecords, event.NodeRecords:
 		return w.performRecords(e)
 	}
 	w.problem("the host is asked %s", e.EventType)
@@ -528,13 +530,35 @@ func (w *world) performRecords(e *eventpb.Envelope) (event.Message, *inos.Error)
 		var q eventpb.SettleRecordRequest
 		w.open(e, &q)
 		return w.settleRecord(&q)
+	case event.UnknownRecords:
+		var q eventpb.UnknownRecordsRequest
+		w.open(e, &q)
+		r := &eventpb.UnknownRecordsReply{}
+		for _, id := range q.RecordIds {
+			if !slices.ContainsFunc(sortedKeys(w.settled), func(at string) bool { return bytes.Equal(w.settled[at].RecordId, id) }) {
+				r.RecordIds = append(r.RecordIds, id)
+			}
+		}
+		return r, nil
+	case event.NodeRecords:
+		var q eventpb.NodeRecordsRequest
+		w.open(e, &q)
+		r := &eventpb.NodeRecordsReply{}
+		for _, at := range sortedKeys(w.settled) {
+			s := w.settled[at]
+			if at > q.After.GetOwner()+q.After.GetPath() && slices.Contains(s.Nodes, q.Node) && (w.pendings[at] == nil || w.pendings[at] == s) && len(r.Records) < int(q.Limit) {
+				r.Records = append(r.Records, &eventpb.HeldRecord{Key: keyOfRecord(s), RecordId: s.RecordId})
+			}
+		}
+		return r, nil
 	}
 	var q eventpb.UnsettleRecordsRequest
 	w.open(e, &q)
 	r := &eventpb.UnsettleRecordsReply{}
 	for _, at := range sortedKeys(w.settled) {
 		s := w.settled[at]
-		if i := slices.Index(s.Nodes, q.Node); i >= 0 && (q.Limit == 0 || r.Unsettled < q.Limit) {
+		named := len(q.RecordIds) == 0 || slices.ContainsFunc(q.RecordIds, func(id []byte) bool { return bytes.Equal(id, s.RecordId) })
+		if i := slices.Index(s.Nodes, q.Node); i >= 0 && named && (q.Limit == 0 || r.Unsettled < q.Limit) {
 			s.Nodes = slices.Delete(s.Nodes, i, i+1)
 			if w.pendings[at] == nil {
 				w.pendings[at] = s

@@ -372,6 +372,9 @@ func (w *World) checkTrash(p *process, id inos.ChunkID) {
 	if v == nil {
 		return
 	}
+	if f, err := w.semantic.LookupFile(background, inos.Subject(v.info.Owner), inos.Path(v.info.Path), inos.FileID{}); (err != nil || f.Version < v.number) && w.forsaken(v) {
+		return // a rebuild could not restore it
+	}
 	level := w.levelOf(int(v.info.ReplicasWanted))
 	if left, need := w.spreadOf(id, level, p), min(int(v.info.ReplicasWanted), 2, w.domainsAt(level)); left < need {
 		w.violate("chunk %s of version %d of %s is trashed on %s, which leaves it in %d domains of level %s", id, v.number, v.info.Path, p, left, level)

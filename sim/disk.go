@@ -85,6 +85,13 @@ func (d *disk) rot(id inos.ChunkID, record bool) {
 	}
 }
 
+// vanish takes a record off the disk, without a word to its node's kernel.
+func (d *disk) vanish(id inos.ChunkID) {
+	if n, _, err := d.records.Trash(background, []inos.ChunkID{id}); err == nil && n > 0 {
+		d.spoiled[id] = true
+	}
+}
+
 // list returns all ids that the disk names.
 func (d *disk) list(record bool) (ids []inos.ChunkID) {
 	for after, end := (inos.ChunkID{}), false; !end; {

@@ -116,8 +116,13 @@ func (w *World) rot(p *process, n int) {
 		}
 		i := w.random.IntN(len(ids))
 		if one := ids[i : i+1]; record && w.spareable(p, nil, one) || !record && w.spareable(p, one, nil) {
-			w.logf("chunk %s rots on %s", ids[i], p)
-			p.disk.rot(ids[i], record)
+			if record && w.random.IntN(2) == 0 {
+				w.logf("record %s vanishes from %s", ids[i], p)
+				p.disk.vanish(ids[i])
+			} else {
+				w.logf("chunk %s rots on %s", ids[i], p)
+				p.disk.rot(ids[i], record)
+			}
 		}
 		ids = slices.Delete(ids, i, i+1)
 	}

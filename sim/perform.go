@@ -156,7 +156,7 @@ func (p *process) performDisk(f *effect) (event.Message, error) {
 		if err != nil {
 			return nil, err
 		}
-		s, err := d.chunks.Scrub(background, after, int(q.Limit))
+		s, err := d.store(q.Record).Scrub(background, after, int(q.Limit))
 		return &eventpb.ContentScrubReply{
 			Chunks: uint32(s.Chunks), StoredBytes: uint64(s.Chunks) * averageStoredBytes, Bad: verbs.ChunkIDBytes(s.Bad), Next: s.Next[:], End: s.End,
 		}, err

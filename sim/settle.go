@@ -74,11 +74,26 @@ func (w *World) rebuild() {
 	w.run(w.now + inos.Minute)
 }
 
-// forge lays records on a disk that are not of this mesh: a path in a version above all, and one that never was.
+// forge lays records on a disk that are not of this mesh: a path in a version above all, and one that never was; and rivals of this mesh: deletions
+// under the numbers of versions that were made after them, as maps leave them that were made again without all nodes.
 func (w *World) forge() {
 	p := w.nodes[len(w.nodes)-1]
 	if !p.up || !p.provider {
 		return
+	}
+	for _, h := range w.truth.sorted() {
+		v := h.last()
+		if v == nil || v.tomb {
+			continue
+		}
+		r := &eventpb.Record{File: &eventpb.FileInfo{Owner: h.owner, Path: h.path, Version: v.number, CreatedUs: v.info.CreatedUs - 1}, Tombstone: true}
+		b := append([]byte{kindRecord}, meshMark...)
+		b = append(b, make([]byte, 8)...)
+		b = append(b, event.Payload(r)...)
+		w.rivals[chunkID(b)] = true
+		if _, err := p.disk.records.Put(background, chunkID(b), b); err != nil {
+			w.violate("a rival's record is not kept: %v", err)
+		}
 	}
 	for _, path := range []string{"/a", "/forged"} {
 		r := &eventpb.Record{File: &eventpb.FileInfo{Owner: "ann", Path: path, Version: 1000, CreatedUs: int64(w.now)}, Tombstone: true}
@@ -116,6 +131,11 @@ func (w *World) compare() {
 				continue
 			}
 			f, ok := found[h.path]
+			if !v.tomb && f.Version < v.number && w.forsaken(v) {
+				h.restart(f.Version) // what the world took cannot be restored: the path goes on from what was
+				w.truth.changes++
+				continue
+			}
 			switch {
 			case v.tomb && ok:
 				w.violate("%s was deleted by version %d and comes back as version %d by the rebuild", h.path, v.number, f.Version)
@@ -174,6 +194,9 @@ func (w *World) unsettled() string {
 		}
 	}
 	if s := w.short(); s != "" {
+		return s
+	}
+	if s := w.unrecorded(); s != "" {
 		return s
 	}
 	if s := w.orphans(); s != "" {
@@ -258,6 +281,44 @@ func (w *World) short() string {
 			if len(have) < need {
 				return fmt.Sprintf("chunk %s of %s version %d lies in %d domains of level %s, %d are wanted and possible", id, h.path, v.number, len(have), level, need)
 			}
+		}
+	}
+	return ""
+}
+
+// unrecorded names a version whose commit record lies on fewer nodes than it wants and could, or a record that lies on a disk for nothing. Records
+// stay where they are when the mesh gets wider domains.
+func (w *World) unrecorded() string {
+	for _, h := range w.truth.sorted() {
+		v := h.last()
+		if v == nil || !v.tomb && w.forsaken(v) {
+			continue
+		}
+		wanted := inos.ReplicasDefault
+		if !v.tomb {
+			wanted = int(v.info.ReplicasWanted)
+		}
+		have, need := 0, w.possible(wanted)
+		for _, p := range w.nodes {
+			if w.usable(p) && w.recorded(p, v, false) {
+				have++
+			}
+		}
+		if have < need {
+			return fmt.Sprintf("the record of version %d of %s lies on %d nodes, %d are wanted and possible", v.number, h.path, have, need)
+		}
+	}
+	for _, p := range w.nodes {
+		if !p.up || !p.member || p.removed || p.liar.any() {
+			continue
+		}
+		ids := p.disk.list(true)
+		unknown, err := w.semantic.UnknownRecords(background, ids)
+		if err != nil {
+			w.violate("unknown records: %v", err)
+		}
+		if len(unknown) > 0 {
+			return fmt.Sprintf("%d records of no version that stays lie on %s, %s among them", len(unknown), p, unknown[0])
 		}
 	}
 	return ""

@@ -111,10 +111,18 @@ func (t *truth) restored(w *World, r *eventpb.Record) {
 		w.violate("the rebuild makes version %d of %s, which never was", r.File.Version, r.File.Path)
 		return
 	}
+	if w.rivals[inos.ChunkID(r.RecordId)] {
+		return // the record of the version itself comes later, and then counts
+	}
 	if v.tomb != r.Tombstone || !v.tomb && !bytes.Equal(v.info.ManifestId, r.File.ManifestId) {
 		w.violate("the rebuild makes another version %d of %s than there was", v.number, r.File.Path)
 	}
 	v.restored = true
+}
+
+// restart forgets the versions above one.
+func (h *history) restart(number uint64) {
+	h.versions = slices.DeleteFunc(h.versions, func(v *version) bool { return v.number > number })
 }
 
 func (h *history) last() *version {

@@ -29,6 +29,7 @@ type World struct {
 	steps  uint64
 
 	nodes    []*process
+	rivals   map[inos.ChunkID]bool // records that lose against others of the same version
 	byID     map[inos.NodeID]*process
 	board    *process // the switchboard
 	semantic memory

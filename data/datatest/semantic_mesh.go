@@ -41,10 +41,14 @@ func meshVerbs(m inos.Semantic) map[string]func(context.Context) error {
 			_, err := m.SettleRecord(ctx, key, ids[0], []inos.NodeID{"a"}, true)
 			return err
 		},
-		"unsettle records": func(ctx context.Context) error { _, err := m.UnsettleRecords(ctx, "a", 1); return err },
-		"unknown records":  func(ctx context.Context) error { _, err := m.UnknownRecords(ctx, ids); return err },
-		"sight":            func(ctx context.Context) error { return m.Sight(ctx, "a", ids) },
-		"sighted":          func(ctx context.Context) error { _, err := m.Sighted(ctx, ids); return err },
+		"unsettle records": func(ctx context.Context) error { _, err := m.UnsettleRecords(ctx, "a", nil, 1); return err },
+		"node records": func(ctx context.Context) error {
+			_, err := m.NodeRecords(ctx, "a", inos.RecordKey{}, 1)
+			return err
+		},
+		"unknown records": func(ctx context.Context) error { _, err := m.UnknownRecords(ctx, ids); return err },
+		"sight":           func(ctx context.Context) error { return m.Sight(ctx, "a", ids) },
+		"sighted":         func(ctx context.Context) error { _, err := m.Sighted(ctx, ids); return err },
 		"restore version": func(ctx context.Context) error {
 			_, err := m.RestoreVersion(ctx, "u", tombstoneRecord(1), 1)
 			return err

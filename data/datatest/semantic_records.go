@@ -41,6 +41,7 @@ var recordCases = []semanticCase{
 	{"a version that is settled late lets go of those below it", semanticSettleLate},
 	{"a record sealed twice counts once", semanticSealedTwice},
 	{"a settled record that nobody holds is pending again", semanticUnsettle},
+	{"a node's records page by owner and path, and those that it lost are unsettled by name", semanticNodeRecords},
 	{"pending records page by owner and path", semanticPendingPages},
 	{"another number of replicas is another version", semanticSetReplicas},
 	{"settling lets go of many versions by and by", semanticSettleMany},
@@ -212,7 +213,7 @@ func semanticUnsettle(t *testing.T, m inos.Semantic) {
 	}
 	unsettle := func(node inos.NodeID, limit, want int) {
 		t.Helper()
-		n, err := m.UnsettleRecords(background, node, limit)
+		n, err := m.UnsettleRecords(background, node, nil, limit)
 		must(t, err)
 		equal(t, "unsettled", n, want)
 	}
@@ -229,7 +230,68 @@ func semanticUnsettle(t *testing.T, m inos.Semantic) {
 	commit(t, m, "ann", "/3", "more", 9, dataRow(9))
 	unsettle("c", 0, 1)
 	equal(t, "pending", briefPending(t, m), " ann/0:1 0[] ann/1:1 1[] ann/2:1 2[] ann/3:2 ann/4:1 9[]")
-	_, err := m.UnsettleRecords(background, "", 0)
+	_, err := m.UnsettleRecords(background, "", nil, 0)
+	wantCode(t, err, inos.CodeBadRequest)
+}
+
+func semanticNodeRecords(t *testing.T, m inos.Semantic) {
+	for i := range 5 {
+		path := fmt.Sprint("/", i)
+		commit(t, m, "ann", path, path, i, dataRow(i))
+		settle(t, m, path, 1, i, true, "a", "b")
+	}
+	commit(t, m, "bob", "/0", "bob", 5, dataRow(5))
+	_, err := m.SettleRecord(background, inos.RecordKey{Owner: "bob", Path: "/0", Version: 1}, recordID(5), []inos.NodeID{"b"}, true)
+	must(t, err)
+	commit(t, m, "ann", "/1", "again", 6, dataRow(6)) // the record of the version before is not the path's any more
+	held := func(node inos.NodeID, want string) {
+		t.Helper()
+		for _, limit := range []int{1, 2, 0, 1 << 20} {
+			got := ""
+			for after := (inos.RecordKey{}); ; {
+				page, err := m.NodeRecords(background, node, after, limit)
+				must(t, err)
+				if len(page) == 0 {
+					break
+				}
+				if limit > 0 && len(page) > limit {
+					t.Fatalf("a page of %d records, limit %d", len(page), limit)
+				}
+				for _, h := range page {
+					after = h.Key
+					got += fmt.Sprintf(" %s%s:%d %s", h.Key.Owner, h.Key.Path, h.Key.Version, strings.Trim(briefSealed([]inos.SealedRecord{{ID: h.ID}}), " []"))
+				}
+			}
+			equal(t, fmt.Sprint("held by ", node, ", limit ", limit), got, want)
+		}
+	}
+	lost := func(node inos.NodeID, limit, want int, records ...int) {
+		t.Helper()
+		var ids []inos.ChunkID
+		for _, n := range records {
+			ids = append(ids, recordID(n))
+		}
+		n, err := m.UnsettleRecords(background, node, ids, limit)
+		must(t, err)
+		equal(t, "unsettled", n, want)
+	}
+	held("a", " ann/0:1 0 ann/2:1 2 ann/3:1 3 ann/4:1 4")
+	held("b", " ann/0:1 0 ann/2:1 2 ann/3:1 3 ann/4:1 4 bob/0:1 5")
+	held("c", "")
+	equal(t, "pending", briefPending(t, m), " ann/1:2")
+	lost("c", 0, 0, 2)
+	lost("b", 0, 0, 1, 9) // of no version that is the highest of its path
+	lost("b", 1, 1, 4, 5)
+	lost("b", 0, 1, 5, 5, 4)
+	lost("a", 0, 1, 2)
+	held("a", " ann/0:1 0 ann/3:1 3 ann/4:1 4")
+	held("b", " ann/0:1 0 ann/2:1 2 ann/3:1 3")
+	equal(t, "pending", briefPending(t, m), " ann/1:2 ann/2:1 2[b] ann/4:1 4[a] bob/0:1 5[]")
+	equal(t, "needless", settle(t, m, "/4", 1, 4, true, "a", "c"), "")
+	held("c", " ann/4:1 4")
+	_, err = m.UnsettleRecords(background, "a", make([]inos.ChunkID, 5000), 0)
+	wantCode(t, err, inos.CodeBadRequest)
+	_, err = m.NodeRecords(background, "", inos.RecordKey{}, 0)
 	wantCode(t, err, inos.CodeBadRequest)
 }
 
@@ -382,7 +444,7 @@ func semanticUnknownRecords(t *testing.T, m inos.Semantic) {
 	unknown(" 4[] 1[] 3[] 1[]")
 	settle(t, m, "/a", 2, 3, true, "a")
 	unknown(" 4[] 1[] 2[] 1[]")
-	n, err := m.UnsettleRecords(background, "a", 0)
+	n, err := m.UnsettleRecords(background, "a", nil, 0)
 	must(t, err)
 	equal(t, "unsettled", n, 1)
 	unknown(" 4[] 1[] 2[] 1[]") // the node that has it may come back

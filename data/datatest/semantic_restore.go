@@ -11,6 +11,7 @@ import (
 var restoreCases = []semanticCase{
 	{"what was sighted is known until the restore ends", semanticSight},
 	{"the highest version wins in any order", semanticRestoreOrder},
+	{"of two versions with one number the later counts, in any order", semanticRestoreTwice},
 	{"a restored file is like a committed one", semanticRestoreFile},
 	{"a restore needs what it refers to", semanticRestoreRefused},
 	{"a restored version goes on", semanticRestoreOn},
@@ -103,6 +104,76 @@ func semanticRestoreOrder(t *testing.T, m inos.Semantic) {
 	})
 }
 
+// semanticRestoreTwice restores versions of one number, in both orders; each is made on a path of its own.
+func semanticRestoreTwice(t *testing.T, m inos.Semantic) {
+	file := func(path string, n int, at inos.Micros) (inos.Record, []inos.ChunkRow) {
+		d := dataRow(n)
+		root := nodeRow(n, d)
+		f := fileOf("ann", path, root)
+		f.Version, f.CreatedAt = 3, at
+		return inos.Record{File: f, RecordID: recordID(n), Nodes: []inos.NodeID{"a"}}, []inos.ChunkRow{d, root}
+	}
+	tomb := func(path string, n int, at inos.Micros) (inos.Record, []inos.ChunkRow) {
+		f := inos.FileInfo{Owner: "ann", Path: inos.Path(path), Version: 3, CreatedAt: at}
+		return inos.Record{File: f, Tombstone: true, RecordID: recordID(n), Nodes: []inos.NodeID{"b"}}, nil
+	}
+	low, high := 1, 2
+	if a, b := nodeRow(1, dataRow(1)).Entry.ChunkID, nodeRow(2, dataRow(2)).Entry.ChunkID; string(a[:]) > string(b[:]) {
+		low, high = 2, 1
+	}
+	for name, c := range map[string]struct {
+		loses, wins func(path string) (inos.Record, []inos.ChunkRow)
+	}{
+		"later file":        {func(p string) (inos.Record, []inos.ChunkRow) { return file(p, high, 50) }, func(p string) (inos.Record, []inos.ChunkRow) { return file(p, low, 51) }},
+		"later tombstone":   {func(p string) (inos.Record, []inos.ChunkRow) { return file(p, high, 50) }, func(p string) (inos.Record, []inos.ChunkRow) { return tomb(p, 7, 51) }},
+		"file of one time":  {func(p string) (inos.Record, []inos.ChunkRow) { return tomb(p, 7, 50) }, func(p string) (inos.Record, []inos.ChunkRow) { return file(p, low, 50) }},
+		"greater manifest":  {func(p string) (inos.Record, []inos.ChunkRow) { return file(p, low, 50) }, func(p string) (inos.Record, []inos.ChunkRow) { return file(p, high, 50) }},
+		"another tombstone": {func(p string) (inos.Record, []inos.ChunkRow) { return tomb(p, 7, 50) }, func(p string) (inos.Record, []inos.ChunkRow) { return tomb(p, 8, 51) }},
+	} {
+		for _, first := range []bool{true, false} { // the winner comes first
+			path := fmt.Sprintf("/%s/%t", name, first)
+			must(t, m.StageChunks(background, "before", "ann", []inos.ChunkRow{dataRow(5), nodeRow(5, dataRow(5))}, 1))
+			before := fileOf("ann", path, nodeRow(5, dataRow(5)))
+			before.Version = 2
+			restored, err := m.RestoreVersion(background, "before", inos.Record{File: before, RecordID: recordID(5), Nodes: []inos.NodeID{"c"}}, 7)
+			must(t, err)
+			equal(t, "the version before is restored", restored, true)
+			loser, loserRows := c.loses(path)
+			winner, winnerRows := c.wins(path)
+			if !first {
+				restore(t, m, loser, true, loserRows...)
+			}
+			restore(t, m, winner, true, winnerRows...)
+			if first {
+				restore(t, m, loser, false, loserRows...)
+			}
+			restore(t, m, winner, false, winnerRows...)
+			f, err := m.LookupFile(background, "ann", inos.Path(path), inos.FileID{})
+			if winner.Tombstone {
+				wantCode(t, err, inos.CodeFileNotFound)
+			} else {
+				must(t, err)
+				equal(t, name, f, winner.File)
+			}
+			held, err := m.NodeRecords(background, winner.Nodes[0], inos.RecordKey{Owner: "ann", Path: inos.Path(path[:len(path)-1])}, 1)
+			must(t, err)
+			equal(t, "its record", held[0].ID, winner.RecordID)
+			if winner.Nodes[0] != loser.Nodes[0] {
+				held, err = m.NodeRecords(background, loser.Nodes[0], inos.RecordKey{Owner: "ann", Path: inos.Path(path[:len(path)-1])}, 1)
+				must(t, err)
+				equal(t, "records of the other", len(held), 0)
+			}
+			equal(t, "needless: the version before", settle(t, m, path, 3, 9, true, "c") != "", true)
+			if !winner.Tombstone {
+				remove(t, m, path, path)
+				settle(t, m, path, 4, 10, true, "c")
+			}
+			collect(t, m)
+			wantTotals(t, m, inos.Totals{})
+		}
+	}
+}
+
 func semanticRestoreFile(t *testing.T, m inos.Semantic) {
 	r, rows := fileRecord(3)
 	restore(t, m, r, true, rows...)
@@ -116,7 +187,7 @@ func semanticRestoreFile(t *testing.T, m inos.Semantic) {
 	equal(t, "wanted", stateOf(t, m, rows[0].Entry.ChunkID).Wanted, f.ReplicasWanted)
 	equal(t, "pending", briefPending(t, m), " ann/a:3 3[a b]")
 	equal(t, "needless", settle(t, m, "/a", 3, 3, true, "c"), "")
-	n, err := m.UnsettleRecords(background, "b", 0)
+	n, err := m.UnsettleRecords(background, "b", nil, 0)
 	must(t, err)
 	equal(t, "unsettled", n, 1)
 	entries, err := m.FindChunks(background, "ann", []inos.PlainHash{rows[0].Entry.PlainHash})

@@ -192,7 +192,13 @@ func (w *twins) unsettle(t *rapid.T) {
 	w.both(t, "unknown records", func(m inos.Semantic) (any, error) {
 		return m.UnknownRecords(background, []inos.ChunkID{{}, recordID(0), recordID(1), recordID(2), recordID(3)})
 	})
-	w.both(t, "unsettle "+string(node), func(m inos.Semantic) (any, error) { return m.UnsettleRecords(background, node, limit) })
+	var ids []inos.ChunkID
+	for range rapid.IntRange(0, 2).Draw(t, "lost") {
+		ids = append(ids, recordIDs.Draw(t, "id"))
+	}
+	w.both(t, "unsettle "+string(node), func(m inos.Semantic) (any, error) { return m.UnsettleRecords(background, node, ids, limit) })
+	after := inos.RecordKey{Owner: owners.Draw(t, "owner"), Path: paths.Draw(t, "path")}
+	w.both(t, "records of "+string(node), func(m inos.Semantic) (any, error) { return m.NodeRecords(background, node, after, limit) })
 }
 
 func (w *twins) sight(t *rapid.T) {
@@ -208,7 +214,7 @@ func (w *twins) sight(t *rapid.T) {
 func (w *twins) restore(t *rapid.T) {
 	u, root := uploads.Draw(t, "upload"), rapid.IntRange(0, twinManifests-1).Draw(t, "root")
 	f := fileOf(string(owners.Draw(t, "owner")), string(paths.Draw(t, "path")), twinManifest(root))
-	f.Version, f.CreatedAt = rapid.Uint64Range(0, 14).Draw(t, "version"), w.now
+	f.Version, f.CreatedAt = rapid.Uint64Range(0, 14).Draw(t, "version"), max(0, w.now-inos.Micros(rapid.IntRange(0, 2).Draw(t, "ago")))
 	r := inos.Record{File: f, Tombstone: rapid.IntRange(0, 3).Draw(t, "tombstone") == 0, RecordID: recordIDs.Draw(t, "id"), Nodes: drawNodes(t, 1)}
 	if r.Tombstone {
 		r.File = inos.FileInfo{Owner: f.Owner, Path: f.Path, Version: f.Version, CreatedAt: f.CreatedAt}

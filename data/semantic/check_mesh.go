@@ -1,6 +1,7 @@
 package semantic
 
 import (
+	"bytes"
 	"slices"
 
 	"github.com/inos-mesh/inos"
@@ -13,6 +14,18 @@ func checkIDs(op string, n int) error {
 		return inos.Errorf(inos.CodeBadRequest, op, "%d ids, at most %d in one call", n, BatchIDsMax)
 	}
 	return nil
+}
+
+// supplants says which of two versions of a path with the same number counts: whether the one that came takes the place of the one that is there.
+func supplants(there, came *inos.Record) bool {
+	a, b := &there.File, &came.File
+	switch {
+	case a.CreatedAt != b.CreatedAt:
+		return b.CreatedAt > a.CreatedAt
+	case there.Tombstone != came.Tombstone:
+		return there.Tombstone
+	}
+	return !came.Tombstone && bytes.Compare(b.ManifestID[:], a.ManifestID[:]) > 0
 }
 
 func checkNodes(op string, nodes []inos.NodeID) error {

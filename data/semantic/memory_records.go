@@ -187,27 +187,62 @@ func hold(same bool, held map[inos.NodeID]bool, nodes []inos.NodeID) map[inos.No
 }
 
 // UnsettleRecords implements inos.SemanticMesh.
-func (m *Memory) UnsettleRecords(ctx context.Context, node inos.NodeID, limit int) (unsettled int, err error) {
+func (m *Memory) UnsettleRecords(ctx context.Context, node inos.NodeID, ids []inos.ChunkID, limit int) (unsettled int, err error) {
 	const op = "semantic:unsettle_records"
-	if err := checkText(op, "node id", string(node), 1); err != nil {
+	if err := checkSight(op, node, ids); err != nil {
 		return 0, err
 	}
 	if err := m.enter(ctx, op); err != nil {
 		return 0, err
 	}
 	defer m.mu.Unlock()
-	for _, owner := range slices.Sorted(maps.Keys(m.records)) {
-		for _, path := range slices.Sorted(maps.Keys(m.records[owner])) {
-			r := m.records[owner][path]
-			if !r.nodes[node] || unsettled == page(limit, UnsettleMax) {
-				continue
-			}
+	unsettle := func(r *twinRecord) {
+		if r.nodes[node] && unsettled < page(limit, UnsettleMax) {
 			delete(r.nodes, node)
 			r.pending = true
 			unsettled++
 		}
 	}
+	if len(ids) == 0 {
+		m.eachRecord(func(_ inos.RecordKey, r *twinRecord) { unsettle(r) })
+	}
+	for _, id := range ids {
+		m.eachRecord(func(_ inos.RecordKey, r *twinRecord) {
+			if r.id == id {
+				unsettle(r)
+			}
+		})
+	}
 	return unsettled, nil
+}
+
+// eachRecord visits the highest version of every path, by owner and path.
+func (m *Memory) eachRecord(visit func(key inos.RecordKey, r *twinRecord)) {
+	for _, owner := range slices.Sorted(maps.Keys(m.records)) {
+		for _, path := range slices.Sorted(maps.Keys(m.records[owner])) {
+			r := m.records[owner][path]
+			visit(inos.RecordKey{Owner: owner, Path: path, Version: r.version}, r)
+		}
+	}
+}
+
+// NodeRecords implements inos.SemanticMesh.
+func (m *Memory) NodeRecords(ctx context.Context, node inos.NodeID, after inos.RecordKey, limit int) (held []inos.HeldRecord, err error) {
+	const op = "semantic:node_records"
+	if err := checkText(op, "node id", string(node), 1); err != nil {
+		return nil, err
+	}
+	if err := m.enter(ctx, op); err != nil {
+		return nil, err
+	}
+	defer m.mu.Unlock()
+	m.eachRecord(func(key inos.RecordKey, r *twinRecord) {
+		above := key.Owner > after.Owner || key.Owner == after.Owner && key.Path > after.Path
+		if r.nodes[node] && above && len(held) < page(limit, UnsettleMax) {
+			held = append(held, inos.HeldRecord{Key: key, ID: r.id})
+		}
+	})
+	return held, nil
 }
 
 // UnknownRecords implements inos.SemanticMesh.

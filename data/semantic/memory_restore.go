@@ -74,7 +74,16 @@ func (m *Memory) RestoreVersion(ctx context.Context, upload inos.UploadID, r ino
 		}
 	}
 	before := m.records[f.Owner][f.Path]
-	if before != nil && before.version >= f.Version {
+	again := before != nil && before.version == f.Version
+	there := inos.Record{Tombstone: true}
+	if again {
+		if was, live := m.files[f.Owner][f.Path]; live {
+			there = inos.Record{File: was}
+		} else {
+			there.File.CreatedAt = before.at
+		}
+	}
+	if before != nil && before.version > f.Version || again && !supplants(&there, &r) {
 		m.drop(upload)
 		return false, nil
 	}
@@ -86,7 +95,12 @@ func (m *Memory) RestoreVersion(ctx context.Context, upload inos.UploadID, r ino
 		m.refer(root)
 	}
 	next := &twinRecord{version: f.Version, tombstone: r.Tombstone, pending: true, id: r.RecordID, nodes: hold(false, nil, r.Nodes)}
-	if before != nil {
+	switch {
+	case again:
+		if next.earlier = before.earlier; !there.Tombstone {
+			m.chunks[there.File.ManifestID].refs--
+		}
+	case before != nil:
 		next.earlier = append(before.earlier, m.below(f.Owner, f.Path, before))
 		m.unroot(next.earlier)
 	}

@@ -326,14 +326,14 @@ func (t *tx) below(owner string, path []byte, version uint64) (versions []earlie
 }
 
 // UnsettleRecords implements inos.SemanticMesh.
-func (s *Store) UnsettleRecords(ctx context.Context, node inos.NodeID, limit int) (unsettled int, err error) {
+func (s *Store) UnsettleRecords(ctx context.Context, node inos.NodeID, ids []inos.ChunkID, limit int) (unsettled int, err error) {
 	const op = "semantic:unsettle_records"
-	if err := checkText(op, "node id", string(node), 1); err != nil {
+	if err := checkSight(op, node, ids); err != nil {
 		return 0, err
 	}
 	limit = page(limit, UnsettleMax)
 	err = s.write(ctx, op, limit, func(t *tx) error {
-		keys, err := t.recordsOf(node, limit)
+		keys, err := t.recordsOf(node, ids, limit)
 		if err != nil {
 			return err
 		}
@@ -354,8 +354,27 @@ func (s *Store) UnsettleRecords(ctx context.Context, node inos.NodeID, limit int
 	return unsettled, nil
 }
 
-func (t *tx) recordsOf(node inos.NodeID, limit int) (keys []inos.RecordKey, err error) {
-	rows, err := t.stmts[selectRecordsOfNode].QueryContext(context.Background(), string(node), limit)
+// recordsOf returns paths whose record the node holds, with ids only those whose record is one of these, each once.
+func (t *tx) recordsOf(node inos.NodeID, ids []inos.ChunkID, limit int) (keys []inos.RecordKey, err error) {
+	if len(ids) == 0 {
+		return t.paths(keys, selectRecordsOfNode, string(node), limit)
+	}
+	seen := map[inos.ChunkID]bool{}
+	for i := range ids {
+		if seen[ids[i]] || len(keys) >= limit {
+			continue
+		}
+		seen[ids[i]] = true
+		if keys, err = t.paths(keys, selectSealedOfNode, ids[i][:], string(node), limit-len(keys)); err != nil {
+			return nil, err
+		}
+	}
+	return keys, nil
+}
+
+// paths appends the paths that a statement finds.
+func (t *tx) paths(keys []inos.RecordKey, query statement, args ...any) ([]inos.RecordKey, error) {
+	rows, err := t.stmts[query].QueryContext(context.Background(), args...)
 	if err != nil {
 		return nil, err
 	}
@@ -370,6 +389,38 @@ func (t *tx) recordsOf(node inos.NodeID, limit int) (keys []inos.RecordKey, err 
 		keys = append(keys, key)
 	}
 	return keys, rows.Err()
+}
+
+// NodeRecords implements inos.SemanticMesh.
+func (s *Store) NodeRecords(ctx context.Context, node inos.NodeID, after inos.RecordKey, limit int) (held []inos.HeldRecord, err error) {
+	const op = "semantic:node_records"
+	if err := checkText(op, "node id", string(node), 1); err != nil {
+		return nil, err
+	}
+	err = s.read(ctx, op, func(r *snapshot) error {
+		rows, err := r.query(selectNodeRecords, string(node), string(after.Owner), []byte(after.Path), page(limit, UnsettleMax))
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var h inos.HeldRecord
+			var path, id []byte
+			if err := rows.Scan(&h.Key.Owner, &path, &h.Key.Version, &id); err != nil {
+				return err
+			}
+			h.Key.Path = inos.Path(path)
+			if h.ID, err = storedID(id); err != nil {
+				return err
+			}
+			held = append(held, h)
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return held, nil
 }
 
 // UnknownRecords implements inos.SemanticMesh.

@@ -107,19 +107,41 @@ func (t *tx) restore(op string, upload inos.UploadID, r *inos.Record) (bool, err
 		}
 	}
 	was, known, err := t.record(f.Owner, f.Path)
-	if err != nil || known && was.version >= f.Version {
+	if err != nil || known && was.version > f.Version {
 		return false, err
+	}
+	before, live, err := t.file(selectFile, string(f.Owner), []byte(f.Path))
+	if err != nil {
+		return false, err
+	}
+	again := known && was.version == f.Version
+	if again {
+		there := inos.Record{File: before, Tombstone: !live}
+		if !live {
+			if _, err := found(t.row(selectDeleted, string(f.Owner), []byte(f.Path)), &there.File.CreatedAt); err != nil {
+				return false, err
+			}
+		}
+		if !supplants(&there, r) {
+			return false, nil
+		}
 	}
 	if !r.Tombstone {
 		if err := t.addRef(op, f.ManifestID); err != nil {
 			return false, err
 		}
 	}
-	before, live, err := t.file(selectFile, string(f.Owner), []byte(f.Path))
-	if err != nil {
-		return false, err
-	}
-	if known {
+	switch {
+	case again:
+		if live {
+			if err := t.dropRef(before.ManifestID); err != nil {
+				return false, err
+			}
+		}
+		if err := t.exec(deleteRecordCopies, string(f.Owner), []byte(f.Path)); err != nil {
+			return false, err
+		}
+	case known:
 		if err := t.supersede(f.Owner, f.Path, was, before, live); err != nil {
 			return false, err
 		}

@@ -61,6 +61,7 @@ const (
 	listFiles
 	insertTombstone
 	deleteTombstone
+	selectDeleted
 
 	upsertRecord
 	selectRecord
@@ -72,6 +73,8 @@ const (
 	deleteRecordCopy
 	deleteRecordCopies
 	selectRecordsOfNode
+	selectSealedOfNode
+	selectNodeRecords
 	existsSealed
 	insertSuperseded
 	selectSuperseded
@@ -191,6 +194,7 @@ var text = [statements]string{
 	insertTombstone: `INSERT INTO tombstones (owner, path, version, deleted_us) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (owner, path) DO UPDATE SET version = excluded.version, deleted_us = excluded.deleted_us`,
 	deleteTombstone: `DELETE FROM tombstones WHERE owner = $1 AND path = $2`,
+	selectDeleted:   `SELECT deleted_us FROM tombstones WHERE owner = $1 AND path = $2`,
 
 	upsertRecord: `INSERT INTO records (owner, path, version, pending) VALUES ($1, $2, $3, 1)
 		ON CONFLICT (owner, path) DO UPDATE SET version = excluded.version, pending = 1, record_id = NULL`,
@@ -204,8 +208,12 @@ var text = [statements]string{
 	deleteRecordCopy:    `DELETE FROM record_copies WHERE owner = $1 AND path = $2 AND node = $3`,
 	deleteRecordCopies:  `DELETE FROM record_copies WHERE owner = $1 AND path = $2`,
 	selectRecordsOfNode: `SELECT owner, path FROM record_copies WHERE node = $1 ORDER BY owner, path LIMIT $2`,
-	existsSealed:        `SELECT 1 FROM records WHERE record_id = $1 UNION ALL SELECT 1 FROM superseded WHERE record_id = $1 LIMIT 1`,
-	insertSuperseded:    `INSERT INTO superseded (owner, path, version, manifest_id, replicas_wanted, record_id, nodes) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+	selectSealedOfNode: `SELECT r.owner, r.path FROM records r JOIN record_copies c ON c.owner = r.owner AND c.path = r.path
+		WHERE r.record_id = $1 AND c.node = $2 ORDER BY r.owner, r.path LIMIT $3`,
+	selectNodeRecords: `SELECT c.owner, c.path, r.version, r.record_id FROM record_copies c JOIN records r ON r.owner = c.owner AND r.path = c.path
+		WHERE c.node = $1 AND (c.owner, c.path) > ($2, $3) ORDER BY c.owner, c.path LIMIT $4`,
+	existsSealed:     `SELECT 1 FROM records WHERE record_id = $1 UNION ALL SELECT 1 FROM superseded WHERE record_id = $1 LIMIT 1`,
+	insertSuperseded: `INSERT INTO superseded (owner, path, version, manifest_id, replicas_wanted, record_id, nodes) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
 	selectSuperseded: `SELECT version, manifest_id, record_id, nodes FROM superseded
 		WHERE owner = $1 AND path = $2 AND version < $3 ORDER BY version LIMIT $4`,
 	existsSuperseded: `SELECT record_id, nodes FROM superseded WHERE owner = $1 AND path = $2 AND version = $3`,

@@ -53,7 +53,7 @@ var _ inos.Semantic = (*Store)(nil)
 
 var readStatements = []statement{
 	selectTotals, findHolding, selectFile, selectFileByID, listFiles, existsChunk, selectChunk, selectCopies, selectNodeChunks, selectToken,
-	selectMembers, selectAbove, scanChunks, selectPending, selectRecordCopies, listRepairs, countRepairs, selectSightings, existsSealed,
+	selectMembers, selectAbove, scanChunks, selectPending, selectRecordCopies, listRepairs, countRepairs, selectSightings, existsSealed, selectNodeRecords,
 }
 
 // Open opens or creates the database at path. Errors: CodeReadOnly, CodeDiskFull, CodeIO, CodeBusy, and CodeBadFormat

@@ -192,7 +192,11 @@ func settleRecord(c call, q *eventpb.SettleRecordRequest) (event.Message, error)
 }
 
 func unsettleRecords(c call, q *eventpb.UnsettleRecordsRequest) (event.Message, error) {
-	n, err := c.sem.UnsettleRecords(c.ctx, inos.NodeID(q.Node), int(q.Limit))
+	ids, err := ChunkIDs(q.RecordIds)
+	if err != nil {
+		return nil, err
+	}
+	n, err := c.sem.UnsettleRecords(c.ctx, inos.NodeID(q.Node), ids, int(q.Limit))
 	if err != nil {
 		return nil, err
 	}
@@ -255,4 +259,17 @@ func unknownRecords(c call, q *eventpb.UnknownRecordsRequest) (event.Message, er
 		return nil, err
 	}
 	return &eventpb.UnknownRecordsReply{RecordIds: ChunkIDBytes(unknown)}, nil
+}
+
+func nodeRecords(c call, q *eventpb.NodeRecordsRequest) (event.Message, error) {
+	held, err := c.sem.NodeRecords(c.ctx, inos.NodeID(q.Node), recordKey(q.After), int(q.Limit))
+	if err != nil {
+		return nil, err
+	}
+	reply := &eventpb.NodeRecordsReply{Records: make([]*eventpb.HeldRecord, len(held))}
+	for i := range held {
+		key := &eventpb.RecordKey{Owner: string(held[i].Key.Owner), Path: string(held[i].Key.Path), Version: held[i].Key.Version}
+		reply.Records[i] = &eventpb.HeldRecord{Key: key, RecordId: held[i].ID[:]}
+	}
+	return reply, nil
 }

@@ -71,6 +71,7 @@ var performers = map[string]performer{
 	event.SettleRecord:    opened(settleRecord),
 	event.UnsettleRecords: opened(unsettleRecords),
 	event.UnknownRecords:  opened(unknownRecords),
+	event.NodeRecords:     opened(nodeRecords),
 	event.Sight:           opened(sight),
 	event.Sighted:         opened(sighted),
 	event.RestoreVersion:  opened(restoreVersion),

@@ -1107,6 +1107,7 @@ type ContentScrubRequest struct {
 	unknownFields []byte
 	After         []byte `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"`
 	Limit         uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+	Record        bool   `protobuf:"varint,3,opt,name=record,proto3" json:"record,omitempty"`
 }
 
 func (x *ContentScrubRequest) Reset() {
@@ -1127,6 +1128,13 @@ func (x *ContentScrubRequest) GetLimit() uint32 {
 		return x.Limit
 	}
 	return 0
+}
+
+func (x *ContentScrubRequest) GetRecord() bool {
+	if x != nil {
+		return x.Record
+	}
+	return false
 }
 
 type ContentScrubReply struct {
@@ -1862,6 +1870,7 @@ func (m *ContentScrubRequest) CloneVT() *ContentScrubRequest {
 	}
 	r := new(ContentScrubRequest)
 	r.Limit = m.Limit
+	r.Record = m.Record
 	if rhs := m.After; rhs != nil {
 		r.After = slices.Clone(rhs)
 	}
@@ -2790,6 +2799,9 @@ func (this *ContentScrubRequest) EqualVT(that *ContentScrubRequest) bool {
 		return false
 	}
 	if this.Limit != that.Limit {
+		return false
+	}
+	if this.Record != that.Record {
 		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
@@ -4608,6 +4620,16 @@ func (m *ContentScrubRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Record {
+		i--
+		if m.Record {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x18
+	}
 	if m.Limit != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Limit))
 		i--
@@ -5447,6 +5469,9 @@ func (m *ContentScrubRequest) SizeVT() (n int) {
 	}
 	if m.Limit != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Limit))
+	}
+	if m.Record {
+		n += 2
 	}
 	n += len(m.unknownFields)
 	return n
@@ -8401,6 +8426,18 @@ func (m *ContentScrubRequest) UnmarshalVT(dAtA []byte) error {
 			if err != nil {
 				return err
 			}
+		case 3:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Record", wireType)
+			}
+			var v int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			v = int(_v)
+			if err != nil {
+				return err
+			}
+			m.Record = bool(v != 0)
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])

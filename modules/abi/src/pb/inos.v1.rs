@@ -729,6 +729,8 @@ pub struct ContentScrubRequest {
     pub after: ::prost::alloc::vec::Vec<u8>,
     #[prost(uint32, tag = "2")]
     pub limit: u32,
+    #[prost(bool, tag = "3")]
+    pub record: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ContentScrubReply {
@@ -2629,6 +2631,8 @@ pub struct UnsettleRecordsRequest {
     pub node: ::prost::alloc::string::String,
     #[prost(uint32, tag = "2")]
     pub limit: u32,
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    pub record_ids: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct UnsettleRecordsReply {
@@ -2645,6 +2649,28 @@ pub struct UnknownRecordsRequest {
 pub struct UnknownRecordsReply {
     #[prost(bytes = "vec", repeated, tag = "1")]
     pub record_ids: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+/// semantic:node_records:v1: a page of the records that a node holds as the map says, by owner and path.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NodeRecordsRequest {
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "2")]
+    pub after: ::core::option::Option<RecordKey>,
+    #[prost(uint32, tag = "3")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct NodeRecordsReply {
+    #[prost(message, repeated, tag = "1")]
+    pub records: ::prost::alloc::vec::Vec<HeldRecord>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HeldRecord {
+    #[prost(message, optional, tag = "1")]
+    pub key: ::core::option::Option<RecordKey>,
+    #[prost(bytes = "vec", tag = "2")]
+    pub record_id: ::prost::alloc::vec::Vec<u8>,
 }
 /// semantic:sight:v1
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
