@@ -72,6 +72,9 @@ func (w *World) strike(f Fault) {
 func (w *World) cut(from, to *process, until inos.Micros) {
 	l := link{from.index, to.index}
 	w.network.cut[l] = true
+	if from == w.board || to == w.board {
+		from.apart, to.apart = max(from.apart, until), max(to.apart, until)
+	}
 	w.cuts++
 	cut := w.cuts
 	w.lastCut[l] = cut

@@ -77,6 +77,13 @@ func (w *World) beginCall(f *effect) {
 		w.violate("%s calls itself", f.p)
 	}
 	w.at(w.now+timeout, func() { w.unreachable(d, "no answer came") })
+	if bytes.Contains(d.q.Envelope, []byte(event.ContentCopy)) {
+		if e, err := event.Decode(d.q.Envelope); err == nil && e.EventType == event.ContentCopy {
+			var q eventpb.ContentCopyRequest
+			w.open(e, &q)
+			w.checkSource(&q)
+		}
+	}
 	delay, lost := w.oneWay(f.p, d.to)
 	if lost {
 		return

@@ -46,6 +46,13 @@ type process struct {
 	disk     *disk
 	liar     lie
 
+	proved     map[inos.ChunkID]bool // chunks proved to an audit since the map last trusted the node anew
+	proofs     uint64                // what it said to its last 64 challenges, the last one lowest; 1: no proof
+	apart      inos.Micros           // until then it and the switchboard may not hear each other
+	named      bool                  // by the audits, once
+	crashed    inos.Micros           // when it last came back from a crash
+	distrusted inos.Micros           // when the map last stopped trusting its copies
+
 	buffers  map[uint64][]byte
 	hostBuf  uint64
 	pending  map[string]*effect
@@ -123,6 +130,9 @@ func (w *World) start(p *process) {
 		boot.Switchboards = []string{string(w.board.id)}
 	}
 	p.clean = false
+	if boot.Unclean {
+		p.crashed = w.now
+	}
 	w.logf("%s starts, life %d, unclean %t", p, p.life, boot.Unclean)
 	p.give(p.hostEnvelope(event.NodeBoot, boot))
 	if p.switchboard {
@@ -165,7 +175,7 @@ func (p *process) halt() {
 		}
 		f.ended = true
 	}
-	p.up, p.frozen, p.kernel = false, false, nil
+	p.up, p.frozen, p.kernel, p.since = false, false, nil, w.now
 	p.life++
 	for _, id := range sortedKeys(p.requests) {
 		w.hungUp(p.requests[id])

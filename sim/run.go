@@ -47,7 +47,7 @@ func newWorld(p Plan, trace io.Writer) *World {
 		seed: p.Seed, random: rand.New(rand.NewPCG(p.Seed, 2)), now: epoch, byID: map[inos.NodeID]*process{}, ever: map[inos.ChunkID][]byte{},
 		plan: p, truth: newTruth(), trace: trace, catch: true, heartbeat: p.heartbeat, graceCold: p.graceCold, graceHot: p.graceHot,
 		repairRate: p.repairRate, proveTime: p.proveTime, workTime: 8 * inos.Millisecond, clientPace: 2 * inos.Millisecond, lastCut: map[link]uint64{}, leases: map[inos.ChunkID]*eventpb.RepairInfo{},
-		rivals: map[inos.ChunkID]bool{},
+		claims: map[inos.ChunkID]*claim{}, rivals: map[inos.ChunkID]bool{},
 	}
 	w.semantic.Memory = semantic.NewMemory()
 	w.network = network{base: p.netBase, cut: map[link]bool{}}
@@ -55,7 +55,7 @@ func newWorld(p Plan, trace io.Writer) *World {
 	for i, n := range p.Nodes {
 		x := &process{
 			w: w, index: i, id: inos.NodeID(fmt.Sprintf("node-%02d", i)), zone: n.zone, host: n.host, tier: n.tier, offered: uint64(n.capacity),
-			switchboard: n.switchboard, provider: n.provider, offset: n.offset, disk: w.newDisk(n.capacity),
+			switchboard: n.switchboard, provider: n.provider, offset: n.offset, disk: w.newDisk(n.capacity), proved: map[inos.ChunkID]bool{},
 		}
 		if x.switchboard {
 			x.workerSlots = 2

@@ -56,13 +56,27 @@ func (w *World) learn(e *eventpb.Envelope, m event.Message) {
 		w.truth.committed(w, &eventpb.FileInfo{Owner: q.Owner, Path: q.Path, Version: r.Version}, q.Key.Id, true, r.Repeated)
 	case *eventpb.ClaimRepairsReply:
 		for _, c := range r.Repairs {
-			w.leases[w.chunkID(c.ChunkId)] = c.CloneVT()
+			id := w.chunkID(c.ChunkId)
+			w.leases[id] = c.CloneVT()
+			w.claims[id] = &claim{trusted: w.trusted(id), members: w.memberChanges}
 		}
 	case *eventpb.SettleRepairReply:
 		var q eventpb.SettleRepairRequest
 		w.open(e, &q)
 		if c := w.leases[w.chunkID(q.ChunkId)]; c == nil || c.Lease != q.Lease || c.LeaseUntilUs <= q.NowUs {
 			w.violate("the repair of %x is settled under lease %d, which is over", q.ChunkId, q.Lease)
+		}
+		w.checkRepaired(&q)
+	case *eventpb.RetireCopyReply:
+		var q eventpb.RetireCopyRequest
+		w.open(e, &q)
+		w.checkRetired(&q)
+	case *eventpb.DistrustNodeReply:
+		var q eventpb.DistrustNodeRequest
+		w.open(e, &q)
+		w.memberChanges++
+		if p := w.byID[inos.NodeID(q.Node)]; p != nil {
+			p.proved, p.distrusted = map[inos.ChunkID]bool{}, w.now
 		}
 	case *eventpb.AdmitNodeReply:
 		w.member(r.Member)
@@ -88,6 +102,7 @@ func (w *World) member(m *eventpb.Member) {
 		w.violate("%q is admitted and is no node", m.Node)
 		return
 	}
+	w.memberChanges++
 	state := inos.MemberState(m.State)
 	p.member, p.draining, p.removed = true, state == inos.MemberDraining, state == inos.MemberRemoved
 }

@@ -66,6 +66,7 @@ func (w *World) rebuild() {
 	w.semantic.Memory = semantic.NewMemory()
 	for _, p := range w.nodes {
 		p.member, p.removed, p.draining = false, false, false
+		p.proved, p.distrusted = map[inos.ChunkID]bool{}, w.now // in the new map nothing is
 	}
 	w.forge()
 	w.rebuilding = true
@@ -192,6 +193,12 @@ func (w *World) unsettled() string {
 		if p.up && len(p.buffers) > 0 {
 			return fmt.Sprintf("%s keeps %d buffers", p, len(p.buffers))
 		}
+	}
+	if p := w.unlooked(); p != nil {
+		return fmt.Sprintf("%s has come back from a crash, and what it holds was trusted all the while", p)
+	}
+	if p := w.unnamed(); p != nil {
+		return fmt.Sprintf("%s lies, fails its challenges and is not named", p)
 	}
 	if s := w.short(); s != "" {
 		return s

@@ -35,7 +35,10 @@ type World struct {
 	semantic memory
 	network  network
 	leases   map[inos.ChunkID]*eventpb.RepairInfo // the last claim of each repair
+	claims   map[inos.ChunkID]*claim              // what the map named then
 	ever     map[inos.ChunkID][]byte              // stored bytes of every chunk that was ever made
+
+	memberChanges uint64 // members that came or changed their state, and epochs
 
 	heartbeat  inos.Micros
 	graceCold  inos.Micros

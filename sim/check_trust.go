@@ -1,0 +1,159 @@
+package sim
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event/eventpb"
+)
+
+// The checkers of trust: what the kernels may count on, and whom the audits name.
+
+// claim is what the map named when a repair was claimed.
+type claim struct {
+	trusted []inos.NodeID
+	members uint64 // of World.memberChanges
+}
+
+// trusted returns the nodes whose copies of a chunk the map trusts.
+func (w *World) trusted(id inos.ChunkID) (nodes []inos.NodeID) {
+	for _, c := range w.named(id) {
+		if c.Trusted {
+			nodes = append(nodes, c.Node)
+		}
+	}
+	return nodes
+}
+
+// named returns the copies of a chunk that the map names.
+func (w *World) named(id inos.ChunkID) []inos.Copy {
+	copies, err := w.semantic.ChunkCopies(background, []inos.ChunkID{id})
+	if err != nil {
+		w.violate("chunk copies: %v", err)
+		return nil
+	}
+	return copies[0]
+}
+
+// checkRetired looks at a surplus copy that the map has let go of: what is kept for it was proved since its node was last trusted.
+func (w *World) checkRetired(q *eventpb.RetireCopyRequest) {
+	id := w.chunkID(q.ChunkId)
+	for _, node := range q.Keep {
+		if p := w.byID[inos.NodeID(node)]; p != nil && !p.proved[id] {
+			w.violate("a copy of chunk %s on %s goes for the one on %s, which nobody has proved since that node was last trusted", id, q.Node, node)
+		}
+	}
+}
+
+// checkRepaired looks at a repair that ends although nothing was copied: the copies that the map trusted all the while are enough, together with
+// those of nodes that may still be compared, or no more could be made.
+func (w *World) checkRepaired(q *eventpb.SettleRepairRequest) {
+	id := w.chunkID(q.ChunkId)
+	before, v := w.claims[id], w.truth.guard()[id]
+	if q.RetryUs != 0 || len(q.Added) > 0 || before == nil || v == nil || before.members != w.memberChanges {
+		return
+	}
+	if w.now < max(w.network.lossTo, w.network.lateTo)+steady {
+		return // nodes may seem to be gone
+	}
+	now := w.trusted(id)
+	if !slices.Equal(now, before.trusted) {
+		return // what has changed meanwhile is looked at again
+	}
+	level, have, could := w.levelOf(int(v.info.ReplicasWanted)), map[string]bool{}, map[string]bool{}
+	for _, p := range w.nodes {
+		switch {
+		case !p.provider || !p.member || p.removed || p.draining:
+		case slices.Contains(now, p.id), !w.away(p) && slices.ContainsFunc(w.named(id), func(c inos.Copy) bool { return c.Node == p.id }):
+			have[p.domainOf(level)] = true
+		case p.up && !p.frozen && max(p.since, p.apart) < w.now-steady && !p.named && !p.liar.any():
+			could[p.domainOf(level)] = true
+		}
+	}
+	for d := range have {
+		delete(could, d)
+	}
+	if wanted := int(v.info.ReplicasWanted); len(have) < wanted && len(could) > 0 {
+		w.violate("the repair of chunk %s of version %d of %s ends with copies that may count in %d domains of level %s, %d are wanted and %d more could have one",
+			id, v.number, v.info.Path, len(have), level, wanted, len(could))
+	}
+}
+
+// checkSource looks at the source of a repair: a node that has been away for so long that everybody knows is none.
+func (w *World) checkSource(q *eventpb.ContentCopyRequest) {
+	p := w.byID[inos.NodeID(q.Source)]
+	if p == nil {
+		w.violate("chunk %x is to be copied from %q, which is no node", q.ChunkId, q.Source)
+		return
+	}
+	if w.away(p) {
+		w.violate("chunk %x is to be copied from %s, which has been away for minutes", q.ChunkId, p)
+	}
+}
+
+// away says that a node has been down for so long that a switchboard that was up all the while knows.
+func (w *World) away(p *process) bool {
+	long := 12*w.heartbeat + steady
+	return !p.up && p.since < w.now-long && w.board.since < w.now-long
+}
+
+// proof counts what a disk said to a challenge. The last ones decide whether its node has to be named.
+func (p *process) proof(good bool) {
+	p.proofs = p.proofs<<1 | 1
+	if good {
+		p.proofs &^= 1
+	}
+}
+
+// learnNamed takes a line of the history: whom the audits name has lied, or has lost chunks by the world's doing.
+func (w *World) learnNamed(r *eventpb.EventRecord) {
+	if !strings.Contains(r.Detail, "is named by the audits") {
+		return
+	}
+	for _, p := range w.nodes {
+		if !strings.HasPrefix(r.Detail, "node "+string(p.id)+" ") {
+			continue
+		}
+		p.named = true
+		if !p.liar.any() && len(p.disk.spoiled) == 0 {
+			w.violate("%s is named by the audits, and it has neither lied nor lost anything", p)
+		}
+		return
+	}
+	w.violate("the audits name nobody: %s", r.Detail)
+}
+
+// unnamed returns a liar that failed most of its last challenges and was not named.
+func (w *World) unnamed() *process {
+	for _, p := range w.nodes {
+		if p.liar.any() && !p.named && w.usable(p) && ones(p.proofs&(1<<proofsRecent-1)) >= proofsFailed {
+			return p
+		}
+	}
+	return nil
+}
+
+// proofsRecent are the last challenges of a node that are looked at, and proofsFailed those of them that a liar may fail unnoticed: more than
+// the kernel's own measure, since some of them say nothing (a copy that has just been collected, an answer that was lost).
+const (
+	proofsRecent = 32
+	proofsFailed = 24
+)
+
+func ones(bits uint64) (n int) {
+	for ; bits != 0; bits &= bits - 1 {
+		n++
+	}
+	return n
+}
+
+// unlooked returns a node that came back from a crash and whose copies the map went on trusting.
+func (w *World) unlooked() *process {
+	for _, p := range w.nodes {
+		if w.usable(p) && !p.switchboard && p.crashed > p.distrusted {
+			return p
+		}
+	}
+	return nil
+}
