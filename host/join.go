@@ -39,6 +39,15 @@ func Join(dir, text string) (*eventpb.Invite, error) {
 	return invite.Content, nil
 }
 
+// InviteAddresses returns the multiaddresses at which an invite has its bearer look for a switchboard; none for what is no invite.
+func InviteAddresses(text string) []string {
+	invite, err := trust.ReadInvite(text, newClock().Now())
+	if err != nil {
+		return nil
+	}
+	return invite.Content.Switchboards
+}
+
 func (f *folder) join(text string, now inos.Micros) (*trust.Invite, error) {
 	const op = "join"
 	invite, err := trust.ReadInvite(text, now)

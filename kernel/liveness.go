@@ -272,7 +272,7 @@ func (u *memberships) pardon(m *member) {
 func (u *memberships) turn(m *member, state uint8) {
 	was := m.state
 	m.state = state
-	if state == liveDead || was == liveDead {
+	if state == liveDead || was == liveDead || was == liveNever {
 		u.k.repairs.rescan() // what is stored survives more or less now
 	}
 	switch {

@@ -13,11 +13,11 @@ const stuckNodesMax = 3
 // stored says for a person what the files that are stored survive now, which is what their weakest chunk does, and how many chunks lack a
 // copy. Queued are the repairs in the queue, which may know of chunks that the last look did not see.
 func (k *Kernel) stored(queued uint64) (text string, short uint64) {
-	s := &k.repairs.scan
+	s, u := &k.repairs.scan, &k.members
 	switch {
 	case k.lone():
 		return "every chunk is on this one node", 0
-	case s.whole == 0:
+	case s.whole == 0, u.someComing(), k.now < k.node.started+startUpTime+scanSpacing && (s.again || s.running && s.of == ""):
 		return "not known yet: the map is being looked through", queued
 	}
 	if short = max(s.worth.short, queued); short == 0 {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/inos-mesh/inos/host"
 	"github.com/inos-mesh/inos/host/api"
 )
 
@@ -72,7 +73,7 @@ func (a *app) printInvite(r *api.InviteReply) error {
 	}
 	i := &r.Invite
 	a.note("%s node in %s, %s; until %s, once", i.Tier, printable(i.Zone+"/"+i.Host), sizeText(i.OfferedBytes), timeText(i.ExpiresUs))
-	if local := onlyLoopback(i.Switchboards); local {
+	if onlyLoopback(host.InviteAddresses(r.Text)) {
 		a.note("the switchboard listens on this machine only: for others start it with --mesh-listen (docs/operate.md)")
 	}
 	if err := a.printf("%s\n", r.Text); err != nil {

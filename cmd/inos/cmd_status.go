@@ -76,7 +76,11 @@ func (a *app) printStatus(s *api.Status, all bool) error {
 	row("up", "%s", (time.Duration(s.NowUs-s.StartedUs) * time.Microsecond).Round(time.Second))
 	row("files", "%s, %s plain", groupText(s.Totals.Files), sizeText(s.Totals.PlainBytes))
 	row("chunks", "%s, %s stored, %s collectable", groupText(s.Totals.Chunks), sizeText(s.Totals.StoredBytes), groupText(s.Totals.CollectableChunks))
-	row("disk", "%s used, %s trash, %s free", sizeText(s.Content.UsedBytes), sizeText(s.Content.TrashBytes), sizeText(s.Content.FreeBytes))
+	if s.Switchboard && !s.Provider { // its providers hold the chunks
+		row("disk", "%s free for the map; 'inos nodes' shows what the providers hold", sizeText(s.Content.FreeBytes))
+	} else {
+		row("disk", "%s used, %s trash, %s free", sizeText(s.Content.UsedBytes), sizeText(s.Content.TrashBytes), sizeText(s.Content.FreeBytes))
+	}
 	row("work", "%s, %s, %d queued, %s in flight", plural(uint64(s.Puts), "put"), plural(uint64(s.Gets), "get"), s.Queued, plural(s.InFlight, "effect"))
 	row("buffers", "%s of %s", sizeText(s.BufferBytes), sizeText(s.BufferBytesMax))
 	row("tuning", "%s at once, Brotli quality %d", plural(uint64(s.ConcurrencyLimit), "module call"), s.BrotliQuality)
