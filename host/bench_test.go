@@ -43,7 +43,7 @@ func benchPlaces(b *testing.B) map[string]string {
 }
 
 // benchPool starts worker processes without a node.
-func benchPool(b *testing.B, workers int) *engine.Pool {
+func benchPool(b testing.TB, workers int) *engine.Pool {
 	self, err := os.Executable()
 	if err != nil {
 		b.Fatal(err)

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"sync"
 
 	"github.com/inos-mesh/inos"
@@ -13,11 +14,18 @@ const buffersFreeMax = 16
 // buffer lives from the effect that fills it until buffer:release.
 type buffers struct {
 	mu   sync.Mutex // guards the fields below
-	live map[uint64][]byte
+	live map[uint64]buffer
 	free [][]byte
 }
 
-func newBuffers() *buffers { return &buffers{live: map[uint64][]byte{}} }
+// buffer is one buffer's bytes.
+type buffer struct {
+	data []byte
+	slab []byte // that data is in
+	twin uint64 // the other buffer whose bytes are in the slab; 0: none
+}
+
+func newBuffers() *buffers { return &buffers{live: map[uint64]buffer{}} }
 
 // slab returns an empty slice with room for any chunk, plain or stored.
 func (b *buffers) slab() []byte {
@@ -48,10 +56,21 @@ func (b *buffers) recycleLocked(s []byte) {
 func (b *buffers) put(number uint64, data []byte) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if old, ok := b.live[number]; ok {
-		b.recycleLocked(old)
+	b.endLocked(number)
+	b.live[number] = buffer{data: data, slab: data}
+}
+
+// putIn makes a part of a slab the content of a buffer, and the whole of it that of a second one, unless that is 0. The slab is theirs
+// until both have ended.
+func (b *buffers) putIn(slab []byte, number uint64, from int, second uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.endLocked(number)
+	b.live[number] = buffer{data: slab[from:], slab: slab, twin: second}
+	if second != 0 {
+		b.endLocked(second)
+		b.live[second] = buffer{data: slab, slab: slab, twin: number}
 	}
-	b.live[number] = data
 }
 
 // get returns a buffer's bytes. They stay valid while an effect that names the buffer is under way, because the kernel
@@ -59,20 +78,25 @@ func (b *buffers) put(number uint64, data []byte) {
 func (b *buffers) get(number uint64) ([]byte, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	data, ok := b.live[number]
+	held, ok := b.live[number]
 	if !ok {
 		return nil, inos.Errorf(inos.CodeInternal, "find buffer", "the kernel named buffer %d, which is not filled", number)
 	}
-	return data, nil
+	return held.data, nil
 }
 
 // take ends a buffer and returns its bytes, which are the caller's to recycle; nil when it is not filled.
 func (b *buffers) take(number uint64) []byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	data := b.live[number]
+	held := b.live[number]
+	if held.twin != 0 {
+		data := bytes.Clone(held.data)
+		b.endLocked(number)
+		return data
+	}
 	delete(b.live, number)
-	return data
+	return held.data
 }
 
 // release ends buffers; an unknown number is one whose filling failed.
@@ -80,20 +104,31 @@ func (b *buffers) release(numbers []uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, number := range numbers {
-		if data, ok := b.live[number]; ok {
-			delete(b.live, number)
-			b.recycleLocked(data)
-		}
+		b.endLocked(number)
 	}
+}
+
+// endLocked ends a buffer. The last one in a slab gives it back.
+func (b *buffers) endLocked(number uint64) {
+	held, ok := b.live[number]
+	if !ok {
+		return
+	}
+	delete(b.live, number)
+	if other, ok := b.live[held.twin]; ok && other.twin == number {
+		other.twin = 0
+		b.live[held.twin] = other
+		return
+	}
+	b.recycleLocked(held.slab)
 }
 
 // releaseAll ends every buffer: the kernel that named them is gone.
 func (b *buffers) releaseAll() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for number, data := range b.live {
-		delete(b.live, number)
-		b.recycleLocked(data)
+	for number := range b.live {
+		b.endLocked(number)
 	}
 }
 
@@ -101,8 +136,10 @@ func (b *buffers) releaseAll() {
 func (b *buffers) bytes() (count int, held int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for _, data := range b.live {
-		held += int64(cap(data))
+	for number, x := range b.live {
+		if x.twin < number { // of two in one slab, once
+			held += int64(cap(x.slab))
+		}
 	}
 	return len(b.live), held
 }

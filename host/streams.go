@@ -57,7 +57,8 @@ func (s *streams) find(number uint64) (*stream, error) {
 	return st, nil
 }
 
-// performStreamRead reads the next chunk of a body into a buffer and hashes it.
+// performStreamRead reads the next chunk of a body into a buffer and hashes it. Bytes that do not compress get their stored form here: it
+// is the bytes behind a head, for which room is left in front of them.
 func (l *loop) performStreamRead(_ context.Context, e *eventpb.Envelope) (event.Message, error) {
 	var q eventpb.StreamReadRequest
 	if err := event.Open(e, &q); err != nil {
@@ -75,15 +76,33 @@ func (l *loop) performStreamRead(_ context.Context, e *eventpb.Envelope) (event.
 	if st.closed || st.r == nil {
 		return nil, inos.Errorf(inos.CodeCanceled, "stream:read", "stream %d is closed: the client went away", q.Stream)
 	}
-	data := l.node.buffers.slab()
+	slab := l.node.buffers.slab()[:rawHeadBytes]
+	data := slab[rawHeadBytes:]
 	end, err := fill(st.r, &data, int(q.MaxBytes))
 	if err != nil {
-		l.node.buffers.recycle(data)
+		l.node.buffers.recycle(slab)
 		return nil, err
 	}
-	sum := content.Sum(data)
-	l.node.buffers.put(q.Output, data)
-	return &eventpb.StreamReadReply{Bytes: uint32(len(data)), End: end, PlainHash: sum[:]}, nil
+	slab = slab[:rawHeadBytes+len(data)]
+	r := &eventpb.StreamReadReply{Bytes: uint32(len(data)), End: end}
+	var entry inos.Entry
+	raw := q.RawOutput != 0 && len(data) > 0 && q.OffsetBytes%inos.ChunkBytesMax == 0 && !compressible(data)
+	if raw {
+		entry, err = rawEntry(slab, q.OffsetBytes)
+	}
+	if err != nil {
+		l.node.buffers.recycle(slab)
+		return nil, err
+	}
+	if !raw {
+		sum := content.Sum(data)
+		r.PlainHash = sum[:]
+		l.node.buffers.putIn(slab, q.Output, rawHeadBytes, 0)
+		return r, nil
+	}
+	r.PlainHash, r.RawEntry = entry.PlainHash[:], inos.AppendEntry(nil, &entry)
+	l.node.buffers.putIn(slab, q.Output, rawHeadBytes, q.RawOutput)
+	return r, nil
 }
 
 // fill reads until data has limit bytes or the body ends.

@@ -410,10 +410,13 @@ func (u *puts) read() {
 			break
 		}
 		x := &chunk{index: p.next, state: chunkReading, input: u.k.buffer()}
+		x.raw = x.input | rawBuffer
 		p.next++
 		p.reading = true
 		p.chunks = append(p.chunks, x)
-		u.send(p, opRead, x.index, event.StreamRead, 0, &eventpb.StreamReadRequest{Stream: p.stream, Output: x.input, MaxBytes: inos.ChunkBytesMax})
+		u.send(p, opRead, x.index, event.StreamRead, 0, &eventpb.StreamReadRequest{
+			Stream: p.stream, Output: x.input, MaxBytes: inos.ChunkBytesMax, OffsetBytes: x.index * inos.ChunkBytesMax, RawOutput: x.raw,
+		})
 	}
 	if first < len(u.active) {
 		u.active = append(u.active[first:len(u.active):len(u.active)], u.active[:first]...)

@@ -21,14 +21,20 @@ const (
 	chunkStates
 )
 
+// rawBuffer and the number of the buffer with a chunk's plain bytes make the number of the one with its raw stored form: the host has both in
+// the same memory.
+const rawBuffer = 1 << 62
+
 // chunk is one chunk of a put in work.
 type chunk struct {
 	index  uint64
 	state  uint8
 	bytes  uint32
 	hash   inos.PlainHash
-	input  uint64 // buffer of plain bytes
-	output uint64 // buffer of the stored form
+	input  uint64     // buffer of plain bytes
+	output uint64     // buffer of the stored form
+	raw    uint64     // buffer of the raw stored form, of bytes that do not compress; 0: the host made none
+	offer  inos.Entry // of raw
 	entry  inos.Entry
 	twin   uint64        // the equal chunk that it waits for
 	fanout uint64        // that writes it
@@ -50,6 +56,8 @@ func (x *chunk) code(c *coder) {
 	c.fixed(x.hash[:])
 	num(c, &x.input)
 	num(c, &x.output)
+	num(c, &x.raw)
+	c.entry(&x.offer)
 	c.entry(&x.entry)
 	num(c, &x.twin)
 	num(c, &x.fanout)
@@ -74,12 +82,12 @@ func (u *puts) hasRead(p *put, a *answer) *inos.Error {
 	p.reading = false
 	x := p.chunk(a.slot)
 	if a.err != nil {
-		x.input = 0 // nothing filled it
+		x.input, x.raw = 0, 0 // nothing filled them
 		return a.err
 	}
 	var r eventpb.StreamReadReply
-	if err := event.Open(a.env, &r); err != nil {
-		return inos.Errorf(inos.CodeInternal, "stream:read", "%w", err)
+	if err := x.filled(a, &r); err != nil {
+		return err
 	}
 	p.got += uint64(r.Bytes)
 	p.ended = r.End
@@ -91,7 +99,7 @@ func (u *puts) hasRead(p *put, a *answer) *inos.Error {
 	case r.End && p.length >= 0 && p.got < uint64(p.length):
 		return inos.Errorf(inos.CodeBodyTruncated, "read body", "the body ended after %d of %d bytes", p.got, p.length)
 	case r.Bytes == 0: // the body ended on a chunk's boundary, or is empty
-		u.k.release(&x.input)
+		u.k.release(&x.input, &x.raw)
 		u.k.unreserve(&u.buffers)
 		p.chunks = p.chunks[:len(p.chunks)-1]
 		p.next--
@@ -99,6 +107,9 @@ func (u *puts) hasRead(p *put, a *answer) *inos.Error {
 	}
 	x.bytes = r.Bytes
 	x.hash = inos.PlainHash(r.PlainHash)
+	if err := x.offered(&r); err != nil {
+		return err
+	}
 	if t, ok := p.twins[string(x.hash[:])]; ok {
 		if !t.done {
 			x.state, x.twin = chunkTwin, t.index
@@ -114,6 +125,31 @@ func (u *puts) hasRead(p *put, a *answer) *inos.Error {
 	}
 	x.state = chunkAsking
 	p.ask = append(p.ask, x.index)
+	return nil
+}
+
+// filled opens the reply to a read, which says whether the host filled both buffers.
+func (x *chunk) filled(a *answer, r *eventpb.StreamReadReply) *inos.Error {
+	if err := event.Open(a.env, r); err != nil {
+		return inos.Errorf(inos.CodeInternal, "stream:read", "%w", err)
+	}
+	if len(r.RawEntry) == 0 {
+		x.raw = 0
+	}
+	return nil
+}
+
+// offered takes the entry of the raw stored form, when the host has made it.
+func (x *chunk) offered(r *eventpb.StreamReadReply) *inos.Error {
+	if x.raw == 0 {
+		return nil
+	}
+	entry, err := inos.ParseEntry(r.RawEntry)
+	if err != nil || entry.PlainHash != x.hash || entry.PlainBytes != uint64(x.bytes) || entry.Chunks != 1 || entry.Codec != inos.CodecRaw ||
+		entry.StoredBytes <= entry.PlainBytes || entry.StoredBytes > inos.StoredBytesMax {
+		return inos.Errorf(inos.CodeInternal, "stream:read", "the raw form of %d bytes has the entry of another chunk", x.bytes)
+	}
+	x.offer = entry
 	return nil
 }
 
@@ -186,9 +222,14 @@ func (u *puts) unliveFound(p *put, indexes []uint64) {
 	}
 }
 
-// describe asks for the entry of a known chunk at its offset in this file.
+// describe asks for the entry of a known chunk at its offset in this file, unless the host has said all that it takes.
 func (u *puts) describe(p *put, x *chunk) {
 	x.state = chunkKnown
+	if x.raw != 0 {
+		x.entry.Chain, x.told = x.offer.Chain, true
+		u.known(p, x)
+		return
+	}
 	u.module(p, opDescribe, x.index, event.DescribeChunk, job{input: x.input, bytes: uint64(x.bytes), key: x.hash},
 		&eventpb.DescribeChunkRequest{OffsetBytes: x.index * inos.ChunkBytesMax, Entry: inos.AppendEntry(nil, &x.entry)})
 }
@@ -265,8 +306,14 @@ func (u *puts) known(p *put, x *chunk) {
 	}
 }
 
+// encode asks for the stored form of a chunk, unless the host has made it: of bytes that do not compress.
 func (u *puts) encode(p *put, x *chunk) {
 	x.state, x.miss = chunkEncoding, false
+	if x.raw != 0 {
+		x.entry, x.output, x.raw = x.offer, x.raw, 0
+		u.formed(p, x)
+		return
+	}
 	x.output = u.k.buffer()
 	u.module(p, opEncode, x.index, event.EncodeChunk, job{
 		input: x.input, output: x.output, bytes: uint64(x.bytes), offset: x.index * inos.ChunkBytesMax, key: x.hash,
@@ -291,15 +338,20 @@ func (u *puts) encoded(p *put, a *answer) *inos.Error {
 		entry.StoredBytes == 0 || entry.StoredBytes > inos.StoredBytesMax || x.output == 0 {
 		return inos.Errorf(inos.CodeModuleFailed, "storage:encode_chunk", "the entry returned is of another chunk")
 	}
-	u.k.release(&x.input)
 	u.k.quality.sized(entry.StoredBytes)
 	x.entry = entry
-	if u.k.holds(entry.ChunkID) {
+	u.formed(p, x)
+	return nil
+}
+
+// formed writes a chunk whose stored form is at hand, as soon as its id may be written.
+func (u *puts) formed(p *put, x *chunk) {
+	u.k.release(&x.input)
+	if u.k.holds(x.entry.ChunkID) {
 		x.state = chunkHeld
-		return nil
+		return
 	}
 	u.write(p, x)
-	return nil
 }
 
 // write sends a chunk to the nodes that keep it.
@@ -329,7 +381,7 @@ func (u *puts) unheld() {
 
 // done gives back the buffers that a chunk still has, and wakes its twins.
 func (u *puts) done(p *put, x *chunk) {
-	u.k.release(&x.input, &x.output)
+	u.k.release(&x.input, &x.output, &x.raw)
 	if x.state != chunkWriting { // else its fanout has it
 		u.k.unreserve(&u.buffers)
 	}

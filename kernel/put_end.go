@@ -213,8 +213,11 @@ func (u *puts) fail(p *put, err *inos.Error) {
 func (u *puts) settle(p *put, a *answer) {
 	switch a.op {
 	case opRead:
+		x := p.chunk(a.slot)
 		if a.err != nil {
-			p.chunk(a.slot).input = 0
+			x.input, x.raw = 0, 0
+		} else if x.filled(a, &eventpb.StreamReadReply{}) != nil {
+			x.raw = 0 // a number that nothing fills
 		}
 	case opEncode, opBuild:
 		if !a.output {
@@ -279,7 +282,7 @@ func (u *puts) letGo(p *put) {
 	}
 	for _, x := range p.chunks {
 		if x.state < chunkWriting {
-			u.k.release(&x.input, &x.output)
+			u.k.release(&x.input, &x.output, &x.raw)
 			u.k.unreserve(&u.buffers)
 		}
 	}

@@ -111,7 +111,7 @@ func randomWorld(t *testing.T, seed int64) {
 	}
 	w.start()
 	paths := []string{"/a", "/b", "/c/d", "/c/e"}
-	names := []string{"one", "two", "three"}
+	names := []string{"one", "two", "three", "raw"}
 	var requests []string
 	streams := map[string]uint64{}
 	for range 40 + r.Intn(400) {

@@ -425,7 +425,12 @@ func (w *world) perform(e *eventpb.Envelope) (event.Message, *inos.Error) {
 		name := fmt.Sprintf("%s/%d/%d", b.name, index, n)
 		b.read += n
 		w.fill(q.Output, held{plain: name, bytes: uint32(n)})
-		return &eventpb.StreamReadReply{Bytes: uint32(n), End: b.read == b.length, PlainHash: hashOf("plain", name)}, nil
+		r := &eventpb.StreamReadReply{Bytes: uint32(n), End: b.read == b.length, PlainHash: hashOf("plain", name)}
+		if s, entry := encoded(name, uint32(n), q.OffsetBytes, 0); n > 0 && q.RawOutput != 0 && entry.Codec == inos.CodecRaw {
+			w.fill(q.RawOutput, held{stored: s})
+			r.RawEntry = inos.AppendEntry(nil, &entry)
+		}
+		return r, nil
 	case event.StreamWrite:
 		var q eventpb.StreamWriteRequest
 		w.open(e, &q)
@@ -488,6 +493,19 @@ func (w *world) perform(e *eventpb.Envelope) (event.Message, *inos.Error) {
 	return w.performMemory(e)
 }
 
+// encoded returns the stored form of a chunk and its entry. Of bodies whose name begins with "raw" it is the raw one.
+func encoded(plain string, bytes uint32, offset uint64, quality uint8) (*stored, inos.Entry) {
+	s := &stored{id: string(hashOf("stored", plain)), plain: plain, bytes: bytes, size: bytes/2 + 1}
+	codec := uint8(inos.CodecBrotli)
+	if strings.HasPrefix(plain, "raw") {
+		s.size, codec, quality = bytes+3, inos.CodecRaw, 0
+	}
+	return s, inos.Entry{
+		ChunkID: inos.ChunkID([]byte(s.id)), PlainHash: inos.PlainHash(hashOf("plain", plain)), Chain: [32]byte(hashOf("chain", plain, fmt.Sprint(offset))),
+		PlainBytes: uint64(bytes), StoredBytes: uint64(s.size), Codec: codec, Quality: quality, Chunks: 1,
+	}
+}
+
 // module is the storage module.
 func (w *world) module(e *eventpb.Envelope, q *eventpb.WorkerCallRequest) (event.Message, *held, *inos.Error) {
 	switch e.EventType {
@@ -495,12 +513,7 @@ func (w *world) module(e *eventpb.Envelope, q *eventpb.WorkerCallRequest) (event
 		var m eventpb.EncodeChunkRequest
 		w.open(e, &m)
 		in := w.buffer(q.Input)
-		s := &stored{id: string(hashOf("stored", in.plain)), plain: in.plain, bytes: in.bytes, size: in.bytes/2 + 1}
-		entry := inos.Entry{
-			ChunkID: inos.ChunkID([]byte(s.id)), PlainHash: inos.PlainHash(hashOf("plain", in.plain)),
-			Chain:      [32]byte(hashOf("chain", in.plain, fmt.Sprint(m.OffsetBytes))),
-			PlainBytes: uint64(in.bytes), StoredBytes: uint64(s.size), Codec: inos.CodecBrotli, Quality: uint8(m.Quality), Chunks: 1,
-		}
+		s, entry := encoded(in.plain, in.bytes, m.OffsetBytes, uint8(m.Quality))
 		return &eventpb.EncodeChunkReply{Entry: inos.AppendEntry(nil, &entry)}, &held{stored: s}, nil
 	case event.DescribeChunk:
 		var m eventpb.DescribeChunkRequest

@@ -204,7 +204,14 @@ func (s *stream) give(f *effect, q *eventpb.StreamReadRequest) (event.Message, e
 	s.read += n
 	f.out, f.buffer = b, q.Output
 	h := plainHash(b)
-	return &eventpb.StreamReadReply{Bytes: uint32(n), End: s.read == body.bytes, PlainHash: h[:]}, nil
+	reply := &eventpb.StreamReadReply{Bytes: uint32(n), End: s.read == body.bytes, PlainHash: h[:]}
+	if n > 0 && q.RawOutput != 0 {
+		if entry, stored := s.r.w.encode(b, q.OffsetBytes, 2); entry.Codec == inos.CodecRaw {
+			reply.RawEntry = inos.AppendEntry(nil, &entry)
+			f.raw, f.rawIn = stored, q.RawOutput
+		}
+	}
+	return reply, nil
 }
 
 // take is stream:write of what a client asked for: it knows what has to come.

@@ -86,16 +86,22 @@ func (w *World) encodeChunk(e *eventpb.Envelope, in []byte) (event.Message, []by
 		w.violate("the module is to encode what is no plain bytes")
 		return nil, nil, inos.Errorf(inos.CodeBadRequest, "storage:encode_chunk", "no plain bytes")
 	}
-	stored := storedForm(in, uint8(q.Quality))
+	entry, stored := w.encode(in, q.OffsetBytes, uint8(q.Quality))
+	return &eventpb.EncodeChunkReply{Entry: inos.AppendEntry(nil, &entry)}, stored, nil
+}
+
+// encode returns the stored form of plain bytes and its entry.
+func (w *World) encode(plain []byte, offset uint64, quality uint8) (inos.Entry, []byte) {
+	stored := storedForm(plain, quality)
 	entry := inos.Entry{
-		ChunkID: chunkID(stored), PlainHash: plainHash(in), Chain: chain(in, q.OffsetBytes), PlainBytes: uint64(lengthOf(in)),
+		ChunkID: chunkID(stored), PlainHash: plainHash(plain), Chain: chain(plain, offset), PlainBytes: uint64(lengthOf(plain)),
 		StoredBytes: uint64(lengthOf(stored)), Codec: inos.CodecRaw, Chunks: 1,
 	}
 	if stored[1] != 0 {
 		entry.Codec, entry.Quality = inos.CodecBrotli, stored[1]
 	}
 	w.ever[entry.ChunkID] = stored
-	return &eventpb.EncodeChunkReply{Entry: inos.AppendEntry(nil, &entry)}, stored, nil
+	return entry, stored
 }
 
 func (w *World) buildNode(e *eventpb.Envelope) (event.Message, []byte, error) {

@@ -87,6 +87,8 @@ type effect struct {
 	err     error
 	out     []byte // what its output buffer is filled with
 	buffer  uint64 // that buffer; 0: none
+	raw     []byte // of a read of a body: what a second one is filled with
+	rawIn   uint64 // that buffer; 0: none
 }
 
 // now is the time on the process's clock.
@@ -413,6 +415,9 @@ func (f *effect) tell() {
 	} else {
 		if f.buffer != 0 && f.out != nil {
 			p.fill(f.buffer, f.out)
+		}
+		if f.rawIn != 0 {
+			p.fill(f.rawIn, f.raw)
 		}
 		reply = event.Reply(f.env, event.StateCompleted, p.now(), event.Payload(f.message))
 	}

@@ -1,10 +1,12 @@
 package content
 
 import (
+	"encoding/binary"
 	"math/rand/v2"
 	"testing"
 
 	"lukechampine.com/blake3"
+	"lukechampine.com/blake3/guts"
 
 	"github.com/inos-mesh/inos"
 )
@@ -28,6 +30,41 @@ func TestSumIsBLAKE3(t *testing.T) {
 	for _, size := range sizes {
 		if Sum(body[:size]) != blake3.Sum256(body[:size]) {
 			t.Errorf("%d bytes hash to %x, not to %x", size, Sum(body[:size]), blake3.Sum256(body[:size]))
+		}
+	}
+}
+
+// TestChainsMakeTheHashOfTheWhole joins the chaining values of a body's MiBs as BLAKE3 does and compares with the hash of all.
+func TestChainsMakeTheHashOfTheWhole(t *testing.T) {
+	const mib = 1 << 20
+	body := make([]byte, 4*mib)
+	_, _ = rand.NewChaCha8([32]byte{2}).Read(body)
+	words := func(b [32]byte) (w [8]uint32) {
+		for i := range w {
+			w[i] = binary.LittleEndian.Uint32(b[4*i:])
+		}
+		return w
+	}
+	for _, size := range []int{mib + 1, mib + 1024, mib + 1025, mib + groupBytes, 2*mib - 1, 2 * mib, 2*mib + 777, 3*mib + groupBytes + 1, 4 * mib} {
+		var chains [][8]uint32
+		for at := 0; at < size; at += mib {
+			part := body[at:min(at+mib, size)]
+			sum, chain := SumAndChain(part, uint64(at))
+			if sum != blake3.Sum256(part) {
+				t.Errorf("%d bytes at %d have the sum %x", len(part), at, sum)
+			}
+			chains = append(chains, words(chain))
+		}
+		join := func(a, b [8]uint32) guts.Node { return guts.ParentNode(a, b, &guts.IV, 0) }
+		node := join(chains[0], chains[1])
+		switch len(chains) {
+		case 3:
+			node = join(guts.ChainingValue(node), chains[2])
+		case 4:
+			node = join(guts.ChainingValue(node), guts.ChainingValue(join(chains[2], chains[3])))
+		}
+		if got := root(node); got != blake3.Sum256(body[:size]) {
+			t.Errorf("the chains of %d bytes make %x", size, got)
 		}
 	}
 }

@@ -328,6 +328,8 @@ type StreamReadRequest struct {
 	Stream        uint64 `protobuf:"varint,1,opt,name=stream,proto3" json:"stream,omitempty"`
 	Output        uint64 `protobuf:"varint,2,opt,name=output,proto3" json:"output,omitempty"`
 	MaxBytes      uint32 `protobuf:"varint,3,opt,name=max_bytes,json=maxBytes,proto3" json:"maxBytes,omitempty"`
+	OffsetBytes   uint64 `protobuf:"varint,4,opt,name=offset_bytes,json=offsetBytes,proto3" json:"offsetBytes,omitempty"` // of the bytes in their file
+	RawOutput     uint64 `protobuf:"varint,5,opt,name=raw_output,json=rawOutput,proto3" json:"rawOutput,omitempty"`       // buffer for the raw stored form of bytes that do not compress; 0: none is wanted
 }
 
 func (x *StreamReadRequest) Reset() {
@@ -357,11 +359,26 @@ func (x *StreamReadRequest) GetMaxBytes() uint32 {
 	return 0
 }
 
+func (x *StreamReadRequest) GetOffsetBytes() uint64 {
+	if x != nil {
+		return x.OffsetBytes
+	}
+	return 0
+}
+
+func (x *StreamReadRequest) GetRawOutput() uint64 {
+	if x != nil {
+		return x.RawOutput
+	}
+	return 0
+}
+
 type StreamReadReply struct {
 	unknownFields []byte
 	Bytes         uint32 `protobuf:"varint,1,opt,name=bytes,proto3" json:"bytes,omitempty"`
-	End           bool   `protobuf:"varint,2,opt,name=end,proto3" json:"end,omitempty"`
-	PlainHash     []byte `protobuf:"bytes,3,opt,name=plain_hash,json=plainHash,proto3" json:"plainHash,omitempty"`
+	End           bool   `protobuf:"varint,2,opt,name=end,proto3" json:"end,omitempty"`                            // no byte follows
+	PlainHash     []byte `protobuf:"bytes,3,opt,name=plain_hash,json=plainHash,proto3" json:"plainHash,omitempty"` // BLAKE3 of the buffer
+	RawEntry      []byte `protobuf:"bytes,4,opt,name=raw_entry,json=rawEntry,proto3" json:"rawEntry,omitempty"`    // manifest entry of what raw_output was filled with; empty: it was not
 }
 
 func (x *StreamReadReply) Reset() {
@@ -387,6 +404,13 @@ func (x *StreamReadReply) GetEnd() bool {
 func (x *StreamReadReply) GetPlainHash() []byte {
 	if x != nil {
 		return x.PlainHash
+	}
+	return nil
+}
+
+func (x *StreamReadReply) GetRawEntry() []byte {
+	if x != nil {
+		return x.RawEntry
 	}
 	return nil
 }
@@ -1363,6 +1387,8 @@ func (m *StreamReadRequest) CloneVT() *StreamReadRequest {
 	r.Stream = m.Stream
 	r.Output = m.Output
 	r.MaxBytes = m.MaxBytes
+	r.OffsetBytes = m.OffsetBytes
+	r.RawOutput = m.RawOutput
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = slices.Clone(m.unknownFields)
 	}
@@ -1382,6 +1408,9 @@ func (m *StreamReadReply) CloneVT() *StreamReadReply {
 	r.End = m.End
 	if rhs := m.PlainHash; rhs != nil {
 		r.PlainHash = slices.Clone(rhs)
+	}
+	if rhs := m.RawEntry; rhs != nil {
+		r.RawEntry = slices.Clone(rhs)
 	}
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = slices.Clone(m.unknownFields)
@@ -2148,6 +2177,12 @@ func (this *StreamReadRequest) EqualVT(that *StreamReadRequest) bool {
 	if this.MaxBytes != that.MaxBytes {
 		return false
 	}
+	if this.OffsetBytes != that.OffsetBytes {
+		return false
+	}
+	if this.RawOutput != that.RawOutput {
+		return false
+	}
 	return string(this.unknownFields) == string(that.unknownFields)
 }
 
@@ -2171,6 +2206,9 @@ func (this *StreamReadReply) EqualVT(that *StreamReadReply) bool {
 		return false
 	}
 	if string(this.PlainHash) != string(that.PlainHash) {
+		return false
+	}
+	if string(this.RawEntry) != string(that.RawEntry) {
 		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
@@ -3309,6 +3347,16 @@ func (m *StreamReadRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.RawOutput != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.RawOutput))
+		i--
+		dAtA[i] = 0x28
+	}
+	if m.OffsetBytes != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.OffsetBytes))
+		i--
+		dAtA[i] = 0x20
+	}
 	if m.MaxBytes != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.MaxBytes))
 		i--
@@ -3356,6 +3404,13 @@ func (m *StreamReadReply) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if len(m.RawEntry) > 0 {
+		i -= len(m.RawEntry)
+		copy(dAtA[i:], m.RawEntry)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.RawEntry)))
+		i--
+		dAtA[i] = 0x22
 	}
 	if len(m.PlainHash) > 0 {
 		i -= len(m.PlainHash)
@@ -4986,6 +5041,12 @@ func (m *StreamReadRequest) SizeVT() (n int) {
 	if m.MaxBytes != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.MaxBytes))
 	}
+	if m.OffsetBytes != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.OffsetBytes))
+	}
+	if m.RawOutput != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.RawOutput))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -5003,6 +5064,10 @@ func (m *StreamReadReply) SizeVT() (n int) {
 		n += 2
 	}
 	l = len(m.PlainHash)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	l = len(m.RawEntry)
 	if l > 0 {
 		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 	}
@@ -6364,6 +6429,24 @@ func (m *StreamReadRequest) UnmarshalVT(dAtA []byte) error {
 			if err != nil {
 				return err
 			}
+		case 4:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field OffsetBytes", wireType)
+			}
+			m.OffsetBytes = 0
+			m.OffsetBytes, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 5:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field RawOutput", wireType)
+			}
+			m.RawOutput = 0
+			m.RawOutput, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
@@ -6451,6 +6534,32 @@ func (m *StreamReadReply) UnmarshalVT(dAtA []byte) error {
 			m.PlainHash = append(m.PlainHash[:0], dAtA[iNdEx:postIndex]...)
 			if m.PlainHash == nil {
 				m.PlainHash = []byte{}
+			}
+			iNdEx = postIndex
+		case 4:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field RawEntry", wireType)
+			}
+			var byteLen int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			byteLen = int(_v)
+			if err != nil {
+				return err
+			}
+			if byteLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + byteLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.RawEntry = append(m.RawEntry[:0], dAtA[iNdEx:postIndex]...)
+			if m.RawEntry == nil {
+				m.RawEntry = []byte{}
 			}
 			iNdEx = postIndex
 		default:

@@ -508,15 +508,26 @@ pub struct StreamReadRequest {
     pub output: u64,
     #[prost(uint32, tag = "3")]
     pub max_bytes: u32,
+    /// of the bytes in their file
+    #[prost(uint64, tag = "4")]
+    pub offset_bytes: u64,
+    /// buffer for the raw stored form of bytes that do not compress; 0: none is wanted
+    #[prost(uint64, tag = "5")]
+    pub raw_output: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StreamReadReply {
     #[prost(uint32, tag = "1")]
     pub bytes: u32,
+    /// no byte follows
     #[prost(bool, tag = "2")]
     pub end: bool,
+    /// BLAKE3 of the buffer
     #[prost(bytes = "vec", tag = "3")]
     pub plain_hash: ::prost::alloc::vec::Vec<u8>,
+    /// manifest entry of what raw_output was filled with; empty: it was not
+    #[prost(bytes = "vec", tag = "4")]
+    pub raw_entry: ::prost::alloc::vec::Vec<u8>,
 }
 /// stream:write:v1
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
