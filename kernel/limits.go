@@ -140,6 +140,10 @@ const (
 	hedgeDefault      = 500 * inos.Millisecond
 	hedgeMin          = 50 * inos.Millisecond
 	hedgeMax          = 2 * inos.Second
+	writeHedgeDefault = 2 * inos.Second // as hedgeDefault, of writes
+	writeHedgeMin     = 500 * inos.Millisecond
+	writeHedgeMax     = 5 * inos.Second
+	hedgeGrid         = 50 * inos.Millisecond
 	repairLease       = 2 * inos.Minute
 	repairMargin      = 45 * inos.Second // of a lease, that a copy may still take
 	claimAgain        = inos.Second      // for a repair whose claim ended before it was done

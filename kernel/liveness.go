@@ -46,6 +46,7 @@ type member struct {
 	probeAt  inos.Micros // when to ask again whether it answers
 	busyTill inos.Micros // it has said that it has too much to do
 	latency  histogram   // of reads
+	writes   histogram   // of chunks and records
 
 	distrust    bool        // its copies are being distrusted
 	doubtful    bool        // and are to be once more, when that has ended
@@ -85,6 +86,7 @@ func (m *member) code(c *coder) {
 	num(c, &m.calls)
 	num(c, &m.failures)
 	m.latency.code(c)
+	m.writes.code(c)
 	c.bool(&m.distrust)
 	c.bool(&m.doubtful)
 	num(c, &m.complaints)
@@ -442,7 +444,12 @@ func (u *memberships) answered(f *flight, err *inos.Error) {
 		return
 	}
 	m.calls -= min(m.calls, 1)
-	if err != nil && (err.Code == inos.CodePeerUnreachable || err.Code == inos.CodeDeadlineExceeded) {
+	unanswered := err != nil && (err.Code == inos.CodePeerUnreachable || err.Code == inos.CodeDeadlineExceeded)
+	if unanswered && f.impatient(u.k.now) {
+		u.busy(f.node)
+		return
+	}
+	if unanswered {
 		if m.failures++; m.failures == 1 {
 			m.mute = u.k.now
 		}
@@ -452,6 +459,9 @@ func (u *memberships) answered(f *flight, err *inos.Error) {
 	}
 	if err == nil && f.inner == event.ContentRead {
 		m.latency.add(u.k.now - f.started)
+	}
+	if err == nil && f.inner == event.ContentWrite {
+		m.writes.add(u.k.now - f.started)
 	}
 	m.failures, m.probeAt = 0, 0
 	if m.id() != u.k.self() && !m.removed() {

@@ -50,7 +50,8 @@ type puts struct {
 	fanouts   map[uint64]*fanout
 	pausing   []uint64 // fanouts that look for other nodes after a pause
 	lates     late
-	pins      []string // uploads whose pins could not be dropped
+	hedgeAt   inos.Micros // when the first write under way has had its time; 0: none is waited for
+	pins      []string    // uploads whose pins could not be dropped
 	pinsAt    inos.Micros
 	unpinning bool
 }
@@ -149,6 +150,7 @@ func (u *puts) code(c *coder) {
 	num(c, &u.buffers)
 	objects(c, &u.fanouts, fanoutsMax, num[uint64], func(c *coder, s *fanout) { s.code(c) })
 	list(c, &u.pausing, fanoutsMax, num[uint64])
+	num(c, &u.hedgeAt)
 	u.lates.code(c)
 	list(c, &u.pins, pinsMax, text[string])
 	num(c, &u.pinsAt)
@@ -349,6 +351,7 @@ func (u *puts) act() {
 			u.fail(p, inos.Errorf(inos.CodeDeadlineExceeded, "files:put", "the request's deadline passed before its turn came"))
 		}
 	}
+	u.hedge()
 	if len(u.pausing) > 0 {
 		u.tryAgain()
 	}
@@ -382,7 +385,7 @@ func (u *puts) wake() (at inos.Micros) {
 	if len(u.pins) > 0 && !u.unpinning && !u.k.node.draining {
 		at = earlier(at, u.pinsAt)
 	}
-	return earlier(at, u.wakeLate())
+	return earlier(earlier(at, u.hedgeAt), u.wakeLate())
 }
 
 // earlier returns the earlier of two times, of which 0 is none.

@@ -49,7 +49,9 @@ type fanoutCopy struct {
 	node   inos.NodeID
 	epoch  uint64 // of the node's copies when it was asked
 	state  uint8
-	unsure bool // a write failed and may have happened all the same
+	unsure bool        // a write failed and may have happened all the same
+	slowAt inos.Micros // until when the write is waited for alone
+	slow   bool        // and that time is over
 }
 
 func (s *fanout) code(c *coder) {
@@ -79,6 +81,8 @@ func (x *fanoutCopy) code(c *coder) {
 	num(c, &x.epoch)
 	num(c, &x.state)
 	c.bool(&x.unsure)
+	num(c, &x.slowAt)
+	c.bool(&x.slow)
 	if x.state >= copyStates {
 		c.fail("copy state %d", x.state)
 	}
@@ -133,14 +137,15 @@ func (u *puts) fanOut(p *put, s *fanout) *fanout {
 // extend asks as many more nodes as are missing, but none of those to be avoided.
 func (u *puts) extend(s *fanout, avoid []inos.NodeID) {
 	k := u.k
-	have := s.nodes(copyAsked, copyWritten, copyStaging, copyNamed)
+	slow := s.slowNodes()
+	have := slices.DeleteFunc(s.nodes(copyAsked, copyWritten, copyStaging, copyNamed), func(n inos.NodeID) bool { return slices.Contains(slow, n) })
 	if k.lone() {
 		if len(have) == 0 {
 			u.writeTo(s, k.self()) // whatever it says of its room: the trash may be emptied
 		}
 		return
 	}
-	avoid = append(s.nodes(copyFailed), avoid...)
+	avoid = append(append(s.nodes(copyFailed), slow...), avoid...)
 	for _, x := range k.members.placeBy(s.home, s.id, s.wanted, have, avoid, s.bytes) {
 		if len(s.copies) < fanoutNodesMax || s.copy(x) != nil {
 			u.writeTo(s, x)
@@ -156,12 +161,13 @@ func (u *puts) writeTo(s *fanout, node inos.NodeID) {
 		s.copies = append(s.copies, x)
 	}
 	x.state, x.epoch = copyAsked, k.members.epoch(node)
+	u.expect(x)
 	a := ask{owner: threadPut, op: opWrite, work: s.work, bytes: s.bytes}
 	if s.manifest {
 		a.bytes = 0
 	}
 	k.content(&origin{trace: s.trace, meta: s.meta}, a, node, event.ContentWrite,
-		&eventpb.ContentWriteRequest{ChunkId: s.id[:], Input: s.output}, bulk{input: s.output, grant: k.writeGrant(s.id[:], node)})
+		&eventpb.ContentWriteRequest{ChunkId: s.id[:], Input: s.output}, bulk{input: s.output, grant: k.writeGrant(s.id[:], node), timeout: k.members.writeTimeout(node, s.tries)})
 }
 
 // wrote takes the end of a write to one node.
@@ -395,10 +401,11 @@ func (p *put) avoided(now inos.Micros) (out []inos.NodeID) {
 	return out
 }
 
-// late counts the chunks of a put that it went on without.
+// late counts the chunks of a put that it went on without. Those of which only slow writes are under way hold their buffers, and no more of
+// them come: the put avoids their nodes.
 func (u *puts) late(p *put) (n int) {
 	for _, work := range p.writes {
-		if s := u.fanouts[work]; s.reached {
+		if s := u.fanouts[work]; s.reached && !s.lags() {
 			n++
 		}
 	}

@@ -76,12 +76,25 @@ func (x *sealing) kept() []inos.NodeID {
 
 func (x *sealing) outstanding() bool { return x.busy || len(x.nodes(copyAsked)) > 0 }
 
+// slowAt returns when the first write that nobody else was asked for has had its time, while a waiter waits for it; 0: none is waited for.
+func (x *sealing) slowAt() (at inos.Micros) {
+	if x.told || x.waiter == threadRecords {
+		return 0
+	}
+	for _, y := range x.copies {
+		if y.state == copyAsked && !y.slow {
+			at = earlier(at, y.slowAt)
+		}
+	}
+	return at
+}
+
 // wake returns when due wants to be called.
 func (x *sealing) wake() inos.Micros {
 	if x.told || x.waiter == threadRecords {
 		return x.again
 	}
-	return earlier(x.again, x.until)
+	return earlier(earlier(x.again, x.until), x.slowAt())
 }
 
 // write has a version's record written for a request that waits for it; its thread is told by recorded.
@@ -171,8 +184,16 @@ func (u *records) read(x *sealing, a *answer) {
 // extend asks as many more nodes as are missing: first those that hold the file's root.
 func (u *records) extend(x *sealing) {
 	k := u.k
-	have := append(x.nodes(copyAsked, copyWritten), x.held...)
+	have := slices.Clone(x.held)
 	avoid := x.nodes(copyFailed)
+	for _, y := range x.copies {
+		switch {
+		case y.state == copyAsked && y.slow:
+			avoid = append(avoid, y.node) // it has had its time
+		case y.state == copyAsked || y.state == copyWritten:
+			have = append(have, y.node)
+		}
+	}
 	for _, node := range x.prefer {
 		if !slices.Contains(have, node) && !slices.Contains(avoid, node) && (node == k.self() || k.members.alive(node)) &&
 			k.members.distinct(have, x.wanted) < min(x.wanted, k.members.distinct(append(slices.Clone(have), node), x.wanted)) {
@@ -200,9 +221,14 @@ func (u *records) writeTo(x *sealing, node inos.NodeID) {
 		}
 		x.copies = append(x.copies, &fanoutCopy{node: node})
 	}
-	x.copies[i].state, x.copies[i].epoch = copyAsked, k.members.epoch(node)
+	y := x.copies[i]
+	y.state, y.epoch, y.slow, y.slowAt = copyAsked, k.members.epoch(node), false, 0
+	if !k.lone() {
+		y.slowAt = k.now + k.members.writePatience(node)
+	}
+	u.dueAt = earlier(u.dueAt, x.slowAt())
 	k.content(x.origin(), ask{owner: threadRecords, op: opRecordWrite, work: x.work}, node, event.ContentWrite,
-		&eventpb.ContentWriteRequest{ChunkId: x.id, Input: x.output, Record: true}, bulk{input: x.output, grant: k.writeGrant(x.id, node)})
+		&eventpb.ContentWriteRequest{ChunkId: x.id, Input: x.output, Record: true}, bulk{input: x.output, grant: k.writeGrant(x.id, node), timeout: k.members.writeTimeout(node, x.tries)})
 }
 
 func (u *records) wrote(x *sealing, a *answer) {
@@ -266,6 +292,15 @@ func (u *records) due(x *sealing) {
 	k := u.k
 	if !x.told && x.waiter != threadRecords && x.until <= k.now {
 		u.late(x)
+	}
+	if at := x.slowAt(); at != 0 && at <= k.now {
+		for _, y := range x.copies {
+			if y.state == copyAsked && y.slowAt <= k.now {
+				y.slow = true
+				k.members.busy(y.node)
+			}
+		}
+		u.extend(x)
 	}
 	if x.again == 0 || x.again > k.now {
 		return
