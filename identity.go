@@ -169,7 +169,7 @@ type Opening struct {
 //
 // Users, devices, groups and grants are facts that survive the loss of the memory: each has a path under the owner "", /users/NAME,
 // /devices/USER/ID, /groups/NAME or /grants/ID, and each change of it writes that path's next version, pending as those of files are
-// (PendingRecords), a removal as a tombstone. RestoreVersion brings it back. Enrolments, sessions and the ledger do not come back.
+// (PendingRecords), a removal as a tombstone, with the time of the change as its CreatedAt. RestoreVersion brings it back. Enrolments, sessions and the ledger do not come back.
 type SemanticIdentity interface {
 	// PutUser makes a user (create; CodeConflict when there is one of that name) or changes Operator, Disabled and Quota of one (CodeUserUnknown without).
 	// credits, 0 or more, move from AccountGrant to the user's account in the same transaction. Sessions of a user who is disabled end; their token ids are
@@ -183,10 +183,10 @@ type SemanticIdentity interface {
 	// ListDevices returns a user's devices by id, revoked ones too; CodeUserUnknown.
 	ListDevices(ctx context.Context, user Subject) ([]Device, error)
 	// RevokeDevice ends a device and its sessions for good, whose token ids it returns, and makes its key useless for this user; CodeDeviceUnknown. Again it changes nothing.
-	RevokeDevice(ctx context.Context, user Subject, device string) (revoked []string, err error)
+	RevokeDevice(ctx context.Context, user Subject, device string, now Micros) (revoked []string, err error)
 	// PutGroup makes or replaces a group; each member is a user (CodeUserUnknown), named once or more. Without members the group is removed, and before it,
 	// in bounded transactions, the grants to it; one that is unknown is no error.
-	PutGroup(ctx context.Context, g Group) error
+	PutGroup(ctx context.Context, g Group, now Micros) error
 	// ListGroups pages by name: at most limit (0 or above 32: 32) above after.
 	ListGroups(ctx context.Context, after string, limit int) (groups []Group, more bool, err error)
 
@@ -217,7 +217,7 @@ type SemanticIdentity interface {
 	// a subject in by its name or its groups.
 	ListGrants(ctx context.Context, owner, subject Subject, after string, limit int, now Micros) (grants []AccessGrant, more bool, err error)
 	// RemoveGrant removes a grant of an owner's and returns it; CodeGrantUnknown.
-	RemoveGrant(ctx context.Context, owner Subject, id string) (AccessGrant, error)
+	RemoveGrant(ctx context.Context, owner Subject, id string, now Micros) (AccessGrant, error)
 	// UseGrant counts one use of a grant of an owner's, once for each request id, and returns the count. CodeGrantUnknown when there is none, it is over at
 	// now, or has had all its uses.
 	UseGrant(ctx context.Context, owner Subject, id, requestID string, now Micros) (uses uint32, err error)

@@ -63,6 +63,7 @@ type FileInfo struct {
 	ContentType     string
 	ReplicasWanted  uint32
 	ReplicasReached uint32
+	Pledged         int64 // micro-credits in escrow for replicas above the default
 }
 
 // ChunkRow is a chunk as the map knows it.
@@ -108,6 +109,7 @@ const RequestKeyLife = 24 * Hour
 // chunk is on its way out: it cannot gain a reference except by being staged anew by somebody who has written its bytes.
 type Semantic interface {
 	SemanticMesh
+	SemanticIdentity
 	// FindChunks returns for each hash the entry of a data chunk that owner holds with that plain hash, or nil; of
 	// several the one with the least id. A chunk without a reference, or that no node holds, is not returned. The entry's
 	// chaining value is that of the offset the chunk was first stored for. At most 65,536 hashes.
@@ -131,8 +133,10 @@ type Semantic interface {
 	// version before to the pending record of this one (PendingRecords), drops the upload and its pins and remembers the result under key. It sets Version and
 	// CreatedAt. The upload need not exist. A key seen before, for the same owner, path and FileID, changes nothing but drops
 	// the upload, and returns the file committed then, repeated true; with another of them it is CodeConflict, and so is a
-	// key that DeleteFile used.
-	CommitFile(ctx context.Context, upload UploadID, file FileInfo, chunks []ChunkRow, key RequestKey, now Micros) (f FileInfo, repeated bool, err error)
+	// key that DeleteFile used. quota is a precondition: a version that makes the owner's files or plain bytes more than they are and more than it allows is
+	// CodeQuotaExceeded. file.Pledged, 0 or more, is held in the owner's escrow in place of what the version before pledged, taken from or given back to the owner's
+	// account by entries of the key's request; CodeCreditsShort when the account would fall below zero.
+	CommitFile(ctx context.Context, upload UploadID, file FileInfo, chunks []ChunkRow, quota Quota, key RequestKey, now Micros) (f FileInfo, repeated bool, err error)
 	// AbortUpload drops one upload and its pins, or every upload when id is empty. An unknown one is no error.
 	AbortUpload(ctx context.Context, upload UploadID) (uploads int, err error)
 	// LookupFile returns the live file at a path, or (path empty) the live file of owner with that FileID whose path
@@ -141,8 +145,8 @@ type Semantic interface {
 	// ListFiles pages through live files by path, bytewise: those above after that begin with prefix. A limit of 0 or
 	// above 1,000 is 1,000.
 	ListFiles(ctx context.Context, owner Subject, prefix, after string, limit int) (files []FileInfo, more bool, err error)
-	// DeleteFile writes a tombstone as the path's next version, pending as CommitFile does, and remembers it under key; CodeFileNotFound without a
-	// live file, CodeConflict for a key that CommitFile used, or that was used for another owner or path.
+	// DeleteFile writes a tombstone as the path's next version, pending as CommitFile does, and remembers it under key; what the file pledged goes back
+	// to the owner's account. CodeFileNotFound without a live file, CodeConflict for a key that CommitFile used, or that was used for another owner or path.
 	DeleteFile(ctx context.Context, owner Subject, path Path, key RequestKey, now Micros) (version uint64, repeated bool, err error)
 	// CondemnChunks marks at most limit chunks without a reference (0 or above 4,096: 4,096), those with the least ids,
 	// and names them; chunks condemned before and neither forgotten nor renewed are named again. The caller trashes their

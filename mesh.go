@@ -106,7 +106,7 @@ type RecordKey struct {
 	Version uint64
 }
 
-// Record is what a commit record says: one version of a path, a file or a tombstone.
+// Record is what a commit record says: one version of a path, a file or a tombstone; or, with an empty Owner, a fact of identity (SemanticIdentity).
 type Record struct {
 	File FileInfo // Owner, Path, Version and CreatedAt only when Tombstone
 	// Tombstone: the path was deleted at this version.
@@ -114,6 +114,8 @@ type Record struct {
 	// RecordID is the ChunkID of the sealed record that Nodes hold in their record stores; zero while none was written.
 	RecordID ChunkID
 	Nodes    []NodeID // sorted
+	// Fact is what a version of a fact says, encoded by the memory and opaque to everybody else; empty of files and tombstones.
+	Fact []byte
 }
 
 // SealedRecord names a sealed commit record and the nodes that hold it in their record stores, sorted.
@@ -176,8 +178,8 @@ type SemanticMesh interface {
 	ListRepairs(ctx context.Context, limit int) (repairs []Repair, total uint64, err error)
 
 	// SetReplicas writes the path's next version with the same content and another number of wanted replicas, at least 1, and remembers it
-	// under key as CommitFile does; CodeFileNotFound without a live file.
-	SetReplicas(ctx context.Context, owner Subject, path Path, replicas uint32, key RequestKey, now Micros) (f FileInfo, repeated bool, err error)
+	// under key as CommitFile does; it pledges as CommitFile does, and CodeCreditsShort. CodeFileNotFound without a live file.
+	SetReplicas(ctx context.Context, owner Subject, path Path, replicas uint32, pledge int64, key RequestKey, now Micros) (f FileInfo, repeated bool, err error)
 	// PendingRecords returns at most limit (0 or above 256: 256) versions whose record is not settled in full or was unsettled, by owner
 	// and path above after: of each path the highest version. CommitFile, SetReplicas and DeleteFile make the version they write
 	// pending. The content of each version before stays referred to, and wanted, until a later one is settled: such a version may have
@@ -205,9 +207,10 @@ type SemanticMesh interface {
 	Sighted(ctx context.Context, ids []ChunkID) ([][]NodeID, error)
 	// RestoreVersion writes a version from its commit record, unless the path has a higher one, or that version already (restored false). Maps that
 	// were made again may have given one number twice: of two such versions, in whatever order they come, the one with the later CreatedAt counts; of one
-	// time a file before a tombstone, then the file whose ManifestID is greater. The other is let go of, and its record is unknown. For a file,
+	// time a file before a tombstone, then the file whose ManifestID, or the fact whose Fact, is greater. The other is let go of, and its record is unknown. For a file,
 	// upload has staged everything below File.ManifestID, whose row must exist and not be condemned (CodeConflict), and is dropped either
-	// way. The record is settled with its RecordID and Nodes, not in full: PendingRecords names it, so that it comes to as many nodes as wanted.
+	// way. The record is settled with its RecordID and Nodes, not in full: PendingRecords names it, so that it comes to as many nodes as wanted. The
+	// ledger does not come back, and so a restored file pledges nothing. A fact needs no upload, and nothing that it names has to be there.
 	RestoreVersion(ctx context.Context, upload UploadID, r Record, now Micros) (restored bool, err error)
 	// EndRestore forgets what was sighted.
 	EndRestore(ctx context.Context) error

@@ -119,7 +119,7 @@ func keyOf(id string) inos.RequestKey {
 func commit(t *testing.T, m inos.Semantic, owner, path, key string, root int, data ...inos.ChunkRow) (inos.FileInfo, inos.ChunkRow) {
 	t.Helper()
 	node := nodeRow(root, data...)
-	f, _, err := m.CommitFile(background, inos.UploadID("upload-"+key), fileOf(owner, path, node), append(data, node), keyOf(key), 5)
+	f, _, err := m.CommitFile(background, inos.UploadID("upload-"+key), fileOf(owner, path, node), append(data, node), inos.Quota{}, keyOf(key), 5)
 	if err != nil {
 		t.Fatalf("commit %s: %v", path, err)
 	}
@@ -203,7 +203,7 @@ func semanticCommit(t *testing.T, m inos.Semantic) {
 	d := dataRow(1)
 	node := nodeRow(1, d)
 	want := fileOf("ann", "/photos/cat.jpg", node)
-	f, repeated, err := m.CommitFile(background, "u1", want, []inos.ChunkRow{d, node}, keyOf("1"), 42)
+	f, repeated, err := m.CommitFile(background, "u1", want, []inos.ChunkRow{d, node}, inos.Quota{}, keyOf("1"), 42)
 	must(t, err)
 	equal(t, "repeated", repeated, false)
 	want.Version, want.CreatedAt = 1, 42
@@ -223,7 +223,7 @@ func semanticCommit(t *testing.T, m inos.Semantic) {
 	empty, _ := commit(t, m, "ann", "/empty", "2", 2)
 	equal(t, "chunks of the empty file", empty.Chunks, 0)
 	// A root must have a row.
-	_, _, err = m.CommitFile(background, "u3", fileOf("ann", "/lost", nodeRow(9)), nil, keyOf("3"), 1)
+	_, _, err = m.CommitFile(background, "u3", fileOf("ann", "/lost", nodeRow(9)), nil, inos.Quota{}, keyOf("3"), 1)
 	wantCode(t, err, inos.CodeConflict)
 }
 
@@ -273,15 +273,15 @@ func semanticKeys(t *testing.T, m inos.Semantic) {
 	elsewhere, other := same, same
 	elsewhere.Path, other.FileID = "/elsewhere", fileOf("ann", "/a", node).FileID
 	for _, f := range []inos.FileInfo{elsewhere, other} {
-		_, _, err := m.CommitFile(background, "u2", f, []inos.ChunkRow{node}, keyOf("1"), 77)
+		_, _, err := m.CommitFile(background, "u2", f, []inos.ChunkRow{node}, inos.Quota{}, keyOf("1"), 77)
 		wantCode(t, err, inos.CodeConflict)
 	}
 	foreign := same
 	foreign.Owner = "bob"
-	_, _, err = m.CommitFile(background, "u3", foreign, []inos.ChunkRow{d2, node}, keyOf("1"), 77)
+	_, _, err = m.CommitFile(background, "u3", foreign, []inos.ChunkRow{d2, node}, inos.Quota{}, keyOf("1"), 77)
 	wantCode(t, err, inos.CodeConflict)
 	wantTotals(t, m, before)
-	again, repeated, err := m.CommitFile(background, "u2", same, []inos.ChunkRow{node}, keyOf("1"), 77)
+	again, repeated, err := m.CommitFile(background, "u2", same, []inos.ChunkRow{node}, inos.Quota{}, keyOf("1"), 77)
 	must(t, err)
 	equal(t, "repeated", repeated, true)
 	equal(t, "file", again, first)
@@ -293,7 +293,7 @@ func semanticKeys(t *testing.T, m inos.Semantic) {
 		{Subject: "ann", ID: "2", EventType: "files:put:v1:requested"},
 		{Subject: "ann", ID: "1", EventType: "files:put:v2:requested"},
 	} {
-		f, repeated, err := m.CommitFile(background, "u", fileOf("ann", "/a", nodeRow(1, d1)), []inos.ChunkRow{d1, nodeRow(1, d1)}, key, 1)
+		f, repeated, err := m.CommitFile(background, "u", fileOf("ann", "/a", nodeRow(1, d1)), []inos.ChunkRow{d1, nodeRow(1, d1)}, inos.Quota{}, key, 1)
 		must(t, err)
 		equal(t, "repeated", repeated, false)
 		equal(t, "version", f.Version, uint64(i)+2)
@@ -325,7 +325,7 @@ func semanticKeyVerbs(t *testing.T, m inos.Semantic) {
 	wantCode(t, err, inos.CodeConflict)
 	_, _, err = m.DeleteFile(background, "ann", "/a", keyOf("2"), 1)
 	must(t, err)
-	_, _, err = m.CommitFile(background, "u", fileOf("ann", "/a", nodeRow(1, d)), []inos.ChunkRow{d, nodeRow(1, d)}, keyOf("2"), 1)
+	_, _, err = m.CommitFile(background, "u", fileOf("ann", "/a", nodeRow(1, d)), []inos.ChunkRow{d, nodeRow(1, d)}, inos.Quota{}, keyOf("2"), 1)
 	wantCode(t, err, inos.CodeConflict)
 }
 
@@ -333,16 +333,16 @@ func semanticPrune(t *testing.T, m inos.Semantic) {
 	d := dataRow(1)
 	node := nodeRow(1, d)
 	for i := range 5 {
-		_, _, err := m.CommitFile(background, "u", fileOf("ann", "/a", node), []inos.ChunkRow{d, node}, keyOf(fmt.Sprint(i)), inos.Micros(i))
+		_, _, err := m.CommitFile(background, "u", fileOf("ann", "/a", node), []inos.ChunkRow{d, node}, inos.Quota{}, keyOf(fmt.Sprint(i)), inos.Micros(i))
 		must(t, err)
 	}
 	n, err := m.PruneReplies(background, 3)
 	must(t, err)
 	equal(t, "pruned", n, 3)
-	_, repeated, err := m.CommitFile(background, "u", fileOf("ann", "/a", node), []inos.ChunkRow{d, node}, keyOf("3"), 9)
+	_, repeated, err := m.CommitFile(background, "u", fileOf("ann", "/a", node), []inos.ChunkRow{d, node}, inos.Quota{}, keyOf("3"), 9)
 	must(t, err)
 	equal(t, "a younger key is kept", repeated, true)
-	_, repeated, err = m.CommitFile(background, "u", fileOf("ann", "/a", node), []inos.ChunkRow{d, node}, keyOf("2"), 9)
+	_, repeated, err = m.CommitFile(background, "u", fileOf("ann", "/a", node), []inos.ChunkRow{d, node}, inos.Quota{}, keyOf("2"), 9)
 	must(t, err)
 	equal(t, "a pruned key is new", repeated, false)
 }
@@ -463,7 +463,7 @@ func semanticAtomic(t *testing.T, m inos.Semantic) {
 		"a missing child":        {dataRow(4), d2, node, lost},
 		"the root without a row": {dataRow(5), d2},
 	} {
-		_, _, err := m.CommitFile(background, "u", fileOf("ann", "/a", lost), rows, keyOf("2"), 1)
+		_, _, err := m.CommitFile(background, "u", fileOf("ann", "/a", lost), rows, inos.Quota{}, keyOf("2"), 1)
 		wantCode(t, err, inos.CodeConflict)
 		after, err := m.Totals(background)
 		must(t, err)
@@ -483,7 +483,7 @@ func semanticPins(t *testing.T, m inos.Semantic) {
 	equal(t, "nothing is collectable under a pin", collect(t, m), 0)
 	second := nodeRow(2, d3)
 	root := nodeRow(3, node, second)
-	_, _, err := m.CommitFile(background, "u", fileOf("ann", "/big", root), []inos.ChunkRow{second, root}, keyOf("1"), 1)
+	_, _, err := m.CommitFile(background, "u", fileOf("ann", "/big", root), []inos.ChunkRow{second, root}, inos.Quota{}, keyOf("1"), 1)
 	must(t, err)
 	equal(t, "nothing is collectable under a file", collect(t, m), 0)
 	_, _, err = m.DeleteFile(background, "ann", "/big", keyOf("2"), 1)
@@ -512,7 +512,7 @@ func semanticAbort(t *testing.T, m inos.Semantic) {
 	// A commit whose upload still pins that many.
 	must(t, m.StageChunks(background, "big", "ann", rows, 1))
 	root := nodeRow(1, rows[0])
-	_, _, err = m.CommitFile(background, "big", fileOf("ann", "/a", root), []inos.ChunkRow{root}, keyOf("1"), 1)
+	_, _, err = m.CommitFile(background, "big", fileOf("ann", "/a", root), []inos.ChunkRow{root}, inos.Quota{}, keyOf("1"), 1)
 	must(t, err)
 	wantTotals(t, m, inos.Totals{Files: 1, PlainBytes: root.Entry.PlainBytes, Chunks: 2501, StoredBytes: stored, Collectable: 2499, Uploads: 1})
 }
@@ -532,7 +532,7 @@ func semanticCascade(t *testing.T, m inos.Semantic) {
 	d1, d2 := dataRow(1), dataRow(2)
 	leaf := nodeRow(1, d1, d2)
 	root := nodeRow(2, leaf)
-	_, _, err := m.CommitFile(background, "u", fileOf("ann", "/a", root), []inos.ChunkRow{d1, d2, leaf, root}, keyOf("1"), 1)
+	_, _, err := m.CommitFile(background, "u", fileOf("ann", "/a", root), []inos.ChunkRow{d1, d2, leaf, root}, inos.Quota{}, keyOf("1"), 1)
 	must(t, err)
 	_, _, err = m.DeleteFile(background, "ann", "/a", keyOf("2"), 1)
 	must(t, err)
@@ -570,7 +570,7 @@ func semanticRepeatedChild(t *testing.T, m inos.Semantic) {
 		children[i] = zeros
 	}
 	node := nodeRow(1, children...)
-	_, _, err := m.CommitFile(background, "u", fileOf("ann", "/zeros", node), []inos.ChunkRow{zeros, node}, keyOf("1"), 1)
+	_, _, err := m.CommitFile(background, "u", fileOf("ann", "/zeros", node), []inos.ChunkRow{zeros, node}, inos.Quota{}, keyOf("1"), 1)
 	must(t, err)
 	_, _, err = m.DeleteFile(background, "ann", "/zeros", keyOf("2"), 1)
 	must(t, err)
@@ -595,7 +595,7 @@ func semanticKnownCondemned(t *testing.T, m inos.Semantic) {
 	wantCode(t, m.StageChunks(background, "u2", "ann", []inos.ChunkRow{known}, 1), inos.CodeConflict)
 	node := nodeRow(2, d)
 	wantCode(t, m.StageChunks(background, "u2", "ann", []inos.ChunkRow{node}, 1), inos.CodeConflict)
-	_, _, err = m.CommitFile(background, "u2", fileOf("ann", "/a", node), []inos.ChunkRow{known, node}, keyOf("3"), 1)
+	_, _, err = m.CommitFile(background, "u2", fileOf("ann", "/a", node), []inos.ChunkRow{known, node}, inos.Quota{}, keyOf("3"), 1)
 	wantCode(t, err, inos.CodeConflict)
 	n, err := m.ForgetChunks(background, condemned)
 	must(t, err)
@@ -716,7 +716,7 @@ func semanticUploadOwner(t *testing.T, m inos.Semantic) {
 	node := nodeRow(1, d)
 	must(t, m.StageChunks(background, "u", "ann", []inos.ChunkRow{d}, 1))
 	wantCode(t, m.StageChunks(background, "u", "bob", []inos.ChunkRow{d}, 1), inos.CodeConflict)
-	_, _, err := m.CommitFile(background, "u", fileOf("bob", "/b", node), []inos.ChunkRow{d, node}, keyOf("1"), 1)
+	_, _, err := m.CommitFile(background, "u", fileOf("bob", "/b", node), []inos.ChunkRow{d, node}, inos.Quota{}, keyOf("1"), 1)
 	wantCode(t, err, inos.CodeConflict)
 	wantTotals(t, m, inos.Totals{Chunks: 1, StoredBytes: d.Entry.StoredBytes, Uploads: 1})
 }
@@ -767,13 +767,13 @@ func semanticBounds(t *testing.T, m inos.Semantic) {
 			return m.StageChunks(background, "u", "ann", []inos.ChunkRow{big}, 1)
 		},
 		"no request id": func() error {
-			_, _, err := m.CommitFile(background, "u", fileOf("ann", "/a", node), rows, inos.RequestKey{EventType: "x"}, 1)
+			_, _, err := m.CommitFile(background, "u", fileOf("ann", "/a", node), rows, inos.Quota{}, inos.RequestKey{EventType: "x"}, 1)
 			return err
 		},
 		"a file too large": func() error {
 			f := fileOf("ann", "/a", node)
 			f.PlainBytes = 1 << 63
-			_, _, err := m.CommitFile(background, "u", f, rows, keyOf("1"), 1)
+			_, _, err := m.CommitFile(background, "u", f, rows, inos.Quota{}, keyOf("1"), 1)
 			return err
 		},
 		"too many hashes": func() error {
@@ -798,7 +798,7 @@ func semanticBounds(t *testing.T, m inos.Semantic) {
 		}
 	}
 	for _, path := range []string{"", "a", "/a/", "/../a", "/" + long, "/\x00"} {
-		_, _, err := m.CommitFile(background, "u", fileOf("ann", path, node), rows, keyOf("1"), 1)
+		_, _, err := m.CommitFile(background, "u", fileOf("ann", path, node), rows, inos.Quota{}, keyOf("1"), 1)
 		wantCode(t, err, inos.CodeBadPath)
 	}
 	wantTotals(t, m, inos.Totals{})
@@ -829,7 +829,7 @@ func semanticConcurrent(t *testing.T, m inos.Semantic) {
 					fail <- err
 					return
 				}
-				if _, _, err := m.CommitFile(background, upload, fileOf(owner, path, node), []inos.ChunkRow{node}, keyOf(path), 1); err != nil {
+				if _, _, err := m.CommitFile(background, upload, fileOf(owner, path, node), []inos.ChunkRow{node}, inos.Quota{}, keyOf(path), 1); err != nil {
 					fail <- err
 					return
 				}

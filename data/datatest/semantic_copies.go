@@ -137,7 +137,7 @@ func semanticDropCopies(t *testing.T, m inos.Semantic) {
 	held(false)
 	wantCode(t, m.StageChunks(background, "u", "ann", []inos.ChunkRow{known}, 1), inos.CodeConflict)
 	node := nodeRow(2, d)
-	_, _, err = m.CommitFile(background, "u", fileOf("ann", "/b", node), []inos.ChunkRow{known, node}, keyOf("2"), 1)
+	_, _, err = m.CommitFile(background, "u", fileOf("ann", "/b", node), []inos.ChunkRow{known, node}, inos.Quota{}, keyOf("2"), 1)
 	wantCode(t, err, inos.CodeConflict)
 	held(false)
 	equal(t, "what a file refers to is not collected", collect(t, m), 0)

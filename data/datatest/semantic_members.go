@@ -163,7 +163,7 @@ func semanticStrangers(t *testing.T, m inos.Semantic) {
 		t.Helper()
 		wantCode(t, m.StageChunks(background, "u", "ann", []inos.ChunkRow{strange}, 1), inos.CodeNodeUnknown)
 		root := nodeRow(2, strange)
-		_, _, err := m.CommitFile(background, "u", fileOf("ann", "/b", root), []inos.ChunkRow{strange, root}, keyOf("2"), 1)
+		_, _, err := m.CommitFile(background, "u", fileOf("ann", "/b", root), []inos.ChunkRow{strange, root}, inos.Quota{}, keyOf("2"), 1)
 		wantCode(t, err, inos.CodeNodeUnknown)
 		for _, call := range []func() error{
 			func() error { _, err := m.AddCopies(background, "stranger", 1, nil); return err },

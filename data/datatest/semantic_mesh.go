@@ -33,7 +33,7 @@ func meshVerbs(m inos.Semantic) map[string]func(context.Context) error {
 		"settle repair": func(ctx context.Context) error { return m.SettleRepair(ctx, ids[0], 1, nil, 0, 1) },
 		"list repairs":  func(ctx context.Context) error { _, _, err := m.ListRepairs(ctx, 1); return err },
 		"set replicas": func(ctx context.Context) error {
-			_, _, err := m.SetReplicas(ctx, "ann", "/a", 1, keyOf("1"), 1)
+			_, _, err := m.SetReplicas(ctx, "ann", "/a", 1, 0, keyOf("1"), 1)
 			return err
 		},
 		"pending records": func(ctx context.Context) error { _, err := m.PendingRecords(ctx, key, 1); return err },
@@ -88,7 +88,7 @@ func semanticMeshConcurrent(t *testing.T, m inos.Semantic) {
 		d.Nodes = []inos.NodeID{"a", "b"}
 		root := nodeRow(100*c+i, d)
 		path := inos.Path(fmt.Sprintf("/f%d", c))
-		f, _, err := m.CommitFile(background, "u", fileOf("ann", string(path), root), []inos.ChunkRow{d, root}, keyOf(fmt.Sprint(c, "-", i)), 1)
+		f, _, err := m.CommitFile(background, "u", fileOf("ann", string(path), root), []inos.ChunkRow{d, root}, inos.Quota{}, keyOf(fmt.Sprint(c, "-", i)), 1)
 		if err != nil {
 			return err
 		}

@@ -332,7 +332,7 @@ func semanticSetReplicas(t *testing.T, m inos.Semantic) {
 	totals, err := m.Totals(background)
 	must(t, err)
 	set := func(path string, replicas uint32, key string) (inos.FileInfo, bool, error) {
-		return m.SetReplicas(background, "ann", inos.Path(path), replicas, keyOf(key), 77)
+		return m.SetReplicas(background, "ann", inos.Path(path), replicas, 0, keyOf(key), 77)
 	}
 	f, repeated, err := set("/a", 5, "2")
 	must(t, err)
@@ -355,7 +355,7 @@ func semanticSetReplicas(t *testing.T, m inos.Semantic) {
 		"a commit's key":   func() error { _, _, err := set("/a", 5, "1"); return err },
 		"a key of its own": func() error { _, _, err := m.DeleteFile(background, "ann", "/a", keyOf("2"), 1); return err },
 		"and in a commit": func() error {
-			_, _, err := m.CommitFile(background, "u", fileOf("ann", "/a", root), []inos.ChunkRow{d, root}, keyOf("2"), 1)
+			_, _, err := m.CommitFile(background, "u", fileOf("ann", "/a", root), []inos.ChunkRow{d, root}, inos.Quota{}, keyOf("2"), 1)
 			return err
 		},
 	} {
@@ -382,7 +382,7 @@ func semanticSettleMany(t *testing.T, m inos.Semantic) {
 	for v := 1; v <= versions; v++ {
 		if v == 1 {
 			commit(t, m, "ann", "/a", "1", 1, d)
-		} else if _, _, err := m.SetReplicas(background, "ann", "/a", uint32(v), keyOf(fmt.Sprint(v)), 1); err != nil {
+		} else if _, _, err := m.SetReplicas(background, "ann", "/a", uint32(v), 0, keyOf(fmt.Sprint(v)), 1); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -84,7 +84,7 @@ func semanticWanted(t *testing.T, m inos.Semantic) {
 		t.Helper()
 		f := fileOf("ann", path, root)
 		f.ReplicasWanted = replicas
-		_, _, err := m.CommitFile(background, inos.UploadID("u"+key), f, rows, keyOf(key), 1)
+		_, _, err := m.CommitFile(background, inos.UploadID("u"+key), f, rows, inos.Quota{}, keyOf(key), 1)
 		must(t, err)
 	}
 	must(t, m.StageChunks(background, "u0", "ann", tree[:1], 1))
@@ -115,7 +115,7 @@ func semanticWanted(t *testing.T, m inos.Semantic) {
 	equal(t, "wanted above it", stateOf(t, m, middle.Entry.ChunkID).Wanted, 2)
 	_, err = m.AbortUpload(background, "u6")
 	must(t, err)
-	f, _, err := m.SetReplicas(background, "ann", "/a", 1, keyOf("7"), 1)
+	f, _, err := m.SetReplicas(background, "ann", "/a", 1, 0, keyOf("7"), 1)
 	must(t, err)
 	equal(t, "version", f.Version, 2)
 	want(2)
@@ -133,7 +133,7 @@ func semanticWantedShared(t *testing.T, m inos.Semantic) {
 		root := nodeRow(10*i+2, a, b)
 		f := fileOf("ann", fmt.Sprint("/", i), root)
 		f.ReplicasWanted = uint32(1 + i%9)
-		_, _, err := m.CommitFile(background, "u", f, []inos.ChunkRow{zeros, d, a, b, root}, keyOf(fmt.Sprint(i)), 1)
+		_, _, err := m.CommitFile(background, "u", f, []inos.ChunkRow{zeros, d, a, b, root}, inos.Quota{}, keyOf(fmt.Sprint(i)), 1)
 		must(t, err)
 		equal(t, "wanted of the chunk's own", stateOf(t, m, d.Entry.ChunkID).Wanted, f.ReplicasWanted)
 	}

@@ -185,7 +185,7 @@ func (w *twins) commitFile(t *rapid.T, r []inos.ChunkRow, root inos.ChunkRow) {
 	f.ReplicasWanted = rapid.Uint32Range(0, 6).Draw(t, "replicas")
 	w.now++
 	w.both(t, fmt.Sprintf("commit %s %s%s key %s:%s", u, f.Owner, f.Path, key.ID, brief(r)), func(m inos.Semantic) (any, error) {
-		f, repeated, err := m.CommitFile(background, u, f, r, key, w.now)
+		f, repeated, err := m.CommitFile(background, u, f, r, inos.Quota{}, key, w.now)
 		return []any{f, repeated}, err
 	})
 }

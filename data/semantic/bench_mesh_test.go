@@ -36,7 +36,7 @@ func BenchmarkMesh(b *testing.B) {
 			ids = append(ids, rows[i].Entry.ChunkID)
 		}
 		key := inos.RequestKey{Subject: "operator", ID: fmt.Sprintf("0199f000-0000-7000-8000-%012x", n), EventType: "files:put:v1:requested"}
-		f, _, err := s.CommitFile(ctx, inos.UploadID(key.ID), f, rows, key, inos.Micros(n))
+		f, _, err := s.CommitFile(ctx, inos.UploadID(key.ID), f, rows, inos.Quota{}, key, inos.Micros(n))
 		if err != nil {
 			return err
 		}

@@ -69,7 +69,7 @@ func BenchmarkCommitFile(b *testing.B) {
 						}
 						f, rows := smallFile(n)
 						key := inos.RequestKey{Subject: "operator", ID: fmt.Sprintf("0199f000-0000-7000-8000-%012x", n), EventType: "files:put:v1:requested"}
-						if _, _, err := s.CommitFile(context.Background(), inos.UploadID(key.ID), f, rows, key, inos.Micros(n)); err != nil {
+						if _, _, err := s.CommitFile(context.Background(), inos.UploadID(key.ID), f, rows, inos.Quota{}, key, inos.Micros(n)); err != nil {
 							b.Error(err)
 							return
 						}
@@ -124,7 +124,7 @@ func BenchmarkLookup(b *testing.B) {
 		group.Go(func() {
 			for n := c; n < files; n += callers {
 				f, rows := smallFile(n)
-				if _, _, err := s.CommitFile(context.Background(), "u", f, rows, inos.RequestKey{ID: fmt.Sprint(n), EventType: "x"}, 1); err != nil {
+				if _, _, err := s.CommitFile(context.Background(), "u", f, rows, inos.Quota{}, inos.RequestKey{ID: fmt.Sprint(n), EventType: "x"}, 1); err != nil {
 					b.Error(err)
 					return
 				}

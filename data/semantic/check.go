@@ -68,7 +68,7 @@ func checkFile(op string, f *inos.FileInfo) error {
 	if f.PlainBytes > FileBytesMax || f.StoredBytes > FileBytesMax || f.Chunks > FileBytesMax {
 		return inos.Errorf(inos.CodeBadRequest, op, "%s has %d plain bytes, %d stored bytes and %d chunks, each is at most %d", f.Path, f.PlainBytes, f.StoredBytes, f.Chunks, uint64(FileBytesMax))
 	}
-	return nil
+	return checkPledge(op, f.Pledged)
 }
 
 func checkKey(op string, k inos.RequestKey) error {

@@ -2,6 +2,7 @@ package semantic
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 
 	"github.com/inos-mesh/inos"
@@ -25,7 +26,7 @@ func supplants(there, came *inos.Record) bool {
 	case there.Tombstone != came.Tombstone:
 		return there.Tombstone
 	}
-	return !came.Tombstone && bytes.Compare(b.ManifestID[:], a.ManifestID[:]) > 0
+	return !came.Tombstone && cmp.Or(bytes.Compare(b.ManifestID[:], a.ManifestID[:]), bytes.Compare(came.Fact, there.Fact)) > 0
 }
 
 func checkNodes(op string, nodes []inos.NodeID) error {
@@ -119,15 +120,18 @@ func checkClaim(op string, holder inos.NodeID, now, until inos.Micros) error {
 	return checkText(op, "holder", string(holder), 1)
 }
 
-func checkReplicas(op string, replicas uint32, key inos.RequestKey) error {
+func checkReplicas(op string, replicas uint32, pledge int64, key inos.RequestKey) error {
 	if replicas == 0 {
 		return inos.Errorf(inos.CodeBadRequest, op, "a file has at least 1 replica")
+	}
+	if err := checkPledge(op, pledge); err != nil {
+		return err
 	}
 	return checkKey(op, key)
 }
 
 func checkSettle(op string, key inos.RecordKey, id inos.ChunkID, nodes []inos.NodeID) error {
-	if err := checkText(op, "owner", string(key.Owner), 1); err != nil {
+	if err := checkText(op, "owner", string(key.Owner), 0); err != nil {
 		return err
 	}
 	return checkSealed(op, key, id, nodes)
@@ -144,7 +148,11 @@ func checkRestore(op string, upload inos.UploadID, r *inos.Record) error {
 	if err := checkText(op, "upload id", string(upload), 0); err != nil {
 		return err
 	}
-	if err := checkFile(op, &r.File); err != nil {
+	if r.File.Owner == "" {
+		if err := checkFact(op, r); err != nil {
+			return err
+		}
+	} else if err := checkFile(op, &r.File); err != nil {
 		return err
 	}
 	if r.File.Version == 0 || r.File.Version >= numberMax {

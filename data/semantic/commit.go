@@ -7,7 +7,7 @@ import (
 )
 
 // CommitFile implements inos.Semantic.
-func (s *Store) CommitFile(ctx context.Context, upload inos.UploadID, file inos.FileInfo, rows []inos.ChunkRow, key inos.RequestKey, now inos.Micros) (f inos.FileInfo, repeated bool, err error) {
+func (s *Store) CommitFile(ctx context.Context, upload inos.UploadID, file inos.FileInfo, rows []inos.ChunkRow, quota inos.Quota, key inos.RequestKey, now inos.Micros) (f inos.FileInfo, repeated bool, err error) {
 	const op = "semantic:commit_file"
 	if err := checkStage(op, upload, file.Owner, rows); err != nil {
 		return f, false, err
@@ -32,7 +32,7 @@ func (s *Store) CommitFile(ctx context.Context, upload inos.UploadID, file inos.
 			if err := sameFile(op, &f, &file); err != nil {
 				return err
 			}
-		} else if f, err = t.commitFile(op, upload, file, rows, key, now); err != nil {
+		} else if f, err = t.commitFile(op, upload, file, rows, quota, key, now); err != nil {
 			return err
 		}
 		pinned, err = t.sweepUpload(op, upload, file.Owner)
@@ -49,7 +49,7 @@ func (s *Store) CommitFile(ctx context.Context, upload inos.UploadID, file inos.
 	return f, repeated, nil
 }
 
-func (t *tx) commitFile(op string, upload inos.UploadID, f inos.FileInfo, rows []inos.ChunkRow, key inos.RequestKey, now inos.Micros) (inos.FileInfo, error) {
+func (t *tx) commitFile(op string, upload inos.UploadID, f inos.FileInfo, rows []inos.ChunkRow, quota inos.Quota, key inos.RequestKey, now inos.Micros) (inos.FileInfo, error) {
 	if _, err := t.checkUpload(op, upload, f.Owner); err != nil {
 		return f, err
 	}
@@ -61,38 +61,59 @@ func (t *tx) commitFile(op string, upload inos.UploadID, f inos.FileInfo, rows [
 		return f, err
 	}
 	f.CreatedAt = now
-	if err := t.writeVersion(op, &f, before, live); err != nil {
+	used, err := t.writeVersion(op, &f, before, live)
+	if err != nil {
+		return f, err
+	}
+	if err := checkQuota(op, &f, &before, live, used, quota); err != nil {
+		return f, err
+	}
+	if err := t.pledge(op, f.Owner, before.Pledged, f.Pledged, key.ID, now); err != nil {
 		return f, err
 	}
 	return f, t.remember(key, now, encodeFile(replyCommit, &f))
 }
 
-// writeVersion writes f as the next version of its path.
-func (t *tx) writeVersion(op string, f *inos.FileInfo, before inos.FileInfo, live bool) error {
+// writeVersion writes f as the next version of its path, and returns what its owner's namespace has then.
+func (t *tx) writeVersion(op string, f *inos.FileInfo, before inos.FileInfo, live bool) (used inos.NamespaceUsage, err error) {
 	version, err := t.nextVersion(f.Owner, f.Path, before, live)
 	if err != nil {
-		return err
+		return used, err
 	}
 	if !live && version > 1 {
 		if err := t.exec(deleteTombstone, string(f.Owner), []byte(f.Path)); err != nil {
-			return err
+			return used, err
 		}
 	}
 	f.Version = version
 	if err := t.addRef(op, f.ManifestID); err != nil {
-		return err
+		return used, err
 	}
 	return t.putFile(f, before, live)
 }
 
 // putFile writes the row of a live file over the one before.
-func (t *tx) putFile(f *inos.FileInfo, before inos.FileInfo, live bool) error {
+func (t *tx) putFile(f *inos.FileInfo, before inos.FileInfo, live bool) (used inos.NamespaceUsage, err error) {
+	files := int64(0)
 	if !live {
-		t.delta.files++
+		files = 1
 	}
-	t.delta.plainBytes += int64(f.PlainBytes) - int64(before.PlainBytes)
-	return t.exec(upsertFile, string(f.Owner), []byte(f.Path), int64(f.Version), f.FileID[:], f.ManifestID[:], int64(f.PlainBytes), int64(f.StoredBytes),
-		int64(f.Chunks), int64(f.CreatedAt), f.ContentType, int64(f.ReplicasWanted), int64(f.ReplicasReached))
+	if used, err = t.count(f.Owner, files, int64(f.PlainBytes)-int64(before.PlainBytes)); err != nil {
+		return used, err
+	}
+	return used, t.exec(upsertFile, string(f.Owner), []byte(f.Path), int64(f.Version), f.FileID[:], f.ManifestID[:], int64(f.PlainBytes), int64(f.StoredBytes),
+		int64(f.Chunks), int64(f.CreatedAt), f.ContentType, int64(f.ReplicasWanted), int64(f.ReplicasReached), f.Pledged)
+}
+
+// count adds to the counters of a namespace, and to the totals.
+func (t *tx) count(owner inos.Subject, files, bytes int64) (used inos.NamespaceUsage, err error) {
+	t.delta.files += files
+	t.delta.plainBytes += bytes
+	known, err := found(t.row(addNamespace, string(owner), files, bytes), &used.Files, &used.PlainBytes)
+	if err != nil || known {
+		return used, err
+	}
+	return inos.NamespaceUsage{Files: uint64(files), PlainBytes: uint64(bytes)}, t.exec(insertNamespace, string(owner), files, bytes)
 }
 
 // DeleteFile implements inos.Semantic.
@@ -115,7 +136,7 @@ func (s *Store) DeleteFile(ctx context.Context, owner inos.Subject, path inos.Pa
 			}
 			return sameTarget(op, was, at, owner, path)
 		}
-		version, err = t.deleteFile(op, owner, path, now)
+		version, err = t.deleteFile(op, owner, path, key.ID, now)
 		if err != nil {
 			return err
 		}
@@ -127,7 +148,7 @@ func (s *Store) DeleteFile(ctx context.Context, owner inos.Subject, path inos.Pa
 	return version, repeated, nil
 }
 
-func (t *tx) deleteFile(op string, owner inos.Subject, path inos.Path, now inos.Micros) (uint64, error) {
+func (t *tx) deleteFile(op string, owner inos.Subject, path inos.Path, eventID string, now inos.Micros) (uint64, error) {
 	f, live, err := t.file(selectFile, string(owner), []byte(path))
 	if err != nil {
 		return 0, err
@@ -139,6 +160,9 @@ func (t *tx) deleteFile(op string, owner inos.Subject, path inos.Path, now inos.
 	if err != nil {
 		return 0, err
 	}
+	if err := t.pledge(op, owner, f.Pledged, 0, eventID, now); err != nil {
+		return 0, err
+	}
 	return version, t.bury(&f, version, now)
 }
 
@@ -147,8 +171,9 @@ func (t *tx) bury(f *inos.FileInfo, version uint64, at inos.Micros) error {
 	if err := t.exec(deleteFile, string(f.Owner), []byte(f.Path)); err != nil {
 		return err
 	}
-	t.delta.files--
-	t.delta.plainBytes -= int64(f.PlainBytes)
+	if _, err := t.count(f.Owner, -1, -int64(f.PlainBytes)); err != nil {
+		return err
+	}
 	return t.exec(insertTombstone, string(f.Owner), []byte(f.Path), int64(version), int64(at))
 }
 

@@ -68,7 +68,7 @@ func crashWorkload(dir, start string) {
 						return
 					}
 				}
-				committed, _, err := s.CommitFile(ctx, upload, f, rows, key, 1)
+				committed, _, err := s.CommitFile(ctx, upload, f, rows, inos.Quota{}, key, 1)
 				if err != nil {
 					say("error %v", err)
 					return

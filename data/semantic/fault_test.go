@@ -26,7 +26,7 @@ func putSmall(t *testing.T, s *Store, n uint64) error {
 		return err
 	}
 	f, rows := smallFile(n)
-	_, _, err := s.CommitFile(context.Background(), "u", f, rows, inos.RequestKey{ID: f.FileID.String(), EventType: "put"}, 1)
+	_, _, err := s.CommitFile(context.Background(), "u", f, rows, inos.Quota{}, inos.RequestKey{ID: f.FileID.String(), EventType: "put"}, 1)
 	return err
 }
 

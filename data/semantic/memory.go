@@ -26,6 +26,7 @@ type Memory struct {
 	sightings  map[inos.ChunkID]map[inos.NodeID]bool
 	generation uint64
 	lease      uint64
+	identity   twinIdentity
 	closed     bool
 }
 
@@ -49,9 +50,11 @@ type twinUpload struct {
 }
 
 type twinReply struct {
-	kind byte // replyCommit, replyDelete, replySet
-	at   inos.Micros
-	file inos.FileInfo // of a delete Owner, Path and Version only
+	kind  byte // replyCommit, replyDelete and so on
+	at    inos.Micros
+	file  inos.FileInfo // of a delete Owner, Path and Version only
+	user  inos.User
+	grant inos.AccessGrant
 }
 
 type twinToken struct {
@@ -71,6 +74,7 @@ func NewMemory() *Memory {
 		members:   map[inos.NodeID]*twinMember{},
 		repairs:   map[inos.ChunkID]inos.Repair{},
 		sightings: map[inos.ChunkID]map[inos.NodeID]bool{},
+		identity:  newTwinIdentity(),
 	}
 }
 
@@ -273,7 +277,7 @@ func (m *Memory) refer(c *twinChunk) {
 }
 
 // CommitFile implements inos.Semantic.
-func (m *Memory) CommitFile(ctx context.Context, upload inos.UploadID, f inos.FileInfo, rows []inos.ChunkRow, key inos.RequestKey, now inos.Micros) (inos.FileInfo, bool, error) {
+func (m *Memory) CommitFile(ctx context.Context, upload inos.UploadID, f inos.FileInfo, rows []inos.ChunkRow, quota inos.Quota, key inos.RequestKey, now inos.Micros) (inos.FileInfo, bool, error) {
 	const op = "semantic:commit_file"
 	if err := checkStage(op, upload, f.Owner, rows); err != nil {
 		return inos.FileInfo{}, false, err
@@ -316,11 +320,20 @@ func (m *Memory) CommitFile(ctx context.Context, upload inos.UploadID, f inos.Fi
 		m.rollback(u)
 		return inos.FileInfo{}, false, conflict(op, "the manifest %s has no row, or is being collected", f.ManifestID)
 	}
+	before, live := m.files[f.Owner][f.Path]
+	err = checkQuota(op, &f, &before, live, m.usedWith(&f), quota)
+	if err == nil {
+		err = m.pledge(op, f.Owner, before.Pledged, f.Pledged, key.ID, now)
+	}
+	if err != nil {
+		m.rollback(u)
+		return inos.FileInfo{}, false, err
+	}
 	m.refer(root)
 	f.CreatedAt = now
 	f.Version = m.nextVersion(f.Owner, f.Path, twinRecord{})
 	put(m.files, f.Owner, f.Path, f)
-	m.replies[key] = twinReply{replyCommit, now, f}
+	m.replies[key] = twinReply{kind: replyCommit, at: now, file: f}
 	m.drop(upload)
 	return f, false, nil
 }
@@ -362,12 +375,16 @@ func (m *Memory) DeleteFile(ctx context.Context, owner inos.Subject, path inos.P
 		}
 		return reply.file.Version, true, nil
 	}
-	if _, live := m.files[owner][path]; !live {
+	f, live := m.files[owner][path]
+	if !live {
 		return 0, false, notFound(op, owner, path)
+	}
+	if err := m.pledge(op, owner, f.Pledged, 0, key.ID, now); err != nil {
+		return 0, false, err
 	}
 	version := m.nextVersion(owner, path, twinRecord{tombstone: true, at: now})
 	delete(m.files[owner], path)
-	m.replies[key] = twinReply{replyDelete, now, inos.FileInfo{Owner: owner, Path: path, Version: version}}
+	m.replies[key] = twinReply{kind: replyDelete, at: now, file: inos.FileInfo{Owner: owner, Path: path, Version: version}}
 	return version, false, nil
 }
 

@@ -49,9 +49,9 @@ func (m *Memory) below(owner inos.Subject, path inos.Path, r *twinRecord) twinVe
 }
 
 // SetReplicas implements inos.SemanticMesh.
-func (m *Memory) SetReplicas(ctx context.Context, owner inos.Subject, path inos.Path, replicas uint32, key inos.RequestKey, now inos.Micros) (f inos.FileInfo, repeated bool, err error) {
+func (m *Memory) SetReplicas(ctx context.Context, owner inos.Subject, path inos.Path, replicas uint32, pledge int64, key inos.RequestKey, now inos.Micros) (f inos.FileInfo, repeated bool, err error) {
 	const op = "semantic:set_replicas"
-	if err := checkReplicas(op, replicas, key); err != nil {
+	if err := checkReplicas(op, replicas, pledge, key); err != nil {
 		return f, false, err
 	}
 	if err := m.enter(ctx, op); err != nil {
@@ -72,10 +72,13 @@ func (m *Memory) SetReplicas(ctx context.Context, owner inos.Subject, path inos.
 	if !live {
 		return f, false, notFound(op, owner, path)
 	}
+	if err := m.pledge(op, owner, f.Pledged, pledge, key.ID, now); err != nil {
+		return inos.FileInfo{}, false, err
+	}
 	m.refer(m.chunks[f.ManifestID])
-	f.Version, f.CreatedAt, f.ReplicasWanted = m.nextVersion(owner, path, twinRecord{}), now, replicas
+	f.Version, f.CreatedAt, f.ReplicasWanted, f.Pledged = m.nextVersion(owner, path, twinRecord{}), now, replicas, pledge
 	put(m.files, owner, path, f)
-	m.replies[key] = twinReply{replySet, now, f}
+	m.replies[key] = twinReply{kind: replySet, at: now, file: f}
 	return f, false, nil
 }
 
@@ -95,10 +98,14 @@ func (m *Memory) PendingRecords(ctx context.Context, after inos.RecordKey, limit
 				return pending, nil
 			}
 			f := m.files[owner][path]
-			if r.tombstone {
+			if r.tombstone || owner == "" {
 				f = inos.FileInfo{Owner: owner, Path: path, Version: r.version, CreatedAt: r.at}
 			}
-			pending = append(pending, inos.Record{File: f, Tombstone: r.tombstone, RecordID: r.id, Nodes: slices.Sorted(maps.Keys(r.nodes))})
+			var fact []byte
+			if owner == "" && !r.tombstone {
+				fact = m.fact(path)
+			}
+			pending = append(pending, inos.Record{Fact: fact, File: f, Tombstone: r.tombstone, RecordID: r.id, Nodes: slices.Sorted(maps.Keys(r.nodes))})
 		}
 	}
 	return pending, nil

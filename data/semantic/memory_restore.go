@@ -55,7 +55,7 @@ func (m *Memory) EndRestore(ctx context.Context) error {
 }
 
 // RestoreVersion implements inos.SemanticMesh.
-func (m *Memory) RestoreVersion(ctx context.Context, upload inos.UploadID, r inos.Record, _ inos.Micros) (restored bool, err error) {
+func (m *Memory) RestoreVersion(ctx context.Context, upload inos.UploadID, r inos.Record, now inos.Micros) (restored bool, err error) {
 	const op = "semantic:restore_version"
 	if err := checkRestore(op, upload, &r); err != nil {
 		return false, err
@@ -65,6 +65,9 @@ func (m *Memory) RestoreVersion(ctx context.Context, upload inos.UploadID, r ino
 	}
 	defer m.mu.Unlock()
 	f := r.File
+	if f.Owner == "" {
+		upload = "" // a fact has none
+	}
 	if up := m.uploads[upload]; up != nil && up.owner != f.Owner {
 		return false, conflict(op, "the upload belongs to another owner")
 	}
@@ -76,7 +79,12 @@ func (m *Memory) RestoreVersion(ctx context.Context, upload inos.UploadID, r ino
 	before := m.records[f.Owner][f.Path]
 	again := before != nil && before.version == f.Version
 	there := inos.Record{Tombstone: true}
-	if again {
+	if again && f.Owner == "" {
+		there.File.CreatedAt, there.Tombstone = before.at, before.tombstone
+		if !there.Tombstone {
+			there.Fact = m.fact(f.Path)
+		}
+	} else if again {
 		if was, live := m.files[f.Owner][f.Path]; live {
 			there = inos.Record{File: was}
 		} else {
@@ -87,7 +95,13 @@ func (m *Memory) RestoreVersion(ctx context.Context, upload inos.UploadID, r ino
 		m.drop(upload)
 		return false, nil
 	}
-	if !r.Tombstone {
+	f.Pledged = 0 // the ledger does not come back
+	switch {
+	case f.Owner == "":
+		if err := m.restoreFact(op, &r); err != nil {
+			return false, err
+		}
+	case !r.Tombstone:
 		root := m.chunks[f.ManifestID]
 		if root == nil || root.condemned {
 			return false, conflict(op, "the manifest %s has no row, or is being collected", f.ManifestID)
@@ -97,14 +111,21 @@ func (m *Memory) RestoreVersion(ctx context.Context, upload inos.UploadID, r ino
 	next := &twinRecord{version: f.Version, tombstone: r.Tombstone, pending: true, id: r.RecordID, nodes: hold(false, nil, r.Nodes)}
 	switch {
 	case again:
-		if next.earlier = before.earlier; !there.Tombstone {
+		if next.earlier = before.earlier; !there.Tombstone && f.Owner != "" {
 			m.chunks[there.File.ManifestID].refs--
 		}
 	case before != nil:
 		next.earlier = append(before.earlier, m.below(f.Owner, f.Path, before))
 		m.unroot(next.earlier)
 	}
+	if err := m.pledge(op, f.Owner, m.files[f.Owner][f.Path].Pledged, 0, r.RecordID.String(), now); err != nil {
+		return false, err
+	}
 	put(m.records, f.Owner, f.Path, next)
+	if f.Owner == "" {
+		next.at = f.CreatedAt
+		return true, nil
+	}
 	if r.Tombstone {
 		next.at = f.CreatedAt
 		delete(m.files[f.Owner], f.Path)

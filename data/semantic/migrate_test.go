@@ -99,7 +99,7 @@ func TestMigrate(t *testing.T) {
 	}
 	// Versions go on where they were.
 	for _, at := range []inos.FileInfo{f, deleted} {
-		next, _, err := s.CommitFile(ctx, "u", fileAt(f, at.Path), rows, inos.RequestKey{ID: string(at.Path), EventType: "put"}, 1)
+		next, _, err := s.CommitFile(ctx, "u", fileAt(f, at.Path), rows, inos.Quota{}, inos.RequestKey{ID: string(at.Path), EventType: "put"}, 1)
 		if err != nil || next.Version != at.Version+1 {
 			t.Errorf("version %d after %d (%v)", next.Version, at.Version, err)
 		}

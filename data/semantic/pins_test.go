@@ -44,7 +44,7 @@ func TestPinsAreReplaced(t *testing.T) {
 		}
 	}
 	f.ManifestID = node.Entry.ChunkID
-	if _, _, err := s.CommitFile(ctx, "u", f, nil, inos.RequestKey{ID: "1", EventType: "put"}, 1); err != nil {
+	if _, _, err := s.CommitFile(ctx, "u", f, nil, inos.Quota{}, inos.RequestKey{ID: "1", EventType: "put"}, 1); err != nil {
 		t.Fatal(err)
 	}
 	if n := pins(); n != 0 {

@@ -16,6 +16,9 @@ var scans = map[statement]string{
 	selectReady:       "walks the queue in its order, to a limit; anyReady asks first",
 	listRepairs:       "walks the queue in its order, to a limit",
 	deleteSightings:   "empties the table, some rows at a time",
+	countUsers:        "the index of the users, and a newcomer is rare",
+	countGroups:       "there are few groups, and a new one is rare",
+	readAccess:        "the list of grantees has two rows of its own",
 }
 
 // by are the statements for which an index is as good as another to the planner, and not to us.
@@ -26,6 +29,12 @@ var by = map[statement]string{
 	anyReady:         "repairs_by_ready",
 	selectPending:    "records_pending",
 	existsSealed:     "superseded_by_record",
+	listSessions:     "sessions_by_user",
+	listGrantsOf:     "grants_by_owner",
+	listGrantsTo:     "grants_by_grantee",
+	readAccess:       "grants_by_access",
+	listEntries:      "entries_by_account",
+	pruneSessions:    "sessions_by_age",
 }
 
 // TestPlans holds every statement to its indexes: none walks a table or sorts what it finds, but those named above.

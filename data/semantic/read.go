@@ -76,7 +76,7 @@ func (t *tx) file(s statement, args ...any) (inos.FileInfo, bool, error) {
 func scanFile(scan func(...any) error) (f inos.FileInfo, ok bool, err error) {
 	var path, fileID, manifestID []byte
 	err = scan(&f.Owner, &path, &f.Version, &fileID, &manifestID, &f.PlainBytes, &f.StoredBytes, &f.Chunks, &f.CreatedAt,
-		&f.ContentType, &f.ReplicasWanted, &f.ReplicasReached)
+		&f.ContentType, &f.ReplicasWanted, &f.ReplicasReached, &f.Pledged)
 	if err == sql.ErrNoRows {
 		return inos.FileInfo{}, false, nil
 	}

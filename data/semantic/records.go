@@ -52,9 +52,9 @@ func (t *tx) supersede(owner inos.Subject, path inos.Path, r record, before inos
 }
 
 // SetReplicas implements inos.SemanticMesh.
-func (s *Store) SetReplicas(ctx context.Context, owner inos.Subject, path inos.Path, replicas uint32, key inos.RequestKey, now inos.Micros) (f inos.FileInfo, repeated bool, err error) {
+func (s *Store) SetReplicas(ctx context.Context, owner inos.Subject, path inos.Path, replicas uint32, pledge int64, key inos.RequestKey, now inos.Micros) (f inos.FileInfo, repeated bool, err error) {
 	const op = "semantic:set_replicas"
-	if err := checkReplicas(op, replicas, key); err != nil {
+	if err := checkReplicas(op, replicas, pledge, key); err != nil {
 		return f, false, err
 	}
 	err = s.write(ctx, op, 1, func(t *tx) error {
@@ -77,8 +77,11 @@ func (s *Store) SetReplicas(ctx context.Context, owner inos.Subject, path inos.P
 			return notFound(op, owner, path)
 		}
 		f = before
-		f.CreatedAt, f.ReplicasWanted = now, replicas
-		if err := t.writeVersion(op, &f, before, true); err != nil {
+		f.CreatedAt, f.ReplicasWanted, f.Pledged = now, replicas, pledge
+		if _, err := t.writeVersion(op, &f, before, true); err != nil {
+			return err
+		}
+		if err := t.pledge(op, owner, before.Pledged, pledge, key.ID, now); err != nil {
 			return err
 		}
 		return t.remember(key, now, encodeFile(replySet, &f))
@@ -144,6 +147,12 @@ func (r *snapshot) complete(p *inos.Record) error {
 	}
 	if p.Nodes, err = scanNodes(rows); err != nil || p.Tombstone {
 		return err
+	}
+	if owner == "" {
+		if p.Fact, err = readFact(r, p.File.Path); err != nil {
+			return err
+		}
+		return r.row(selectChanged, owner, path).Scan(&p.File.CreatedAt)
 	}
 	f, live, err := scanFile(r.row(selectFile, owner, path).Scan)
 	if err == nil && !live {

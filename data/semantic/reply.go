@@ -12,6 +12,9 @@ const (
 	replyCommit = 1 // eventpb.FileInfo
 	replyDelete = 2 // eventpb.FileInfo with the owner, the path and the tombstone's version
 	replySet    = 3 // eventpb.FileInfo of SetReplicas
+	replyUser   = 4 // eventpb.User
+	replyGrant  = 5 // eventpb.AccessGrant
+	replyUse    = 6 // nothing: the use was counted
 )
 
 // reply returns what was remembered under a key, or nil.
@@ -52,6 +55,7 @@ func encodeFile(kind byte, f *inos.FileInfo) []byte {
 		Owner: string(f.Owner), Path: string(f.Path), Version: f.Version, FileId: f.FileID[:], ManifestId: f.ManifestID[:],
 		PlainBytes: f.PlainBytes, StoredBytes: f.StoredBytes, Chunks: f.Chunks, CreatedUs: int64(f.CreatedAt),
 		ContentType: f.ContentType, ReplicasWanted: f.ReplicasWanted, ReplicasReached: f.ReplicasReached,
+		Pledged: f.Pledged,
 	})
 }
 
@@ -67,6 +71,7 @@ func decodeFile(op string, kind byte, b []byte) (f inos.FileInfo, err error) {
 		Owner: inos.Subject(m.Owner), Path: inos.Path(m.Path), Version: m.Version, FileID: inos.FileID(m.FileId), ManifestID: inos.ChunkID(m.ManifestId),
 		PlainBytes: m.PlainBytes, StoredBytes: m.StoredBytes, Chunks: m.Chunks, CreatedAt: inos.Micros(m.CreatedUs),
 		ContentType: m.ContentType, ReplicasWanted: m.ReplicasWanted, ReplicasReached: m.ReplicasReached,
+		Pledged: m.Pledged,
 	}, nil
 }
 

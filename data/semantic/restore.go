@@ -74,15 +74,18 @@ func (s *Store) EndRestore(ctx context.Context) error {
 }
 
 // RestoreVersion implements inos.SemanticMesh.
-func (s *Store) RestoreVersion(ctx context.Context, upload inos.UploadID, r inos.Record, _ inos.Micros) (restored bool, err error) {
+func (s *Store) RestoreVersion(ctx context.Context, upload inos.UploadID, r inos.Record, now inos.Micros) (restored bool, err error) {
 	const op = "semantic:restore_version"
 	if err := checkRestore(op, upload, &r); err != nil {
 		return false, err
 	}
 	var pinned bool
 	err = s.write(ctx, op, 1+len(r.Nodes), func(t *tx) (err error) {
-		if restored, err = t.restore(op, upload, &r); err != nil {
+		if restored, err = t.restore(op, upload, &r, now); err != nil {
 			return err
+		}
+		if r.File.Owner == "" {
+			return nil
 		}
 		pinned, err = t.sweepUpload(op, upload, r.File.Owner)
 		return err
@@ -96,10 +99,12 @@ func (s *Store) RestoreVersion(ctx context.Context, upload inos.UploadID, r inos
 	return restored, nil
 }
 
-func (t *tx) restore(op string, upload inos.UploadID, r *inos.Record) (bool, error) {
+func (t *tx) restore(op string, upload inos.UploadID, r *inos.Record, now inos.Micros) (bool, error) {
 	f := &r.File
-	if _, err := t.checkUpload(op, upload, f.Owner); err != nil {
-		return false, err
+	if f.Owner != "" {
+		if _, err := t.checkUpload(op, upload, f.Owner); err != nil {
+			return false, err
+		}
 	}
 	for _, node := range r.Nodes {
 		if _, err := t.member(op, node); err != nil {
@@ -110,6 +115,10 @@ func (t *tx) restore(op string, upload inos.UploadID, r *inos.Record) (bool, err
 	if err != nil || known && was.version > f.Version {
 		return false, err
 	}
+	if f.Owner == "" {
+		return t.restoreFact(op, r, was, known)
+	}
+	f.Pledged = 0 // the ledger does not come back
 	before, live, err := t.file(selectFile, string(f.Owner), []byte(f.Path))
 	if err != nil {
 		return false, err
@@ -149,6 +158,9 @@ func (t *tx) restore(op string, upload inos.UploadID, r *inos.Record) (bool, err
 			return false, err
 		}
 	}
+	if err := t.pledge(op, f.Owner, before.Pledged, 0, r.RecordID.String(), now); err != nil {
+		return false, err
+	}
 	if err := t.restoreRow(r, before, live); err != nil {
 		return false, err
 	}
@@ -164,7 +176,8 @@ func (t *tx) restoreRow(r *inos.Record, before inos.FileInfo, live bool) error {
 		if err := t.exec(deleteTombstone, owner, path); err != nil {
 			return err
 		}
-		return t.putFile(f, before, live)
+		_, err := t.putFile(f, before, live)
+		return err
 	case live:
 		return t.bury(&before, f.Version, f.CreatedAt)
 	}

@@ -163,4 +163,4 @@ CREATE TABLE sightings (
 );
 INSERT INTO records (owner, path, version, pending) SELECT owner, path, version, 1 FROM files;
 INSERT INTO records (owner, path, version, pending) SELECT owner, path, version, 1 FROM tombstones;
-`}
+`, identitySchema}

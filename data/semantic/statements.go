@@ -66,6 +66,8 @@ const (
 	upsertRecord
 	selectRecord
 	settleRecord
+	changeRecord
+	selectChanged
 	unsettleRecord
 	selectPending
 	selectRecordCopies
@@ -121,12 +123,88 @@ const (
 	tokenOfHash
 	upsertToken
 
+	addNamespace
+	insertNamespace
+
+	selectUser
+	listUsers
+	existsUser
+	countUsers
+	insertUser
+	updateUser
+	deleteUser
+	selectDevice
+	listDevices
+	countDevices
+	insertDevice
+	revokeDevice
+	deleteDevice
+	selectEnrolment
+	upsertEnrolment
+	countEnrolments
+	deleteEnrolment
+	deleteOverEnrolments
+	pruneEnrolments
+	existsGroup
+	countGroups
+	insertGroup
+	deleteGroup
+	listGroups
+	selectMembersOf
+	insertMemberOf
+	deleteMembersOf
+	countGroupsOf
+	selectGroupsOf
+
+	selectSession
+	insertSession
+	listSessions
+	countSessions
+	deleteOverSessions
+	deleteSession
+	deleteSessionsOf
+	deleteSessionsOfDevice
+	pruneSessions
+	selectRefresh
+	rotateSession
+	selectUsedRefresh
+	insertRefresh
+	deleteRefreshes
+	pruneRefreshes
+
+	selectGrant
+	selectLink
+	insertGrant
+	relinkGrant
+	useGrant
+	deleteGrant
+	countAccess
+	countLinks
+	selectOverGrants
+	selectGrantsTo
+	listGrantsOf
+	listGrantsTo
+	readAccess
+
+	selectBalance
+	addBalance
+	insertAccount
+	insertEntry
+	selectEntriesOf
+	listEntries
+
 	statements
 )
 
-const fileColumns = `owner, path, version, file_id, manifest_id, plain_bytes, stored_bytes, chunks, created_us, content_type, replicas_wanted, replicas_reached`
+const fileColumns = `owner, path, version, file_id, manifest_id, plain_bytes, stored_bytes, chunks, created_us, content_type, replicas_wanted, replicas_reached, pledged`
 
 const (
+	userColumns = `u.name, u.operator, u.disabled, u.quota_bytes, u.quota_files, u.quota_rate, u.created_us,
+		coalesce(n.files, 0), coalesce(n.plain_bytes, 0), coalesce(a.balance, 0)`
+	userTables    = `users u LEFT JOIN namespaces n ON n.owner = u.name LEFT JOIN accounts a ON a.account = 'user:' || u.name`
+	deviceColumns = `device, user_name, name, public_key, created_us, revoked`
+	grantColumns  = `grant_id, owner, prefix, grantee, verbs, expires_us, uses_max, uses, granted_by, created_us, link`
+	entryColumns  = `seq, event_id, account, amount, at_us, reason`
 	memberColumns = `node, operator, zone, host, tier, offered_bytes, addrs, joined_us, state, epoch, copies, placed_bytes, granted`
 	repairColumns = `chunk_id, reason, live, added_us, not_before_us, tries, lease, lease_until_us, holder`
 )
@@ -136,9 +214,9 @@ var text = [statements]string{
 	release:    `RELEASE SAVEPOINT verb`,
 	rollbackTo: `ROLLBACK TO SAVEPOINT verb`,
 	addTotals: `UPDATE totals SET files = files + $1, plain_bytes = plain_bytes + $2, chunks = chunks + $3, stored_bytes = stored_bytes + $4,
-		collectable = collectable + $5, uploads = uploads + $6, generation = generation + $7, repairs = repairs + $8, lease = lease + $9 WHERE id = 1`,
+		collectable = collectable + $5, uploads = uploads + $6, generation = generation + $7, repairs = repairs + $8, lease = lease + $9, entries = entries + $10 WHERE id = 1`,
 	selectTotals:   `SELECT files, plain_bytes, chunks, stored_bytes, collectable, uploads FROM totals WHERE id = 1`,
-	selectCounters: `SELECT generation, lease FROM totals WHERE id = 1`,
+	selectCounters: `SELECT generation, lease, entries FROM totals WHERE id = 1`,
 
 	selectChunk: `SELECT entry, roles, generation, condemned FROM chunks WHERE chunk_id = $1`,
 	insertChunk: `INSERT INTO chunks (chunk_id, entry, roles, refs, generation, condemned) VALUES ($1, $2, $3, 0, $4, 0) ON CONFLICT (chunk_id) DO NOTHING`,
@@ -183,10 +261,10 @@ var text = [statements]string{
 	selectPins:   `SELECT chunk_id FROM pins WHERE upload_id = $1 ORDER BY chunk_id LIMIT $2`,
 
 	selectFile: `SELECT ` + fileColumns + ` FROM files WHERE owner = $1 AND path = $2`,
-	upsertFile: `INSERT INTO files (` + fileColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+	upsertFile: `INSERT INTO files (` + fileColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 		ON CONFLICT (owner, path) DO UPDATE SET version = excluded.version, file_id = excluded.file_id, manifest_id = excluded.manifest_id,
 		plain_bytes = excluded.plain_bytes, stored_bytes = excluded.stored_bytes, chunks = excluded.chunks, created_us = excluded.created_us,
-		content_type = excluded.content_type, replicas_wanted = excluded.replicas_wanted, replicas_reached = excluded.replicas_reached`,
+		content_type = excluded.content_type, replicas_wanted = excluded.replicas_wanted, replicas_reached = excluded.replicas_reached, pledged = excluded.pledged`,
 	deleteFile: `DELETE FROM files WHERE owner = $1 AND path = $2`,
 	// The plus keeps the planner from walking all files of the owner, whose paths are in order too.
 	selectFileByID: `SELECT ` + fileColumns + ` FROM files WHERE file_id = $1 AND +owner = $2 ORDER BY owner, path LIMIT 1`,
@@ -200,6 +278,8 @@ var text = [statements]string{
 		ON CONFLICT (owner, path) DO UPDATE SET version = excluded.version, pending = 1, record_id = NULL`,
 	selectRecord:   `SELECT version, pending, record_id FROM records WHERE owner = $1 AND path = $2`,
 	settleRecord:   `UPDATE records SET record_id = $3, pending = $4 WHERE owner = $1 AND path = $2`,
+	changeRecord:   `UPDATE records SET changed_us = $3 WHERE owner = $1 AND path = $2`,
+	selectChanged:  `SELECT changed_us FROM records WHERE owner = $1 AND path = $2`,
 	unsettleRecord: `UPDATE records SET pending = 1 WHERE owner = $1 AND path = $2`,
 	selectPending: `SELECT r.owner, r.path, r.version, r.record_id, t.deleted_us FROM records r LEFT JOIN tombstones t ON t.owner = r.owner AND t.path = r.path
 		WHERE r.pending = 1 AND (r.owner, r.path) > ($1, $2) ORDER BY r.owner, r.path LIMIT $3`,
@@ -266,4 +346,87 @@ var text = [statements]string{
 	tokenOfHash: `SELECT token_id FROM tokens WHERE hash = $1`,
 	upsertToken: `INSERT INTO tokens (token_id, hash, session) VALUES ($1, $2, $3)
 		ON CONFLICT (token_id) DO UPDATE SET hash = excluded.hash, session = excluded.session`,
+
+	addNamespace:    `UPDATE namespaces SET files = files + $2, plain_bytes = plain_bytes + $3 WHERE owner = $1 RETURNING files, plain_bytes`,
+	insertNamespace: `INSERT INTO namespaces (owner, files, plain_bytes) VALUES ($1, $2, $3)`,
+
+	selectUser: `SELECT ` + userColumns + ` FROM ` + userTables + ` WHERE u.name = $1`,
+	listUsers:  `SELECT ` + userColumns + ` FROM ` + userTables + ` WHERE u.name > $1 ORDER BY u.name LIMIT $2`,
+	existsUser: `SELECT disabled FROM users WHERE name = $1`,
+	countUsers: `SELECT count(*) FROM users`,
+	insertUser: `INSERT INTO users (name, operator, disabled, quota_bytes, quota_files, quota_rate, created_us) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+	updateUser: `UPDATE users SET operator = $2, disabled = $3, quota_bytes = $4, quota_files = $5, quota_rate = $6 WHERE name = $1`,
+
+	deleteUser: `DELETE FROM users WHERE name = $1`,
+
+	selectDevice: `SELECT ` + deviceColumns + ` FROM devices WHERE user_name = $1 AND device = $2`,
+	listDevices:  `SELECT ` + deviceColumns + ` FROM devices WHERE user_name = $1 ORDER BY device`,
+	countDevices: `SELECT count(*) FROM devices WHERE user_name = $1`,
+	insertDevice: `INSERT INTO devices (` + deviceColumns + `) VALUES ($1, $2, $3, $4, $5, $6)`,
+	revokeDevice: `UPDATE devices SET revoked = 1 WHERE user_name = $1 AND device = $2 AND revoked = 0`,
+	deleteDevice: `DELETE FROM devices WHERE user_name = $1 AND device = $2`,
+
+	selectEnrolment: `SELECT user_name, expires_us FROM enrolments WHERE hash = $1`,
+	upsertEnrolment: `INSERT INTO enrolments (hash, user_name, expires_us) VALUES ($1, $2, $3) ON CONFLICT (hash) DO UPDATE SET expires_us = excluded.expires_us`,
+	countEnrolments: `SELECT count(*) FROM enrolments WHERE user_name = $1`,
+	deleteEnrolment: `DELETE FROM enrolments WHERE hash = $1`,
+	// There are few that are over: each PutEnrolment removes them.
+	deleteOverEnrolments: `DELETE FROM enrolments WHERE user_name = $1 AND expires_us <= $2`,
+	pruneEnrolments:      `DELETE FROM enrolments WHERE hash IN (SELECT hash FROM enrolments WHERE expires_us < $1 ORDER BY expires_us, hash LIMIT $2)`,
+
+	existsGroup:     `SELECT 1 FROM user_groups WHERE name = $1`,
+	countGroups:     `SELECT count(*) FROM user_groups`,
+	insertGroup:     `INSERT INTO user_groups (name) VALUES ($1)`,
+	deleteGroup:     `DELETE FROM user_groups WHERE name = $1`,
+	listGroups:      `SELECT name FROM user_groups WHERE name > $1 ORDER BY name LIMIT $2`,
+	selectMembersOf: `SELECT user_name FROM group_members WHERE name = $1 ORDER BY user_name`,
+	insertMemberOf:  `INSERT INTO group_members (name, user_name) VALUES ($1, $2)`,
+	deleteMembersOf: `DELETE FROM group_members WHERE name = $1`,
+	countGroupsOf:   `SELECT count(*) FROM group_members WHERE user_name = $1`,
+	selectGroupsOf:  `SELECT name FROM group_members WHERE user_name = $1 ORDER BY name`,
+
+	selectSession: `SELECT session, refresh, refreshes FROM sessions WHERE token_id = $1`,
+	insertSession: `INSERT INTO sessions (token_id, user_name, device, session, expires_us, refresh, refreshes) VALUES ($1, $2, $3, $4, $5, $6, 0)`,
+	listSessions: `SELECT session FROM sessions WHERE user_name = $1 AND token_id > $2 AND (expires_us = 0 OR expires_us > $3)
+		ORDER BY token_id LIMIT $4`,
+	countSessions: `SELECT count(*) FROM sessions WHERE user_name = $1`,
+	// The plus has the planner walk the sessions of one user, and not all that are over.
+	deleteOverSessions:     `DELETE FROM sessions WHERE user_name = $1 AND +expires_us > 0 AND +expires_us <= $2`,
+	deleteSession:          `DELETE FROM sessions WHERE token_id = $1 AND +user_name = $2 RETURNING token_id`,
+	deleteSessionsOf:       `DELETE FROM sessions WHERE user_name = $1 RETURNING token_id`,
+	deleteSessionsOfDevice: `DELETE FROM sessions WHERE user_name = $1 AND device = $2 RETURNING token_id`,
+	pruneSessions: `DELETE FROM sessions WHERE token_id IN
+		(SELECT token_id FROM sessions WHERE expires_us > 0 AND expires_us < $1 ORDER BY expires_us, token_id LIMIT $2)`,
+	selectRefresh:     `SELECT token_id FROM sessions WHERE refresh = $1`,
+	rotateSession:     `UPDATE sessions SET refresh = $2, refreshes = $3 WHERE token_id = $1`,
+	selectUsedRefresh: `SELECT token_id, seq FROM refreshes WHERE hash = $1`,
+	insertRefresh:     `INSERT INTO refreshes (hash, token_id, seq, until_us) VALUES ($1, $2, $3, $4)`,
+	deleteRefreshes:   `DELETE FROM refreshes WHERE token_id = $1 AND seq <= $2`,
+	pruneRefreshes:    `DELETE FROM refreshes WHERE hash IN (SELECT hash FROM refreshes WHERE until_us < $1 ORDER BY until_us, hash LIMIT $2)`,
+
+	selectGrant: `SELECT ` + grantColumns + ` FROM grants WHERE grant_id = $1`,
+	selectLink:  `SELECT ` + grantColumns + ` FROM grants WHERE link = $1`,
+	insertGrant: `INSERT INTO grants (` + grantColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+	relinkGrant: `UPDATE grants SET link = $2 WHERE grant_id = $1`,
+	useGrant:    `UPDATE grants SET uses = uses + 1 WHERE grant_id = $1`,
+	deleteGrant: `DELETE FROM grants WHERE grant_id = $1`,
+	countAccess: `SELECT count(*) FROM grants WHERE owner = $1 AND +link IS NULL`,
+	countLinks:  `SELECT count(*) FROM grants WHERE owner = $1 AND +link IS NOT NULL`,
+	selectOverGrants: `SELECT ` + grantColumns + ` FROM grants WHERE owner = $1 AND grant_id > '' AND expires_us > 0 AND expires_us <= $2
+		ORDER BY grant_id`,
+	selectGrantsTo: `SELECT ` + grantColumns + ` FROM grants WHERE grantee = $1 ORDER BY grant_id LIMIT $2`,
+	listGrantsOf: `SELECT ` + grantColumns + ` FROM grants WHERE owner = $1 AND grant_id > $2 AND (expires_us = 0 OR expires_us > $3)
+		ORDER BY grant_id LIMIT $4`,
+	listGrantsTo: `SELECT ` + grantColumns + ` FROM grants WHERE grantee = $1 AND grant_id > $2 AND (expires_us = 0 OR expires_us > $3)
+		ORDER BY grant_id LIMIT $4`,
+	readAccess: `SELECT ` + grantColumns + ` FROM grants WHERE owner = $1 AND grantee IN
+		(SELECT 'public' UNION ALL SELECT CAST($2 AS TEXT) UNION ALL SELECT 'group:' || name FROM group_members WHERE user_name = $3)
+		AND (expires_us = 0 OR expires_us > $4)`,
+
+	selectBalance:   `SELECT balance FROM accounts WHERE account = $1`,
+	addBalance:      `UPDATE accounts SET balance = balance + $2 WHERE account = $1 RETURNING balance`,
+	insertAccount:   `INSERT INTO accounts (account, balance) VALUES ($1, $2)`,
+	insertEntry:     `INSERT INTO entries (` + entryColumns + `) VALUES ($1, $2, $3, $4, $5, $6)`,
+	selectEntriesOf: `SELECT ` + entryColumns + ` FROM entries WHERE event_id = $1 ORDER BY seq LIMIT $2`,
+	listEntries:     `SELECT ` + entryColumns + ` FROM entries WHERE account = $1 AND seq > $2 ORDER BY seq LIMIT $3`,
 }

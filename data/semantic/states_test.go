@@ -23,7 +23,7 @@ func TestWalkIsBounded(t *testing.T) {
 		if n == 0 {
 			rows[1].Children = rows[1].Children[:1]
 		}
-		if _, _, err := s.CommitFile(ctx, "u", f, append(rows[:1:1], shared[0], rows[1]), inos.RequestKey{ID: string(f.Path), EventType: "put"}, 1); err != nil {
+		if _, _, err := s.CommitFile(ctx, "u", f, append(rows[:1:1], shared[0], rows[1]), inos.Quota{}, inos.RequestKey{ID: string(f.Path), EventType: "put"}, 1); err != nil {
 			t.Fatal(err)
 		}
 	}

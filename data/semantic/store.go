@@ -32,6 +32,12 @@ const (
 	tokenBytesMax   = 64 << 10
 	OfferedBytesMax = 1 << 60
 	numberMax       = 1 << 62 // epochs and versions; a number in SQL has 63 bits
+	PledgeMax       = 1 << 53 // micro-credits of one pledge or entry
+	BalanceMax      = 1 << 62 // of one account, either way
+	GroupsPageMax   = 32      // groups of one page of ListGroups
+	SessionsPageMax = 256     // sessions of one page of ListSessions
+	GrantsPageMax   = 256     // grants of one page of ListGrants
+	FactBytesMax    = 60 << 10
 	firstEpoch      = 1
 	chunkFileBytes  = inos.StoredBytesMax
 )
@@ -54,6 +60,8 @@ var _ inos.Semantic = (*Store)(nil)
 var readStatements = []statement{
 	selectTotals, findHolding, selectFile, selectFileByID, listFiles, existsChunk, selectChunk, selectCopies, selectNodeChunks, selectToken,
 	selectMembers, selectAbove, scanChunks, selectPending, selectRecordCopies, listRepairs, countRepairs, selectSightings, existsSealed, selectNodeRecords,
+	selectUser, listUsers, existsUser, selectDevice, listDevices, listGroups, selectMembersOf, selectGroupsOf, selectSession, listSessions,
+	selectGrant, selectLink, listGrantsOf, listGrantsTo, readAccess, selectBalance, listEntries, selectChanged,
 }
 
 // Open opens or creates the database at path. Errors: CodeReadOnly, CodeDiskFull, CodeIO, CodeBusy, and CodeBadFormat

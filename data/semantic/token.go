@@ -44,10 +44,22 @@ func unauthenticated(op string) error {
 	return inos.Errorf(inos.CodeUnauthenticated, op, "no token has this secret")
 }
 
-func encodeSession(s *inos.Session) []byte {
-	m := eventpb.Session{
+func sessionMessage(s *inos.Session) *eventpb.Session {
+	return &eventpb.Session{
 		TokenId: s.TokenID, Subject: string(s.Subject), Device: s.Device, Capabilities: s.Capabilities, ExpiresUs: int64(s.ExpiresAt),
+		Audience: s.Audience, Peer: string(s.Peer),
 	}
+}
+
+func messageSession(m *eventpb.Session) inos.Session {
+	return inos.Session{
+		TokenID: m.TokenId, Subject: inos.Subject(m.Subject), Device: m.Device, Capabilities: m.Capabilities, ExpiresAt: inos.Micros(m.ExpiresUs),
+		Audience: m.Audience, Peer: inos.NodeID(m.Peer),
+	}
+}
+
+func encodeSession(s *inos.Session) []byte {
+	m := sessionMessage(s)
 	b := make([]byte, m.SizeVT())
 	if _, err := m.MarshalToSizedBufferVT(b); err != nil {
 		panic("semantic: encode a session in memory: " + err.Error()) // no input can cause it
@@ -60,7 +72,5 @@ func decodeSession(op string, b []byte) (inos.Session, error) {
 	if err := m.UnmarshalVT(b); err != nil {
 		return inos.Session{}, inos.Errorf(inos.CodeBadFormat, op, "the stored session of %d bytes does not decode: %w", len(b), err)
 	}
-	return inos.Session{
-		TokenID: m.TokenId, Subject: inos.Subject(m.Subject), Device: m.Device, Capabilities: m.Capabilities, ExpiresAt: inos.Micros(m.ExpiresUs),
-	}, nil
+	return messageSession(&m), nil
 }

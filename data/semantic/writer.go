@@ -142,7 +142,7 @@ func (s *Store) runBatch(batch []*verb, answers []error) (err error) {
 		}
 	}()
 	t := newTx(&s.stmts)
-	if err := t.row(selectCounters).Scan(&t.base, &t.leases); err != nil {
+	if err := t.row(selectCounters).Scan(&t.base, &t.leases, &t.entries); err != nil {
 		return err
 	}
 	sum := delta{}
@@ -167,7 +167,7 @@ func (s *Store) runBatch(batch []*verb, answers []error) (err error) {
 	}
 	if sum != (delta{}) {
 		if err := t.exec(addTotals, sum.files, sum.plainBytes, sum.chunks, sum.storedBytes, sum.collectable, sum.uploads, sum.generations,
-			sum.repairs, sum.leases); err != nil {
+			sum.repairs, sum.leases, sum.entries); err != nil {
 			return err
 		}
 	}
@@ -204,7 +204,7 @@ func (s *Store) exec(query string) error {
 
 // delta is what the verbs of a batch add to the totals.
 type delta struct {
-	files, plainBytes, chunks, storedBytes, collectable, uploads, generations, repairs, leases int64
+	files, plainBytes, chunks, storedBytes, collectable, uploads, generations, repairs, leases, entries int64
 }
 
 // tx is the transaction that a verb runs in.
@@ -213,6 +213,7 @@ type tx struct {
 	delta   delta
 	base    int64                         // generation that the transaction began with
 	leases  int64                         // lease that it began with
+	entries int64                         // number of the last entry of the ledger that it began with
 	members map[inos.NodeID]presentMember // those looked up, as they are now
 	placed  map[inos.NodeID]placed        // what the verb adds to the members' counters
 	sums    map[inos.NodeID]placed        // what the verbs before it in the batch have added
@@ -232,6 +233,12 @@ func (t *tx) nextGeneration() int64 {
 func (t *tx) nextLease() int64 {
 	t.delta.leases++
 	return t.leases + t.delta.leases
+}
+
+// nextEntry returns the number of the ledger's next entry.
+func (t *tx) nextEntry() int64 {
+	t.delta.entries++
+	return t.entries + t.delta.entries
 }
 
 func (t *tx) exec(s statement, args ...any) error {
@@ -261,6 +268,28 @@ func found(r *sql.Row, dst ...any) (bool, error) {
 	}
 	return err == nil, err
 }
+
+// collect returns what scan makes of each row; the statements that it is used with carry their own bound.
+func collect[T any](r *sql.Rows, err error, scan func(scan func(...any) error) (T, error)) (all []T, _ error) {
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	for r.Next() {
+		one, err := scan(r.Scan)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, r.Err()
+}
+
+func (t *tx) query(s statement, args ...any) (*sql.Rows, error) {
+	return t.stmts[s].QueryContext(context.Background(), args...)
+}
+
+func scanText[T ~string](scan func(...any) error) (text T, err error) { return text, scan(&text) }
 
 // ids collects one column of chunk ids; the statements that it is used with carry their own bound.
 func (t *tx) ids(s statement, args ...any) (ids []inos.ChunkID, err error) {

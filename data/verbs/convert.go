@@ -106,6 +106,7 @@ func File(f *eventpb.FileInfo) (inos.FileInfo, error) {
 		Owner: inos.Subject(f.Owner), Path: inos.Path(f.Path), Version: f.Version, FileID: inos.FileID(fileID), ManifestID: manifestID,
 		PlainBytes: f.PlainBytes, StoredBytes: f.StoredBytes, Chunks: f.Chunks, CreatedAt: inos.Micros(f.CreatedUs),
 		ContentType: f.ContentType, ReplicasWanted: f.ReplicasWanted, ReplicasReached: f.ReplicasReached,
+		Pledged: f.Pledged,
 	}, nil
 }
 
@@ -115,7 +116,7 @@ func FilePayload(f *inos.FileInfo) *eventpb.FileInfo {
 		Owner: string(f.Owner), Path: string(f.Path), Version: f.Version, FileId: f.FileID[:], ManifestId: f.ManifestID[:],
 		PlainBytes: f.PlainBytes, StoredBytes: f.StoredBytes, Chunks: f.Chunks, CreatedUs: int64(f.CreatedAt),
 		ContentType: f.ContentType, ReplicasWanted: f.ReplicasWanted, ReplicasReached: f.ReplicasReached,
-		Degraded: f.ReplicasReached < f.ReplicasWanted,
+		Pledged: f.Pledged, Degraded: f.ReplicasReached < f.ReplicasWanted,
 	}
 }
 
@@ -184,12 +185,12 @@ func Record(r *eventpb.Record) (inos.Record, error) {
 	if err != nil {
 		return inos.Record{}, err
 	}
-	return inos.Record{File: file, Tombstone: r.Tombstone, RecordID: id, Nodes: nodeIDs(r.Nodes)}, nil
+	return inos.Record{File: file, Tombstone: r.Tombstone, RecordID: id, Nodes: nodeIDs(r.Nodes), Fact: r.Fact}, nil
 }
 
 // RecordPayload returns a record as payloads carry it; an id of zeros is left out. It shares memory with r.
 func RecordPayload(r *inos.Record) *eventpb.Record {
-	p := &eventpb.Record{File: FilePayload(&r.File), Tombstone: r.Tombstone, Nodes: nodeStrings(r.Nodes)}
+	p := &eventpb.Record{File: FilePayload(&r.File), Tombstone: r.Tombstone, Nodes: nodeStrings(r.Nodes), Fact: r.Fact}
 	if r.RecordID != (inos.ChunkID{}) {
 		p.RecordId = r.RecordID[:]
 	}

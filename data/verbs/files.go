@@ -50,7 +50,8 @@ func commitFile(c call, q *eventpb.CommitFileRequest) (event.Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	file, repeated, err := c.sem.CommitFile(c.ctx, inos.UploadID(q.Upload), file, rows, requestKey(q.Key), c.now)
+	file.Pledged = q.Pledge
+	file, repeated, err := c.sem.CommitFile(c.ctx, inos.UploadID(q.Upload), file, rows, quota(q.Quota), requestKey(q.Key), c.now)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +99,7 @@ func deleteFile(c call, q *eventpb.DeleteFileRequest) (event.Message, error) {
 }
 
 func setReplicas(c call, q *eventpb.SetReplicasRequest) (event.Message, error) {
-	file, repeated, err := c.sem.SetReplicas(c.ctx, inos.Subject(q.Owner), inos.Path(q.Path), q.Replicas, requestKey(q.Key), c.now)
+	file, repeated, err := c.sem.SetReplicas(c.ctx, inos.Subject(q.Owner), inos.Path(q.Path), q.Replicas, q.Pledge, requestKey(q.Key), c.now)
 	if err != nil {
 		return nil, err
 	}

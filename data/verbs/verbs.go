@@ -76,6 +76,26 @@ var performers = map[string]performer{
 	event.Sighted:         opened(sighted),
 	event.RestoreVersion:  opened(restoreVersion),
 	event.EndRestore:      opened(endRestore),
+
+	event.PutUser:        opened(putUser),
+	event.ListUsers:      opened(listUsers),
+	event.PutEnrolment:   opened(putEnrolment),
+	event.ListDevices:    opened(listDevices),
+	event.RevokeDevice:   opened(revokeDevice),
+	event.PutGroup:       opened(putGroup),
+	event.ListGroups:     opened(listGroups),
+	event.OpenSession:    opened(openSession),
+	event.RefreshSession: opened(refreshSession),
+	event.ListSessions:   opened(listSessions),
+	event.RevokeSessions: opened(revokeSessions),
+	event.PruneSessions:  opened(pruneSessions),
+	event.PutGrant:       opened(putGrant),
+	event.ListGrants:     opened(listGrants),
+	event.RemoveGrant:    opened(removeGrant),
+	event.UseGrant:       opened(useGrant),
+	event.ReadAccess:     opened(readAccess),
+	event.Transfer:       opened(transfer),
+	event.ListEntries:    opened(listEntries),
 }
 
 // Known says that an event type, in the state requested, is a verb of the semantic memory.

@@ -1,0 +1,185 @@
+package semantic
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event/eventpb"
+)
+
+// balance sums an account's entries.
+func (m *Memory) balance(account string) (sum int64) {
+	for i := range m.identity.entries {
+		if e := &m.identity.entries[i]; e.Account == account {
+			sum += e.Amount
+		}
+	}
+	return sum
+}
+
+func (m *Memory) pledge(op string, owner inos.Subject, before, after int64, eventID string, now inos.Micros) error {
+	if before == after {
+		return nil
+	}
+	entries := pledgeEntries(owner, before, after)
+	if after > before && m.balance(entries[0].Account) < after-before {
+		return creditsShort(op, entries[0].Account, after-before)
+	}
+	_, err := m.post(op, eventID, entries, now)
+	return err
+}
+
+// post writes the entries of one event, and names a user's account from which they would take and that would be below zero.
+func (m *Memory) post(op, eventID string, entries []inos.LedgerEntry, now inos.Micros) (written []inos.LedgerEntry, err error) {
+	net := map[string]int64{}
+	for _, e := range entries {
+		net[e.Account] += e.Amount
+		e.Seq, e.EventID, e.At = uint64(len(m.identity.entries)+len(written)+1), eventID, now
+		written = append(written, e)
+	}
+	for _, e := range entries {
+		account := e.Account
+		if balance := m.balance(account) + net[account]; balance > BalanceMax || balance < -BalanceMax {
+			return nil, conflict(op, "the account %q would hold %d, at most %d is counted", account, balance, int64(BalanceMax))
+		}
+	}
+	m.identity.entries = append(m.identity.entries, written...)
+	return written, nil
+}
+
+// Transfer implements inos.SemanticIdentity.
+func (m *Memory) Transfer(ctx context.Context, eventID string, entries []inos.LedgerEntry, covered bool, now inos.Micros) (written []inos.LedgerEntry, repeated bool, err error) {
+	const op = "semantic:transfer"
+	if err := checkTransfer(op, eventID, entries); err != nil {
+		return nil, false, err
+	}
+	if err := m.enter(ctx, op); err != nil {
+		return nil, false, err
+	}
+	defer m.mu.Unlock()
+	for _, e := range m.identity.entries {
+		if e.EventID == eventID && len(written) <= inos.TransferEntriesMax {
+			written = append(written, e)
+		}
+	}
+	if len(written) > 0 {
+		if err := sameEntries(op, eventID, written, entries); err != nil {
+			return nil, false, err
+		}
+		return written, true, nil
+	}
+	net := map[string]int64{}
+	for _, e := range entries {
+		net[e.Account] += e.Amount
+		if user := accountOwner(e.Account); user != "" {
+			if _, known := m.identity.users[user]; !known {
+				return nil, false, userUnknown(op, user)
+			}
+		}
+	}
+	for _, e := range entries {
+		account, amount := e.Account, net[e.Account]
+		if covered && amount < 0 && strings.HasPrefix(account, inos.AccountUser) && m.balance(account)+amount < 0 {
+			return nil, false, creditsShort(op, account, 0)
+		}
+	}
+	written, err = m.post(op, eventID, entries, now)
+	return written, false, err
+}
+
+// ListEntries implements inos.SemanticIdentity.
+func (m *Memory) ListEntries(ctx context.Context, account string, after uint64, limit int) (entries []inos.LedgerEntry, more bool, balance int64, err error) {
+	const op = "semantic:list_entries"
+	if err := checkAccount(op, account); err != nil {
+		return nil, false, 0, err
+	}
+	if err := m.enter(ctx, op); err != nil {
+		return nil, false, 0, err
+	}
+	defer m.mu.Unlock()
+	for _, e := range m.identity.entries {
+		if e.Account == account && e.Seq > after {
+			entries = append(entries, e)
+		}
+	}
+	entries, more = cut(entries, page(limit, ListMax))
+	return slices.Clone(entries), more, m.balance(account), nil
+}
+
+// newFact begins the next version of a fact.
+func (m *Memory) newFact(kind, name string, now inos.Micros) {
+	m.nextVersion("", inos.Path(kind+name), twinRecord{at: now})
+}
+
+// endFact writes a fact's tombstone.
+func (m *Memory) endFact(kind, name string, now inos.Micros) {
+	m.nextVersion("", inos.Path(kind+name), twinRecord{tombstone: true, at: now})
+}
+
+// fact returns what a path of nobody's says, encoded.
+func (m *Memory) fact(path inos.Path) []byte {
+	i := &m.identity
+	var f eventpb.Fact
+	switch kind, name := factOf(path); kind {
+	case factUsers:
+		u := i.users[inos.Subject(name)]
+		f.User = userFact(&u)
+	case factDevices:
+		user, id, _ := strings.Cut(name, "/")
+		d := i.devices[inos.Subject(user)][id]
+		f.Device = deviceMessage(&d)
+	case factGroups:
+		f.Group = groupMessage(&inos.Group{Name: name, Members: i.groups[name]})
+	case factGrants:
+		f.Grant, f.Link = grantMessage(&i.grants[name].AccessGrant), i.grants[name].link
+	}
+	return encodeFact(&f)
+}
+
+// restoreFact writes what a record says over what the map had under its path.
+func (m *Memory) restoreFact(op string, r *inos.Record) error {
+	i := &m.identity
+	kind, name := factOf(r.File.Path)
+	user, id, _ := strings.Cut(name, "/")
+	var f fact
+	if !r.Tombstone {
+		var err error
+		if f, err = decodeFact(op, r.File.Path, r.Fact); err != nil {
+			return err
+		}
+	}
+	if f.grant != nil && f.grant.link != nil {
+		for id, g := range i.grants {
+			if id != name && string(g.link) == string(f.grant.link) {
+				return linkTaken(op, id)
+			}
+		}
+	}
+	switch kind {
+	case factUsers:
+		delete(i.users, inos.Subject(name))
+	case factDevices:
+		delete(i.devices[inos.Subject(user)], id)
+	case factGroups:
+		delete(i.groups, name)
+	case factGrants:
+		delete(i.grants, name)
+	}
+	switch {
+	case f.user != nil:
+		u := *f.user
+		i.users[u.Name] = inos.User{Name: u.Name, Operator: u.Operator, Disabled: u.Disabled, Quota: u.Quota, CreatedAt: u.CreatedAt}
+		if u.Disabled {
+			m.revoke(func(s *twinSession) bool { return s.Subject == u.Name })
+		}
+	case f.device != nil:
+		m.putDevice(*f.device)
+	case f.group != nil:
+		i.groups[name] = f.group.Members
+	case f.grant != nil:
+		i.grants[name] = f.grant
+	}
+	return nil
+}
