@@ -290,26 +290,42 @@ func TestTheHostRefusesWhatIsNotSigned(t *testing.T) {
 	}
 }
 
-// A call whose time is over ends, whether it has reached the other node's kernel or not.
+// Calls whose time is over end, whether they have reached the other node's kernel or not, and before one that was made earlier and has more time.
 func TestACallEndsInItsTime(t *testing.T) {
 	root := newRoot(t, 1)
-	over := make(chan struct{})
+	arrived, over := make(chan struct{}, 3), make(chan struct{})
 	silent := newScripted(t, nil, root, func(s *scripted, _ *eventpb.Envelope) {
+		arrived <- struct{}{}
 		<-over
-		s.requests.failAll(s.clock.Now(), inos.Errorf(inos.CodeInternal, "test", "the call is over"))
+		s.requests.failAll(s.clock.Now(), inos.Errorf(inos.CodeInternal, "test", "the calls are over"))
 	})
 	board := newScripted(t, root, root, func(*scripted, *eventpb.Envelope) {})
-	call := func(timeout inos.Micros) error {
-		return board.effect(event.MeshCall, &eventpb.MeshCallRequest{
+	t.Cleanup(func() { close(over) }) // the nodes close behind it
+	call := func(timeout inos.Micros) *eventpb.Envelope {
+		e := board.hostEnvelope(event.MeshCall, &eventpb.MeshCallRequest{
 			Node: string(silent.id), Addrs: silent.MeshAddrs(), TimeoutUs: int64(timeout), Envelope: board.inner(event.ContentUsage, nil),
-		}, &eventpb.MeshCallReply{})
+		})
+		board.l.dispatch(e)
+		return e
 	}
+	patient := call(0) // the host's own time
+	<-arrived
+	open := map[string]inos.Micros{}
 	for _, timeout := range []inos.Micros{1, inos.Second} { // one that is over before it can leave, one that arrives
-		if err := call(timeout); inos.CodeOf(err) != inos.CodePeerUnreachable {
-			t.Errorf("a call of %d us: %v", timeout, err)
+		open[call(timeout).Id] = timeout
+	}
+	for len(open) > 0 {
+		end := <-board.l.results
+		if end.Id == patient.Id {
+			t.Fatalf("the call with more time has ended before those of %v us", open)
+		}
+		if timeout, ok := open[end.Id]; ok {
+			delete(open, end.Id)
+			if err := event.FailureOf(end); event.StateOf(end.EventType) != event.StateFailed || err.Code != inos.CodePeerUnreachable {
+				t.Errorf("a call of %d us: %s, %v", timeout, end.EventType, err)
+			}
 		}
 	}
-	close(over)
 }
 
 // A join reaches the kernel as the invite's content alone; nothing that the kernel sees would let another node in.
