@@ -24,7 +24,7 @@ type Config struct {
 	Tier          inos.Tier          // default cold
 	OfferedBytes  uint64             // of a switchboard that is a provider too; default what the disk has when the node joins
 	Stderr        io.Writer          // log lines; default os.Stderr
-	Now           func() inos.Micros // the clock, which must not go backwards; default the machine's
+	Now           func() inos.Micros `json:"-"` // the clock, which must not go backwards; default the machine's
 	WorkerCommand []string           // default: this executable with "worker"
 	CacheDir      string             // compiled WASM; default "cache" in the data folder. Must be writable by the node alone
 	// ModuleDeadline is how long a module may take for one call before its worker is killed; default the module's own.
