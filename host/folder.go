@@ -91,12 +91,20 @@ func (f *folder) secret(name, prefix string, size int) (string, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return "", diskError("read "+name, err)
 	}
+	secret, err := randomSecret(prefix, size)
+	if err != nil {
+		return "", err
+	}
+	return secret, f.write(name, secret+"\n")
+}
+
+// randomSecret returns size random bytes, hexadecimal, behind a prefix.
+func randomSecret(prefix string, size int) (string, error) {
 	random := make([]byte, size)
 	if _, err := rand.Read(random); err != nil {
-		return "", inos.Errorf(inos.CodeIO, "make "+name, "%w", err)
+		return "", inos.Errorf(inos.CodeIO, "make secret", "%w", err)
 	}
-	secret := prefix + hex.EncodeToString(random)
-	return secret, f.write(name, secret+"\n")
+	return prefix + hex.EncodeToString(random), nil
 }
 
 // write replaces a file of mode 0600 durably.

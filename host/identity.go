@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"crypto/ed25519"
 	"strings"
 
 	"lukechampine.com/blake3"
@@ -9,49 +10,87 @@ import (
 	"github.com/inos-mesh/inos"
 	"github.com/inos-mesh/inos/event"
 	"github.com/inos-mesh/inos/event/eventpb"
+	"github.com/inos-mesh/inos/host/api"
+	"github.com/inos-mesh/inos/host/trust"
 )
-
-const (
-	tokenPrefix = "inos_"
-	tokenBytes  = 32
-	// tokenBytesMax bounds a secret from outside before it is hashed.
-	tokenBytesMax = 256
-)
-
-// operator is who owns a node that nobody else was invited to.
-const operator inos.Subject = "operator"
 
 // hostTokenID is the token id of the host's own envelopes. No token has it: the edge replaces a client's token by the
 // id found in the semantic memory.
 const hostTokenID = "host"
 
-// ensureOperator returns the operator's secret and makes the semantic memory know its hash.
-func (n *Node) ensureOperator(ctx context.Context) (string, error) {
-	secret, err := n.folder.secret("token", tokenPrefix, tokenBytes)
-	if err != nil {
-		return "", err
+// publicSubject is who shows nothing.
+const publicSubject = inos.GranteePublic
+
+// Authenticate implements api.Node. The secret is the operator's, or an access token. A session is made known to the kernel before it is returned.
+func (n *Node) Authenticate(ctx context.Context, secret string) (s inos.Session, err error) {
+	switch {
+	case strings.HasPrefix(secret, tokenPrefix) && len(secret) <= tokenBytesMax:
+		if s, err = n.findToken(ctx, blake3.Sum256([]byte(secret))); err == nil {
+			s, err = n.admitSession(ctx, s)
+		}
+	case n.tokenKeys != nil && strings.Count(secret, ".") == 2:
+		s, err = n.sessionOfToken(ctx, secret)
+	default:
+		err = inos.Errorf(inos.CodeUnauthenticated, "authenticate", "the request carries no token of this mesh")
 	}
-	return secret, n.semantic.PutToken(ctx, blake3.Sum256([]byte(secret)), inos.Session{
-		TokenID: "operator-1", Subject: operator, Device: "cli", Capabilities: []string{"*:*:*"},
-	})
+	if inos.CodeOf(err) == inos.CodeUnauthenticated {
+		n.Refused(err.Error())
+	}
+	return s, err
 }
 
-// Authenticate implements api.Node. A session is made known to the kernel before it is returned.
-func (n *Node) Authenticate(ctx context.Context, secret string) (inos.Session, error) {
-	const op = "authenticate"
-	if secret == "" || len(secret) > tokenBytesMax || !strings.HasPrefix(secret, tokenPrefix) {
-		return inos.Session{}, inos.Errorf(inos.CodeUnauthenticated, op, "the request carries no token of this mesh")
-	}
-	session, err := n.findToken(ctx, blake3.Sum256([]byte(secret)))
+// sessionOfToken verifies an access token and finds its session. What it may do is what the memory says; the token has to be of that session.
+func (n *Node) sessionOfToken(ctx context.Context, token string) (inos.Session, error) {
+	claims, err := n.tokenKeys.use.Load().Verify(token, "", "", n.clock.Now())
 	if err != nil {
 		return inos.Session{}, err
 	}
-	if session.ExpiresAt != 0 && session.ExpiresAt <= n.clock.Now() {
-		return inos.Session{}, inos.Errorf(inos.CodeUnauthenticated, op, "the token %s has expired", session.TokenID)
+	s, err := n.admitFound(ctx, claims.TokenId)
+	if err != nil {
+		return s, err
 	}
-	return session, n.currentLoop().introduce(ctx, session)
+	if string(s.Subject) != claims.Subject || s.Device != claims.Device || s.Audience != claims.Audience || string(s.Peer) != claims.Peer {
+		return s, inos.Errorf(inos.CodeUnauthenticated, "authenticate", "the token is not what its session %s says", s.TokenID)
+	}
+	return s, nil
 }
 
+// Resume implements api.Node.
+func (n *Node) Resume(ctx context.Context, tokenID string) (inos.Session, error) {
+	if n.tokenKeys == nil {
+		return inos.Session{}, inos.Errorf(inos.CodeNotSwitchboard, "find session", "this node has no sessions")
+	}
+	return n.admitFound(ctx, tokenID)
+}
+
+// admitSession tells the kernel of a session that is not over.
+func (n *Node) admitSession(ctx context.Context, s inos.Session) (inos.Session, error) {
+	if s.ExpiresAt != 0 && s.ExpiresAt <= n.clock.Now() {
+		return s, inos.Errorf(inos.CodeUnauthenticated, "authenticate", "the session %s has expired", s.TokenID)
+	}
+	return s, n.currentLoop().introduce(ctx, s)
+}
+
+// admitFound does that with a session that was found by its id. When sessions have ended meanwhile it looks again: the kernel is not to be told of one
+// behind its end.
+func (n *Node) admitFound(ctx context.Context, tokenID string) (inos.Session, error) {
+	ended := n.sessions.ended()
+	s, err := n.sessions.find(ctx, tokenID)
+	if err == nil {
+		s, err = n.admitSession(ctx, s)
+	}
+	if err != nil || ended == n.sessions.ended() {
+		return s, err
+	}
+	if _, err = n.sessions.find(ctx, tokenID); inos.CodeOf(err) == inos.CodeUnauthenticated {
+		l := n.currentLoop()
+		l.forget([]string{tokenID})
+		l.result(n.hostEnvelope(event.IdentityRevoke, &eventpb.Revocation{TokenId: tokenID}))
+	}
+	return s, err
+}
+
+// findToken returns the session of an opaque secret.
 func (n *Node) findToken(ctx context.Context, hash [inos.HashBytes]byte) (inos.Session, error) {
 	if n.local == nil {
 		return n.semantic.FindToken(ctx, hash)
@@ -62,30 +101,40 @@ func (n *Node) findToken(ctx context.Context, hash [inos.HashBytes]byte) (inos.S
 	return n.local.session, nil
 }
 
-// localOperator is who may ask a mere provider for its status: whoever reads the secret in its folder. It is no token of the mesh.
-type localOperator struct {
-	hash    [inos.HashBytes]byte
-	session inos.Session
-}
-
-// speak makes the local operator's question for the status the host's own: the kernel of a mere provider answers no client.
-func (o *localOperator) speak(e *eventpb.Envelope) *eventpb.Envelope {
-	if e.EventType != event.NodeStatus || e.GetMetadata().GetSecurityToken() != o.session.TokenID {
-		return e
+// OpenLink implements api.Node. Whether the link is over or used up, the kernel says.
+func (n *Node) OpenLink(ctx context.Context, secret string) (api.Shared, error) {
+	if !strings.HasPrefix(secret, linkPrefix) || n.identity == nil {
+		return api.Shared{}, inos.Errorf(inos.CodeGrantUnknown, "open link", "this is no link of this mesh")
 	}
-	own := e.CloneVT()
-	own.Metadata.SecurityToken = hostTokenID
-	return own
-}
-
-func (f *folder) localOperator() (*localOperator, error) {
-	secret, err := f.secret("token", tokenPrefix, tokenBytes)
+	g, err := n.identity.FindLink(ctx, blake3.Sum256([]byte(secret)))
 	if err != nil {
-		return nil, err
+		return api.Shared{}, err
 	}
-	return &localOperator{blake3.Sum256([]byte(secret)), inos.Session{
-		TokenID: "local-1", Subject: operator, Device: "cli", Capabilities: []string{"node:*:*"},
-	}}, nil
+	s, err := n.stranger(ctx, inos.Session{TokenID: g.Grantee, Subject: inos.Subject(g.Grantee), ExpiresAt: g.ExpiresAt})
+	if inos.CodeOf(err) == inos.CodeUnauthenticated {
+		err = inos.Errorf(inos.CodeGrantUnknown, "open link", "the link %s has expired", g.ID)
+	}
+	return api.Shared{Session: s, Owner: g.Owner, Prefix: g.Prefix}, err
+}
+
+// Public implements api.Node.
+func (n *Node) Public(ctx context.Context) (api.Shared, error) {
+	s, err := n.stranger(ctx, inos.Session{TokenID: publicSubject, Subject: publicSubject})
+	return api.Shared{Session: s}, err
+}
+
+// stranger tells the kernel of a session without a user. It may read what grants say, in every namespace, and has none of its own.
+func (n *Node) stranger(ctx context.Context, s inos.Session) (inos.Session, error) {
+	s.Capabilities = []string{"files:read:*"}
+	if s.ExpiresAt != 0 && s.ExpiresAt <= n.clock.Now() {
+		return s, inos.Errorf(inos.CodeUnauthenticated, "authenticate", "the session %s has expired", s.TokenID)
+	}
+	return s, n.currentLoop().introduce(ctx, s)
+}
+
+// DeviceID implements api.Node.
+func (n *Node) DeviceID(publicKey []byte) string {
+	return string(trust.NodeOf(ed25519.PublicKey(publicKey)))
 }
 
 // introduce tells the kernel of a session, once per kernel.
@@ -98,6 +147,7 @@ func (l *loop) introduce(ctx context.Context, s inos.Session) error {
 	}
 	err := l.submit(ctx, l.node.hostEnvelope(event.IdentitySession, &eventpb.Session{
 		TokenId: s.TokenID, Subject: string(s.Subject), Device: s.Device, Capabilities: s.Capabilities, ExpiresUs: int64(s.ExpiresAt),
+		Audience: s.Audience, Peer: string(s.Peer),
 	}))
 	if err != nil {
 		return err
@@ -109,4 +159,13 @@ func (l *loop) introduce(ctx context.Context, s inos.Session) error {
 	}
 	l.introduced[s.TokenID] = struct{}{}
 	return nil
+}
+
+// forget makes the loop introduce sessions anew.
+func (l *loop) forget(tokens []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, id := range tokens {
+		delete(l.introduced, id)
+	}
 }

@@ -161,6 +161,10 @@ func (l *loop) dispatch(e *eventpb.Envelope) {
 		}
 		return
 	}
+	if e.EventType == event.IdentityForget {
+		l.forgetSessions(e)
+		return
+	}
 	if e.EventType == event.WorkerCall {
 		l.callWorker(e)
 		return

@@ -11,8 +11,13 @@ func unauthenticated() error {
 	return &inos.Error{Code: inos.CodeUnauthenticated, Op: "authenticate", Message: "a valid bearer token is needed"}
 }
 
-// authenticate finds the session of the request's bearer token (RFC 6750, 2.1).
+// authenticate finds the session of the request's bearer token (RFC 6750, 2.1), or without one of a dashboard's cookie.
 func (x *exchange) authenticate() error {
+	if len(x.r.Header.Values("Authorization")) == 0 {
+		if cookie := dashboardCookie(x.r); cookie != "" {
+			return x.authenticateCookie(cookie)
+		}
+	}
 	secret, ok := bearer(x.r.Header.Values("Authorization"))
 	if !ok {
 		return unauthenticated()

@@ -17,7 +17,7 @@ const (
 	// FollowersMax bounds those of them that follow the events.
 	FollowersMax = 128
 
-	secretBytesMax     = 4096             // of a bearer token
+	secretBytesMax     = 8192             // of a bearer token
 	contentTypeMax     = 255              // bytes of a Content-Type that is kept with a file
 	traceStateMax      = 512              // bytes of a tracestate that is passed on (W3C Trace Context, 3.3.1.5)
 	listLimitMax       = 1000             // files of a page
@@ -36,5 +36,6 @@ const (
 	repairsLimitMax    = 1000             // repairs of a page
 	replicasMax        = 255              // of a file
 	nodesMeasuredMax   = 256              // nodes that metrics tell apart; a scrape has to end
+	pageKeyMax         = 128              // bytes of where a page of users, tokens and the like begins
 	conditionValuesMax = 64               // entity tags of one condition
 )

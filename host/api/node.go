@@ -17,6 +17,30 @@ type Node interface {
 	// Authenticate returns the session of a secret (bearer token), CodeUnauthenticated otherwise.
 	Authenticate(ctx context.Context, secret string) (inos.Session, error)
 
+	// Resume returns the session with a token id, CodeUnauthenticated when it is over or unknown.
+	Resume(ctx context.Context, tokenID string) (inos.Session, error)
+
+	// OpenLink returns what a link's secret is good for; CodeGrantUnknown.
+	OpenLink(ctx context.Context, secret string) (Shared, error)
+
+	// Public returns the session of who shows nothing.
+	Public(ctx context.Context) (Shared, error)
+
+	// Refused leaves a line of history about somebody who was not let in; why names no secret. It never blocks.
+	Refused(why string)
+
+	// DeviceID returns the id of the device with an Ed25519 public key.
+	DeviceID(publicKey []byte) string
+
+	// Keys returns the keys of access tokens, the newest first; CodeNotSwitchboard where there are none.
+	Keys() ([]Key, error)
+
+	// RotateTokenKey makes a new key sign access tokens, and returns all; atOnce voids what the others signed. By is for the history.
+	RotateTokenKey(ctx context.Context, by inos.Session, atOnce bool) ([]Key, error)
+
+	// RotateOperator makes a new secret of the operator's, in the node's data folder, and returns until when the old one counts.
+	RotateOperator(ctx context.Context, by inos.Session, atOnce bool) (oldExpires inos.Micros, err error)
+
 	// Request submits a client's envelope and blocks until its last reply, which it returns: completed or failed.
 	// Replies in state processing go to progress, which may be nil, in order and before Request returns. Cancelling
 	// ctx cancels the request in the kernel. The error is for requests that were not taken or whose ctx ended; a

@@ -20,6 +20,8 @@ import (
 const (
 	operatorSecret = "operator-secret"
 	guestSecret    = "guest-secret"
+	linkSecret     = "inos-link-0123456789abcdef0123456789abcdef"
+	rootLinkSecret = "inos-link-fedcba9876543210fedcba9876543210"
 )
 
 // double is a scripted Node: it answers files:* from memory, and a test can put a hook before any request.
@@ -37,6 +39,10 @@ type double struct {
 	spans    map[string][]inos.Span
 	recorded chan struct{}
 	looked   func() // called when the events were read; may be nil
+	sessions map[string]inos.Session
+	refused  []string
+	// capabilities of the operator, instead of the usual ones
+	capabilities []string
 }
 
 type stored struct {
@@ -53,6 +59,9 @@ func newDouble(t testing.TB) *double {
 func (d *double) Authenticate(_ context.Context, secret string) (inos.Session, error) {
 	switch secret {
 	case operatorSecret:
+		if d.capabilities != nil {
+			return inos.Session{TokenID: "t-operator", Subject: "operator", Capabilities: d.capabilities}, nil
+		}
 		return inos.Session{TokenID: "t-operator", Subject: "operator", Device: "laptop", Capabilities: []string{"files:*:*", "node:read:*"}}, nil
 	case guestSecret:
 		return inos.Session{TokenID: "t-guest", Subject: "guest", Device: "phone", Capabilities: []string{"files:read:/public/*"}}, nil
@@ -62,6 +71,52 @@ func (d *double) Authenticate(_ context.Context, secret string) (inos.Session, e
 		return inos.Session{}, inos.Errorf(inos.CodeIO, "find token", "the disk is gone")
 	}
 	return inos.Session{}, inos.Errorf(inos.CodeUnauthenticated, "find token", "no session has the hash of %q", secret)
+}
+
+func (d *double) Resume(_ context.Context, tokenID string) (inos.Session, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if s, ok := d.sessions[tokenID]; ok {
+		return s, nil
+	}
+	return inos.Session{}, inos.Errorf(inos.CodeUnauthenticated, "find session", "no session %s", tokenID)
+}
+
+func (d *double) OpenLink(_ context.Context, secret string) (Shared, error) {
+	shared := Shared{Session: inos.Session{TokenID: "link:g1", Subject: "link:g1"}, Owner: "ann", Prefix: "/secret/folder"}
+	switch secret {
+	case linkSecret:
+		return shared, nil
+	case rootLinkSecret:
+		shared.Prefix = "/"
+		return shared, nil
+	}
+	return Shared{}, inos.Errorf(inos.CodeGrantUnknown, "open link", "no link of ann has the secret %s", secret)
+}
+
+func (d *double) Public(context.Context) (Shared, error) {
+	return Shared{Session: inos.Session{TokenID: "public", Subject: "public"}}, nil
+}
+
+func (d *double) Refused(why string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.refused = append(d.refused, why)
+}
+
+func (d *double) DeviceID(key []byte) string { return "device-" + hash(key[:4]) }
+
+func (d *double) Keys() ([]Key, error) { return []Key{{ID: "k1", CreatedUs: 7}}, nil }
+
+func (d *double) RotateTokenKey(_ context.Context, by inos.Session, atOnce bool) ([]Key, error) {
+	if atOnce {
+		return []Key{{ID: "k2", CreatedUs: 8}}, nil
+	}
+	return []Key{{ID: "k2", CreatedUs: 8}, {ID: "k1", CreatedUs: 7, RetiredUs: 8}}, nil
+}
+
+func (d *double) RotateOperator(context.Context, inos.Session, bool) (inos.Micros, error) {
+	return 9, nil
 }
 
 func (d *double) add(stream any) (uint64, func()) {
@@ -320,7 +375,7 @@ func (d *double) Recorded() <-chan struct{} {
 }
 
 func (d *double) Info() Info {
-	return Info{Version: "test", NodeID: "n1", Modules: map[string]string{}}
+	return Info{Version: "test", NodeID: "n1", Modules: map[string]string{}, MeshID: "mesh-1"}
 }
 
 // last returns the newest request of a type.

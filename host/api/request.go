@@ -18,6 +18,9 @@ const hostToken = "host"
 
 // envelope returns a request of the session. Its token is the id of the verified one, never the secret.
 func (x *exchange) envelope(id, eventType string, payload event.Message) *eventpb.Envelope {
+	if x.owner != "" {
+		inNamespaceOf(x.owner, payload)
+	}
 	return &eventpb.Envelope{
 		Id: id, EventType: eventType, Timestamp: int64(x.h.micros()), Payload: event.Payload(payload),
 		Metadata: &eventpb.Metadata{

@@ -30,6 +30,27 @@ const (
 	routeNode
 	routeInvites
 	routeRepairs
+	routeChallenge
+	routeLogin
+	routeRefresh
+	routeUsers
+	routeUser
+	routeEnrolments
+	routeDevices
+	routeDevice
+	routeGroups
+	routeGroup
+	routeTokens
+	routeToken
+	routeGrants
+	routeGrant
+	routeLedger
+	routeKeys
+	routeKey
+	routeLink
+	routePublic
+	routeCodes
+	routeDashboard
 )
 
 // target is a parsed address.
@@ -39,6 +60,8 @@ type target struct {
 	fileID  *inos.FileID
 	traceID string
 	node    inos.NodeID
+	name    string // of a user, a group, a device, a token, a grant, a kind of key
+	secret  string // of a link
 }
 
 type method struct {
@@ -89,7 +112,35 @@ var routes = map[route]struct {
 	routeNode:    {"node", false, methods{{"PATCH", (*exchange).setNode}}},
 	routeInvites: {"invites", false, methods{{"POST", (*exchange).invite}}},
 	routeRepairs: {"repairs", false, methods{{"GET", (*exchange).repairs}}},
+
+	routeChallenge:  {"challenge", true, methods{{"POST", (*exchange).challenge}}},
+	routeLogin:      {"login", true, methods{{"POST", (*exchange).login}}},
+	routeRefresh:    {"refresh", true, methods{{"POST", (*exchange).refresh}}},
+	routeUsers:      {"users", false, methods{{"GET", (*exchange).users}}},
+	routeUser:       {"user", false, methods{{"GET", (*exchange).user}, {"PUT", (*exchange).putUser}}},
+	routeEnrolments: {"enrolments", false, methods{{"POST", (*exchange).enrol}}},
+	routeDevices:    {"devices", false, methods{{"GET", (*exchange).devices}}},
+	routeDevice:     {"device", false, methods{{"DELETE", (*exchange).revokeDevice}}},
+	routeGroups:     {"groups", false, methods{{"GET", (*exchange).groups}}},
+	routeGroup:      {"group", false, methods{{"GET", (*exchange).group}, {"PUT", (*exchange).putGroup}, {"DELETE", (*exchange).removeGroup}}},
+	routeTokens:     {"tokens", false, methods{{"GET", (*exchange).tokens}, {"POST", (*exchange).issueToken}, {"DELETE", (*exchange).revokeTokens}}},
+	routeToken:      {"token", false, methods{{"DELETE", (*exchange).revokeToken}}},
+	routeGrants:     {"grants", false, methods{{"GET", (*exchange).grants}, {"POST", (*exchange).putGrant}}},
+	routeGrant:      {"grant", false, methods{{"DELETE", (*exchange).removeGrant}}},
+	routeLedger:     {"ledger", false, methods{{"GET", (*exchange).ledger}, {"POST", (*exchange).transfer}}},
+	routeKeys:       {"keys", false, methods{{"GET", (*exchange).keys}}},
+	routeKey:        {"key", false, methods{{"POST", (*exchange).rotateKey}}},
+	routeLink:       {"link", true, methods{{"GET", (*exchange).getLink}, {"HEAD", (*exchange).getLink}}},
+	routePublic:     {"public", true, methods{{"GET", (*exchange).getPublic}, {"HEAD", (*exchange).getPublic}}},
+	routeCodes:      {"dashboard_code", false, methods{{"POST", (*exchange).dashboardCode}}},
+	routeDashboard:  {"dashboard", true, methods{{"POST", (*exchange).openDashboard}, {"DELETE", (*exchange).closeDashboard}}},
 }
+
+// content tells whether the route answers with what people stored.
+func (r route) content() bool { return r == routeFile || r == routeBlob || r.stranger() }
+
+// stranger tells whether the route is for who is nobody here.
+func (r route) stranger() bool { return r == routeLink || r == routePublic }
 
 func (r route) name() string     { return routes[r].name }
 func (r route) open() bool       { return routes[r].open }
@@ -99,6 +150,23 @@ var exact = map[string]route{
 	"/": routeHome, "/healthz": routeHealth, "/readyz": routeReady, "/metrics": routeMetrics,
 	"/v1/version": routeVersion, "/v1/status": routeStatus, "/v1/files": routeFiles, "/v1/stat": routeStat,
 	"/v1/verify": routeVerify, "/v1/events": routeEvents, "/v1/nodes": routeNodes, "/v1/invites": routeInvites, "/v1/repairs": routeRepairs,
+	"/v1/login": routeLogin, "/v1/login/challenge": routeChallenge, "/v1/login/refresh": routeRefresh, "/v1/users": routeUsers, "/v1/devices": routeDevices,
+	"/v1/groups": routeGroups, "/v1/tokens": routeTokens, "/v1/grants": routeGrants, "/v1/ledger": routeLedger, "/v1/keys": routeKeys,
+	"/v1/dashboard/codes": routeCodes, "/v1/dashboard/session": routeDashboard,
+}
+
+// named are the addresses that end in one name, and what a name has to be.
+var named = []struct {
+	prefix string
+	route  route
+	check  func(string) error
+}{
+	{"/v1/users/", routeUser, inos.CheckName},
+	{"/v1/groups/", routeGroup, inos.CheckName},
+	{"/v1/devices/", routeDevice, checkNodeID},
+	{"/v1/tokens/", routeToken, checkID},
+	{"/v1/grants/", routeGrant, checkID},
+	{"/v1/keys/", routeKey, checkKeyKind},
 }
 
 // parseTarget reads the address of a request. It works on the escaped path and cleans nothing: an address with an
@@ -130,7 +198,41 @@ func parseTarget(u *url.URL) (target, error) {
 	if rest, ok := strings.CutPrefix(escaped, "/v1/nodes/"); ok {
 		return target{route: routeNode, node: inos.NodeID(rest)}, checkNodeID(rest)
 	}
+	for _, n := range named {
+		if rest, ok := strings.CutPrefix(escaped, n.prefix); ok {
+			if user, ok := strings.CutSuffix(rest, "/enrolments"); ok && n.route == routeUser {
+				return target{route: routeEnrolments, name: user}, n.check(user)
+			}
+			return target{route: n.route, name: rest}, n.check(rest)
+		}
+	}
+	if rest, ok := strings.CutPrefix(escaped, linksPrefix); ok {
+		return parseLink(rest)
+	}
+	if rest, ok := strings.CutPrefix(escaped, publicPrefix); ok {
+		owner, below, _ := strings.Cut(rest, "/")
+		if err := inos.CheckName(owner); err != nil {
+			return target{route: routePublic}, inos.Errorf(inos.CodeUserUnknown, "find owner", "%w", err)
+		}
+		p, err := parsePath(below)
+		return target{route: routePublic, name: owner, path: p}, err
+	}
 	return target{}, inos.Errorf(inos.CodeRouteNotFound, "find route", "%.200q", escaped)
+}
+
+// parseLink reads a link's secret and a path below what it was made for. Nothing that goes wrong repeats the secret.
+func parseLink(rest string) (target, error) {
+	secret, below, further := strings.Cut(rest, "/")
+	t := target{route: routeLink, secret: secret}
+	if secret == "" || len(secret) > loginSecretMax || strings.Contains(secret, "%") {
+		return t, inos.Errorf(inos.CodeGrantUnknown, "find link", "its form is not that of a link")
+	}
+	if !further {
+		return t, nil
+	}
+	var err error
+	t.path, err = parsePath(below)
+	return t, err
 }
 
 // parsePath reads a file's path from the rest of an escaped URL path.
@@ -165,6 +267,22 @@ func checkNodeID(s string) error {
 		if c := s[i]; (c < '0' || c > '9') && (c < 'A' || c > 'Z') && (c < 'a' || c > 'z') {
 			return inos.Errorf(inos.CodeBadRequest, op, "%.80q has other characters than letters and digits", s)
 		}
+	}
+	return nil
+}
+
+// checkID refuses what is no id of a token or a grant: letters, digits and dashes.
+func checkID(s string) error {
+	if s == "" || len(s) > nodeIDMax || strings.Trim(s, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-") != "" {
+		return inos.Errorf(inos.CodeBadRequest, "parse id", "%.80q is not 1 to %d letters, digits and dashes", s, nodeIDMax)
+	}
+	return nil
+}
+
+// checkKeyKind refuses what is no kind of key that can be rotated here.
+func checkKeyKind(s string) error {
+	if s != "token" && s != "operator" {
+		return inos.Errorf(inos.CodeRouteNotFound, "find key", "%.40q is neither token nor operator", s)
 	}
 	return nil
 }

@@ -35,6 +35,9 @@ type Handler struct {
 	counts    counts
 	ready     readiness
 
+	challenges challenges
+	dashboards dashboards
+
 	registerOnce sync.Once
 	closeOnce    sync.Once
 	closed       chan struct{}
@@ -83,6 +86,9 @@ type exchange struct {
 	rc      *http.ResponseController
 	session inos.Session
 	trace   trace
+	owner   inos.Subject // whose namespace a stranger reads in
+	cookie  string       // of the dashboard's session, when that let the request in
+	script  bool         // the cookie came with the session's CSRF token, which only a script of the dashboard has
 }
 
 // ServeHTTP implements http.Handler.
@@ -137,8 +143,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	if err == nil && target.route.content() && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		err = x.guardContent()
+	}
 	if err != nil {
-		x.fail(err)
+		x.refuse(target, err)
 		return
 	}
 	x.serve(target)
@@ -150,13 +159,21 @@ func (x *exchange) serve(t target) {
 	for _, m := range methods {
 		if m.method == x.r.Method {
 			if err := m.serve(x, t); err != nil {
-				x.fail(err)
+				x.refuse(t, err)
 			}
 			return
 		}
 	}
 	x.w.Header().Set("Allow", methods.allow())
 	x.fail(inos.Errorf(inos.CodeMethodNotAllowed, t.route.name(), "%.16q is not a method of this address", x.r.Method))
+}
+
+// refuse answers with the error of a route's handler.
+func (x *exchange) refuse(t target, err error) {
+	if t.route.stranger() && inos.CodeOf(err) != inos.CodeOriginRefused {
+		err = strangersError(err)
+	}
+	x.fail(err)
 }
 
 // micros returns the time in the event standard's unit.

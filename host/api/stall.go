@@ -20,6 +20,8 @@ type stallWriter struct {
 	stall  time.Duration
 	set    time.Time
 	status int // 0 until the header is written
+	// before, unless nil, sees the header before it goes out.
+	before func(http.Header)
 }
 
 // refresh moves the deadline when a good part of it has passed; setting it for each write would cost more than the write.
@@ -30,20 +32,27 @@ func (w *stallWriter) refresh() {
 	}
 }
 
+// begin notes the status of an answer whose header goes out now.
+func (w *stallWriter) begin(status int) {
+	if w.status != 0 {
+		return
+	}
+	w.status = status
+	if w.before != nil {
+		w.before(w.Header())
+	}
+}
+
 // WriteHeader implements http.ResponseWriter.
 func (w *stallWriter) WriteHeader(status int) {
-	if w.status == 0 {
-		w.status = status
-	}
+	w.begin(status)
 	w.refresh()
 	w.ResponseWriter.WriteHeader(status)
 }
 
 // Write implements http.ResponseWriter.
 func (w *stallWriter) Write(b []byte) (int, error) {
-	if w.status == 0 {
-		w.status = http.StatusOK
-	}
+	w.begin(http.StatusOK)
 	w.refresh()
 	return w.ResponseWriter.Write(b)
 }

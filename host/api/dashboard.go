@@ -1,0 +1,252 @@
+package api
+
+import (
+	"crypto/subtle"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+
+	"lukechampine.com/blake3"
+
+	"github.com/inos-mesh/inos"
+)
+
+// A browser that shows the dashboard is let in by a code that 'inos up' prints, good for once, in a part of the address that browsers
+// send nowhere. It gets a cookie that no script sees and no other site's page can make it send.
+const (
+	// DashboardCodeLife is how long a code is good.
+	DashboardCodeLife = 10 * inos.Minute
+	// DashboardLife ends a dashboard's session, however busy it is.
+	DashboardLife = 12 * inos.Hour
+	// DashboardIdle ends one by which nothing was asked for so long.
+	DashboardIdle = 30 * inos.Minute
+	// dashboardCodesMax bounds the codes that wait, and dashboardsMax the sessions; the oldest goes first.
+	dashboardCodesMax = 64
+	dashboardsMax     = 256
+
+	cookieName = "inos_session"
+	// secureCookie is the name of one that only goes over TLS: a browser takes that from this very host alone (RFC 6265bis, 4.1.3.2).
+	secureCookie = "__Host-" + cookieName
+	csrfHeader   = "Inos-Csrf"
+	// dashboardToken is what its session is called among a user's tokens.
+	dashboardToken = "dashboard"
+)
+
+// dashboards are the sessions of browsers and the codes for them, by the hash of their secrets. They are lost with the process; their tokens stay
+// until they expire, and nobody has them.
+type dashboards struct {
+	mu       sync.Mutex // guards the fields below
+	codes    map[[32]byte]*dashboardSession
+	sessions map[[32]byte]*dashboardSession
+	next     uint64
+}
+
+// dashboardSession is a token of its own, which can be listed and revoked like any other.
+type dashboardSession struct {
+	token   string // its id
+	user    string
+	csrf    string
+	expires inos.Micros // of the code, then of the session
+	used    inos.Micros
+	age     uint64
+}
+
+func hashOf(s string) [32]byte { return blake3.Sum256([]byte(s)) }
+
+// keep puts a session into a table under a new secret. When there are too many, the oldest goes.
+func (d *dashboards) keep(table *map[[32]byte]*dashboardSession, limit int, s *dashboardSession) (secret string) {
+	secret = randomText()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if *table == nil {
+		*table = map[[32]byte]*dashboardSession{}
+	}
+	if len(*table) >= limit {
+		var oldest [32]byte
+		least := ^uint64(0)
+		for hash, other := range *table {
+			if other.age < least {
+				oldest, least = hash, other.age
+			}
+		}
+		delete(*table, oldest)
+	}
+	d.next++
+	s.age = d.next
+	(*table)[hashOf(secret)] = s
+	return secret
+}
+
+// trade takes a code, once, and returns its session.
+func (d *dashboards) trade(code string, now inos.Micros) (dashboardSession, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s, ok := d.codes[hashOf(code)]
+	delete(d.codes, hashOf(code))
+	if !ok || now >= s.expires {
+		return dashboardSession{}, false
+	}
+	return *s, true
+}
+
+// use returns the session of a cookie and notes that it is in use.
+func (d *dashboards) use(cookie string, now inos.Micros) (dashboardSession, bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s, ok := d.sessions[hashOf(cookie)]
+	if !ok {
+		return dashboardSession{}, false
+	}
+	if now >= s.expires || now >= s.used+DashboardIdle {
+		delete(d.sessions, hashOf(cookie))
+		return dashboardSession{}, false
+	}
+	s.used = now
+	return *s, true
+}
+
+// end forgets the session of a cookie.
+func (d *dashboards) end(cookie string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.sessions, hashOf(cookie))
+}
+
+// dashboardCode makes a code for a dashboard with the sender's rights: POST /v1/dashboard/codes.
+func (x *exchange) dashboardCode(target) error {
+	if x.cookie != "" {
+		return inos.Errorf(inos.CodePermissionDenied, "make dashboard code", "a dashboard lets no other in: use 'inos dashboard' on the node's machine")
+	}
+	reply, err := x.issue(&TokenQuestion{Name: dashboardToken, Capabilities: x.session.Capabilities, LifeUs: int64(DashboardLife)})
+	if err != nil {
+		return err
+	}
+	expires := x.h.micros() + DashboardCodeLife
+	code := x.h.dashboards.keep(&x.h.dashboards.codes, dashboardCodesMax, &dashboardSession{
+		token: reply.GetSession().GetSession().GetTokenId(), user: string(x.session.Subject), expires: expires,
+	})
+	x.secret(http.StatusCreated, DashboardCode{Code: code, ExpiresUs: int64(expires)})
+	return nil
+}
+
+// openDashboard trades a code for a cookie: POST /v1/dashboard/session {code}, from a page of this node.
+func (x *exchange) openDashboard(target) error {
+	if err := x.sameOrigin(); err != nil {
+		return err
+	}
+	var q DashboardQuestion
+	if err := x.readJSON(&q); err != nil {
+		return err
+	}
+	now := x.h.micros()
+	s, ok := x.h.dashboards.trade(q.Code, now)
+	if !ok {
+		x.h.node.Refused("a dashboard code that is not good")
+		return unauthenticated()
+	}
+	if _, err := x.h.node.Resume(x.r.Context(), s.token); err != nil {
+		return unauthenticated()
+	}
+	s.csrf, s.expires, s.used = randomText(), now+DashboardLife, now
+	cookie := x.h.dashboards.keep(&x.h.dashboards.sessions, dashboardsMax, &s)
+	x.setCookie(cookie, int(DashboardLife/inos.Second))
+	x.secret(http.StatusOK, DashboardSession{CSRF: s.csrf, User: s.user, ExpiresUs: int64(s.expires), IdleUs: int64(DashboardIdle)})
+	return nil
+}
+
+// closeDashboard ends the session of the cookie, and its token: DELETE /v1/dashboard/session.
+func (x *exchange) closeDashboard(target) error {
+	if err := x.authenticate(); err != nil {
+		return err
+	}
+	if x.cookie == "" {
+		return inos.Errorf(inos.CodeBadRequest, "end dashboard session", "the request carries no cookie of one")
+	}
+	x.h.dashboards.end(x.cookie)
+	x.setCookie("", -1)
+	return x.revoke(x.session.TokenID)
+}
+
+func (x *exchange) setCookie(value string, seconds int) {
+	secure := x.secure()
+	name := cookieName
+	if secure {
+		name = secureCookie
+	}
+	http.SetCookie(x.w, &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: seconds, Secure: secure, HttpOnly: true, SameSite: http.SameSiteStrictMode})
+}
+
+// secure says that the browser speaks TLS, to this node or to what stands before it.
+func (x *exchange) secure() bool {
+	return x.r.TLS != nil || strings.HasPrefix(x.r.Header.Get("Origin"), "https://")
+}
+
+// dashboardCookie returns the one cookie of a dashboard's session.
+func dashboardCookie(r *http.Request) string {
+	for _, name := range []string{secureCookie, cookieName} {
+		if found := r.CookiesNamed(name); len(found) == 1 {
+			return found[0].Value
+		}
+	}
+	return ""
+}
+
+// authenticateCookie finds the session of a dashboard's cookie, and refuses what another site's page can have sent.
+func (x *exchange) authenticateCookie(cookie string) error {
+	s, ok := x.h.dashboards.use(cookie, x.h.micros())
+	if !ok {
+		return unauthenticated()
+	}
+	if err := x.fromDashboard(&s); err != nil {
+		return err
+	}
+	session, err := x.h.node.Resume(x.r.Context(), s.token)
+	if inos.CodeOf(err) == inos.CodeUnauthenticated {
+		x.h.dashboards.end(cookie)
+		return unauthenticated()
+	}
+	if err != nil {
+		return err
+	}
+	x.session, x.cookie = session, cookie
+	return nil
+}
+
+// fromDashboard holds a request that a cookie came with against what a page of the dashboard sends. A browser sends the cookie along with what
+// any page of the same site asks, and another port of this machine is the same site.
+func (x *exchange) fromDashboard(s *dashboardSession) error {
+	const op = "check origin"
+	switch site := x.r.Header.Get("Sec-Fetch-Site"); site {
+	case "", "same-origin", "none": // none: a person typed the address
+	default:
+		return inos.Errorf(inos.CodeOriginRefused, op, "a page that is %.20s asks with the dashboard's cookie", site)
+	}
+	script := subtle.ConstantTimeCompare([]byte(x.r.Header.Get(csrfHeader)), []byte(s.csrf)) == 1
+	upgrade := x.r.Header.Get("Upgrade") != "" // a socket is opened by GET and can do everything
+	switch x.r.Method {
+	case http.MethodGet, http.MethodHead:
+		if !upgrade {
+			x.script = script
+			return nil
+		}
+	default:
+		if !script {
+			return inos.Errorf(inos.CodeOriginRefused, op, "the header %s is not the session's", csrfHeader)
+		}
+	}
+	x.script = script
+	return x.sameOrigin()
+}
+
+// sameOrigin refuses a request whose Origin is not this node, as its client calls it.
+func (x *exchange) sameOrigin() error {
+	origins := x.r.Header.Values("Origin")
+	if len(origins) == 1 {
+		u, err := url.Parse(origins[0])
+		if err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.Host == x.r.Host {
+			return nil
+		}
+	}
+	return inos.Errorf(inos.CodeOriginRefused, "check origin", "the Origin %.100q is not the host %.100q that was asked", strings.Join(origins, ", "), x.r.Host)
+}

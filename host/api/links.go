@@ -1,0 +1,86 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event"
+	"github.com/inos-mesh/inos/event/eventpb"
+)
+
+// linksPrefix and publicPrefix begin the addresses that need no token.
+const (
+	linksPrefix  = "/v1/links/"
+	publicPrefix = "/v1/public/"
+)
+
+// Shared is what a stranger was let into.
+type Shared struct {
+	Session inos.Session // of the subject link:ID or public
+	Owner   inos.Subject
+	Prefix  inos.Path // of a link
+}
+
+// getLink answers with a file to whoever has a link to it, or to a folder above it: GET and HEAD /v1/links/{secret}[/{path below}].
+func (x *exchange) getLink(t target) error {
+	s, err := x.h.node.OpenLink(x.r.Context(), t.secret)
+	if err != nil {
+		if inos.CodeOf(err) == inos.CodeGrantUnknown {
+			x.h.node.Refused("a link that is not good")
+		}
+		return err
+	}
+	t.path = s.Prefix + t.path
+	if s.Prefix == "/" {
+		t.path = t.path[1:]
+	}
+	if err := inos.CheckPath(t.path); err != nil {
+		return err
+	}
+	return x.getShared(t, s)
+}
+
+// getPublic answers with a file that its owner shows to everybody: GET and HEAD /v1/public/{owner}/{path}.
+func (x *exchange) getPublic(t target) error {
+	s, err := x.h.node.Public(x.r.Context())
+	if err != nil {
+		return err
+	}
+	s.Owner = inos.Subject(t.name)
+	return x.getShared(t, s)
+}
+
+// getShared reads in another's namespace with what the stranger's session is good for; the kernel decides, as it does of all.
+func (x *exchange) getShared(t target, s Shared) error {
+	x.session, x.owner = s.Session, s.Owner
+	if x.r.Method == http.MethodHead {
+		return x.head(t)
+	}
+	return x.get(t)
+}
+
+// inNamespaceOf sets whose namespace a request of a stranger is about.
+func inNamespaceOf(owner inos.Subject, payload event.Message) {
+	switch q := payload.(type) {
+	case *eventpb.FilesGetRequest:
+		q.Owner = string(owner)
+	case *eventpb.FilesStatRequest:
+		q.Owner = string(owner)
+	}
+}
+
+// strangersError is what a stranger is told: that there is nothing, whether the address is wrong, was good once, or is somebody's who shows it to others
+// alone; or that the node cannot answer now. No message of the node's goes out, for it may name the owner or a path.
+func strangersError(err error) error {
+	code := inos.CodeOf(err)
+	switch code {
+	case inos.CodeFileNotFound, inos.CodePermissionDenied, inos.CodeUnauthenticated, inos.CodeGrantUnknown, inos.CodeUserUnknown, inos.CodeBadPath, inos.CodeRouteNotFound:
+		return &inos.Error{Code: inos.CodeFileNotFound, Op: "read shared file", Message: "there is nothing at this address, or not any more", Hint: "Ask whoever gave it to you for another."}
+	}
+	out := &inos.Error{Code: code, Op: "read shared file", Message: "it cannot be read now: " + strings.ReplaceAll(code.Name(), "_", " ")}
+	if e := asError(err); e != nil {
+		out.RetryAfter = e.RetryAfter
+	}
+	return out
+}
