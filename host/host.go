@@ -69,8 +69,7 @@ type Node struct {
 	local    *localOperator // of a mere provider
 	// tokenKeys sign and verify access tokens; nil: no switchboard.
 	tokenKeys *tokenKeys
-	identity  inos.SemanticIdentity // nil: no switchboard
-	sessions  *sessions             // nil: no switchboard
+	sessions  *sessions // nil: no switchboard
 	operator  operatorSecret
 	refusals  refusals
 	buffers   *buffers
@@ -209,7 +208,6 @@ func (n *Node) openMemories(ctx context.Context) error {
 	if n.episodic, err = episodic.Open(n.folder.path("episodic.db"), episodic.Options{}); err != nil {
 		return err
 	}
-	n.identity, _ = n.semantic.(inos.SemanticIdentity)
 	n.sessions = newSessions(n.lookupSession)
 	if n.tokenKeys, err = openTokenKeys(n.folder, n.authority.verifier.RootKey(), n.clock.Now()); err != nil {
 		return err

@@ -103,10 +103,10 @@ func (n *Node) findToken(ctx context.Context, hash [inos.HashBytes]byte) (inos.S
 
 // OpenLink implements api.Node. Whether the link is over or used up, the kernel says.
 func (n *Node) OpenLink(ctx context.Context, secret string) (api.Shared, error) {
-	if !strings.HasPrefix(secret, linkPrefix) || n.identity == nil {
+	if !strings.HasPrefix(secret, linkPrefix) || n.semantic == nil {
 		return api.Shared{}, inos.Errorf(inos.CodeGrantUnknown, "open link", "this is no link of this mesh")
 	}
-	g, err := n.identity.FindLink(ctx, blake3.Sum256([]byte(secret)))
+	g, err := n.semantic.FindLink(ctx, blake3.Sum256([]byte(secret)))
 	if err != nil {
 		return api.Shared{}, err
 	}

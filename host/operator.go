@@ -69,14 +69,11 @@ func (n *Node) ensureOperator(ctx context.Context) (string, error) {
 
 // ensureOperatorUser makes the user of that name with its credits, at the first start and in a folder of before there were users.
 func (n *Node) ensureOperatorUser(ctx context.Context) error {
-	if n.identity == nil {
-		return nil
-	}
 	now := n.clock.Now()
 	var random [10]byte
 	_, _ = rand.Read(random[:]) // crypto/rand.Read never fails: it ends the process instead
 	key := inos.RequestKey{Subject: hostTokenID, ID: event.NewID(now, random), EventType: event.UsersPut}
-	_, _, err := n.identity.PutUser(ctx, inos.User{Name: operator, Operator: true}, true, operatorCredits, key, now)
+	_, _, err := n.semantic.PutUser(ctx, inos.User{Name: operator, Operator: true}, true, operatorCredits, key, now)
 	if inos.CodeOf(err) == inos.CodeConflict {
 		return nil // there is one, whatever it was changed to
 	}

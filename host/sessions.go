@@ -28,10 +28,7 @@ func newSessions(lookup func(context.Context, string) (inos.Session, error)) *se
 
 // lookupSession asks the semantic memory.
 func (n *Node) lookupSession(ctx context.Context, tokenID string) (inos.Session, error) {
-	if n.identity == nil {
-		return inos.Session{}, inos.Errorf(inos.CodeUnauthenticated, "find session", "there are no sessions")
-	}
-	s, err := n.identity.FindSession(ctx, tokenID)
+	s, err := n.semantic.FindSession(ctx, tokenID)
 	return s.Session, err
 }
 
