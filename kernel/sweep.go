@@ -101,7 +101,8 @@ func (u *collector) gone(node inos.NodeID) bool {
 }
 
 // takeTurn has every node of a mesh swept now and then: what an order that was lost, or came twice, left behind is found by nothing
-// else. It takes a hundredth of the time, and small meshes come round often.
+// else. It takes a twentieth of the time, as audits do: a sweep that had to wait
+// for a slow node must not put the others off for an hour. Small meshes come round often.
 func (u *collector) takeTurn() {
 	s := &u.sweep
 	if s.turnAt > u.k.now || u.k.lone() {
@@ -112,7 +113,7 @@ func (u *collector) takeTurn() {
 		return // nobody has joined yet
 	}
 	first := s.turnAt == 0
-	s.turnAt = u.k.now + min(sweepEvery/inos.Micros(len(all)), max(100*s.took, sweepPause))
+	s.turnAt = u.k.now + min(sweepEvery/inos.Micros(len(all)), max(20*s.took, sweepPause))
 	if first {
 		return
 	}
