@@ -56,6 +56,7 @@ const (
 	CodeUploadUnknown       Code = 50 // There is no such upload; it was committed, aborted or has expired.
 	CodeDeviceUnknown       Code = 51 // The user has no such device.
 	CodeGroupUnknown        Code = 52 // There is no such group.
+	CodeNotAcceptable       Code = 53 // The client accepts none of the forms that this has.
 )
 
 var catalogue = [...]struct {
@@ -114,6 +115,7 @@ var catalogue = [...]struct {
 	CodeUploadUnknown:       {"upload_unknown", "Begin a new one with POST /v1/uploads; chunks that arrived are found again.", 404},
 	CodeDeviceUnknown:       {"device_unknown", "List them with 'inos users devices NAME'.", 404},
 	CodeGroupUnknown:        {"group_unknown", "List them with 'inos groups'.", 404},
+	CodeNotAcceptable:       {"not_acceptable", "Accept br or identity in Accept-Encoding.", 406},
 }
 
 // Name returns the code's name in the catalogue, or "unknown".

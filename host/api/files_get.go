@@ -2,8 +2,10 @@ package api
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -23,13 +25,12 @@ const encodedFraming = 3
 // selection is the representation that a get answers with.
 type selection struct {
 	encoded bool
-	partial bool
-	offset  uint64
-	length  uint64 // of a part
-	file    *File  // the file it was chosen for; nil when no choice depended on it
+	parts   []span     // of the plain bytes; none: all of them
+	framing *multipart // of several parts
+	file    *File      // the file it was chosen for; nil when no choice depended on it
 }
 
-// get answers with a file: GET /v1/files/{path} and /v1/blobs/{fileid}; plain bytes, one range of them, or, for who
+// get answers with a file: GET /v1/files/{path} and /v1/blobs/{fileid}; plain bytes, ranges of them, or, for who
 // accepts br, the stored chunks as one br stream. A failure behind the header aborts the connection.
 func (x *exchange) get(t target) error {
 	for range replacedTriesMax {
@@ -48,32 +49,32 @@ func (x *exchange) get(t target) error {
 	}
 }
 
-// head answers like get without the bytes. It reads no chunk.
+// head answers like a get of the whole without the bytes: ranges are for GET alone (RFC 9110, 14.2). It reads no chunk.
 func (x *exchange) head(t target) error {
-	f, err := x.lookup(t)
-	if err != nil {
+	s, err := x.choose(t)
+	if err != nil || s == nil {
 		return err
 	}
-	s := &selection{encoded: wantsBrotli(x.r.Header.Values("Accept-Encoding")), file: f}
-	if done, err := x.conditions(s); err != nil || done {
-		return err
-	}
-	x.setFileHeaders(t, f, s)
+	x.setFileHeaders(t, s.file, s)
 	x.w.WriteHeader(http.StatusOK)
 	return nil
 }
 
 // choose selects the representation. It returns nil when the answer is complete without one (304).
 func (x *exchange) choose(t target) (*selection, error) {
-	header := x.r.Header
-	s := &selection{encoded: wantsBrotli(header.Values("Accept-Encoding"))}
-	var part *byteRange
-	if values := header.Values("Range"); len(values) == 1 {
-		if r, ok := parseRange(values[0]); ok {
-			part = &r
-		}
+	header, get := x.r.Header, x.r.Method == http.MethodGet
+	x.w.Header().Set("Vary", "Accept-Encoding") // of every answer below, failures too
+	accepted := parseCodings(header.Values("Accept-Encoding"))
+	var ranges []byteRange
+	if get && accepted.plain {
+		ranges = parseRanges(header.Values("Range"))
 	}
-	if part == nil && header.Get("If-Match") == "" && header.Get("If-None-Match") == "" {
+	s := &selection{encoded: accepted.br && ranges == nil} // a range is of the plain bytes
+	if !s.encoded && !accepted.plain {
+		return nil, inos.Errorf(inos.CodeNotAcceptable, "files:get", "Accept-Encoding %.80q refuses the plain bytes and does not name br",
+			strings.Join(header.Values("Accept-Encoding"), ", "))
+	}
+	if get && ranges == nil && !conditional(header) {
 		return s, nil
 	}
 	f, err := x.lookup(t)
@@ -81,62 +82,61 @@ func (x *exchange) choose(t target) (*selection, error) {
 		return nil, err
 	}
 	s.file = f
-	if part != nil {
-		s.encoded = false // a range is of the plain bytes
-	}
 	if done, err := x.conditions(s); err != nil || done {
 		return nil, err
 	}
-	if condition := header.Get("If-Range"); condition != "" && condition != plainTag(f) {
-		part = nil // another version: the whole of this one (RFC 9110, 13.1.5)
-		s.encoded = wantsBrotli(header.Values("Accept-Encoding"))
+	// A date is too coarse to tell two versions of one second apart, so it never holds (RFC 9110, 8.8.2.2 and 13.1.5).
+	if condition := header.Values("If-Range"); ranges == nil || len(condition) > 0 && (len(condition) > 1 || condition[0] != plainTag(f)) {
+		return s, nil
 	}
-	if part != nil {
-		offset, length, ok := part.resolve(f.PlainBytes)
-		if !ok {
-			x.w.Header().Set("Content-Range", "bytes */"+strconv.FormatUint(f.PlainBytes, 10))
-			return nil, inos.Errorf(inos.CodeRangeNotSatisfiable, "files:get", "the range %.80q of %d bytes", header.Get("Range"), f.PlainBytes)
-		}
-		s.partial, s.offset, s.length = true, offset, length
+	if s.parts, err = resolveRanges(ranges, f.PlainBytes); err != nil {
+		x.w.Header().Set("Content-Range", "bytes */"+strconv.FormatUint(f.PlainBytes, 10))
+		return nil, err
+	}
+	if len(s.parts) > 1 {
+		s.framing = newMultipart(f.mediaType(), f.PlainBytes)
 	}
 	return s, nil
 }
 
-// conditions judges If-Match and If-None-Match (RFC 9110, 13.2.2); done means that it answered 304.
-func (x *exchange) conditions(s *selection) (done bool, err error) {
-	tag := plainTag(s.file)
-	if s.encoded {
-		tag = encodedTag(s.file)
+// download asks the kernel for the bytes and passes them on, part by part. replaced means that nothing was written,
+// because the path has another version than the one that was chosen for.
+func (x *exchange) download(t target, s *selection) (replaced bool, err error) {
+	if len(s.parts) == 0 {
+		return x.deliver(t, s, 0)
 	}
-	match, err := parseCondition("If-Match", x.r.Header.Values("If-Match"))
-	if err != nil {
-		return false, err
+	for i := range s.parts {
+		if replaced, err = x.deliver(t, s, i); replaced && i > 0 {
+			return false, inos.Errorf(inos.CodeConflict, "files:get", "the file was replaced between two ranges")
+		}
+		if err != nil || replaced {
+			return replaced, err
+		}
 	}
-	if match != nil && !match.matches(false, plainTag(s.file), encodedTag(s.file)) {
-		return false, inos.Errorf(inos.CodePreconditionFailed, "judge precondition", "the current entity tag is %s", tag)
+	if s.framing != nil {
+		if _, err := io.WriteString(x.w, s.framing.end()); err != nil {
+			return false, inos.Errorf(inos.CodeCanceled, "write body", "%w", err)
+		}
 	}
-	none, err := parseCondition("If-None-Match", x.r.Header.Values("If-None-Match"))
-	if err != nil || none == nil || !none.matches(true, tag) {
-		return false, err
-	}
-	header := x.w.Header()
-	header.Set("ETag", tag)
-	header.Set("Vary", "Accept-Encoding")
-	x.w.WriteHeader(http.StatusNotModified)
-	return true, nil
+	return false, nil
 }
 
-// download asks the kernel for the bytes and passes them on. replaced means that nothing was written, because the
-// path has another version than the one that was chosen for.
-func (x *exchange) download(t target, s *selection) (replaced bool, err error) {
+// deliver writes the part of that index, or all of a selection without parts.
+func (x *exchange) deliver(t target, s *selection, index int) (replaced bool, err error) {
 	ctx, cancel := context.WithCancel(x.r.Context())
 	defer cancel()
 	q := &eventpb.FilesGetRequest{LengthBytes: -1, Encoded: s.encoded}
 	q.Path, q.FileId = t.fileRequest()
-	if s.partial {
-		q.OffsetBytes, q.LengthBytes = s.offset, int64(s.length)
-	}
 	d := &delivery{x: x, ctx: ctx, opened: make(chan struct{})}
+	d.sent.Store(index > 0)
+	if len(s.parts) > 0 {
+		part := s.parts[index]
+		q.OffsetBytes, q.LengthBytes = part.offset, int64(part.length)
+		d.partial = true
+		if s.framing != nil {
+			d.before = s.framing.before(index, part)
+		}
+	}
 	stream, release := x.h.node.Sink(d)
 	q.Stream = stream
 	announced := func(e *eventpb.Envelope) {
@@ -153,8 +153,14 @@ func (x *exchange) download(t target, s *selection) (replaced bool, err error) {
 			cancel()
 			return
 		}
-		x.setFileHeaders(t, &f, s)
-		d.begin(x.contentBytes(&f, s), s.partial)
+		expected := x.contentBytes(&f, s)
+		if len(s.parts) > 0 {
+			expected = s.parts[index].length
+		}
+		if index == 0 {
+			x.setFileHeaders(t, &f, s)
+		}
+		d.begin(expected)
 	}
 	var reply eventpb.FilesGetReply
 	err = x.send(ctx, x.envelope(newID(x.h.now()), event.FilesGet, q), &reply, announced)
@@ -179,39 +185,45 @@ func (x *exchange) contentBytes(f *File, s *selection) uint64 {
 	switch {
 	case s.encoded:
 		return f.StoredBytes + encodedFraming
-	case s.partial:
-		return s.length
+	case s.framing != nil:
+		return s.framing.bytes(s.parts)
+	case len(s.parts) == 1:
+		return s.parts[0].length
 	}
 	return f.PlainBytes
+}
+
+// mediaType returns the Content-Type of a file's bytes.
+func (f *File) mediaType() string {
+	if f.ContentType == "" {
+		return "application/octet-stream"
+	}
+	return f.ContentType
 }
 
 // setFileHeaders describes the selected representation of a file.
 func (x *exchange) setFileHeaders(t target, f *File, s *selection) {
 	header := x.w.Header()
-	contentType := f.ContentType
-	if contentType == "" {
-		contentType = "application/octet-stream"
-	}
 	name := t.path
 	if name == "" {
 		name = inos.Path(f.Path)
 	}
-	header.Set("Content-Type", contentType)
-	header.Set("Content-Disposition", disposition(name, contentType))
+	header.Set("Content-Type", f.mediaType())
+	header.Set("Content-Disposition", disposition(name, f.mediaType()))
 	header.Set("Content-Length", strconv.FormatUint(x.contentBytes(f, s), 10))
-	header.Set("Last-Modified", time.UnixMicro(f.CreatedUs).UTC().Format(http.TimeFormat))
-	header.Set("Vary", "Accept-Encoding")
+	header.Set("Last-Modified", f.modified().Format(http.TimeFormat))
 	header.Set("Accept-Ranges", "bytes")
 	header.Set("Inos-File-Id", f.FileID)
 	header.Set("Inos-Version", strconv.FormatUint(f.Version, 10))
-	header.Set("ETag", plainTag(f))
+	header.Set("ETag", s.tag(f))
 	if s.encoded {
 		header.Set("Content-Encoding", "br")
-		header.Set("ETag", encodedTag(f))
 	}
-	if s.partial {
-		header.Set("Content-Range", "bytes "+strconv.FormatUint(s.offset, 10)+"-"+
-			strconv.FormatUint(s.offset+s.length-1, 10)+"/"+strconv.FormatUint(f.PlainBytes, 10))
+	switch {
+	case s.framing != nil: // each part has its own Content-Range, the whole must have none (RFC 9110, 15.3.7.2)
+		header.Set("Content-Type", "multipart/byteranges; boundary="+s.framing.boundary)
+	case len(s.parts) == 1:
+		header.Set("Content-Range", s.parts[0].contentRange(f.PlainBytes))
 	}
 }
 
@@ -223,13 +235,14 @@ type delivery struct {
 	opened   chan struct{}   // closed when the header is known, or never will be
 	begun    bool            // set before opened is closed
 	partial  bool
+	before   string // goes out before the first byte and does not count
 	expected uint64
 	written  uint64
 	sent     atomic.Bool // a byte was written
 }
 
-func (d *delivery) begin(expected uint64, partial bool) {
-	d.begun, d.expected, d.partial = true, expected, partial
+func (d *delivery) begin(expected uint64) {
+	d.begun, d.expected = true, expected
 	close(d.opened)
 }
 
@@ -266,6 +279,12 @@ func (d *delivery) Write(p []byte) (int, error) {
 	}
 	d.sent.Store(true)
 	d.writeHeader()
+	if before := d.before; before != "" {
+		d.before = ""
+		if _, err := io.WriteString(d.x.w, before); err != nil {
+			return 0, err
+		}
+	}
 	n, err := d.x.w.Write(p)
 	d.written += uint64(n)
 	return n, err

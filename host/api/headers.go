@@ -1,76 +1,26 @@
 package api
 
 import (
+	"fmt"
 	"mime"
 	"path"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/inos-mesh/inos"
 )
 
-// byteRange is a Range header's only range, not yet resolved against a length.
-type byteRange struct {
-	first  uint64
-	last   uint64 // inclusive; with suffix: how many bytes from the end
-	open   bool   // "first-"
-	suffix bool   // "-last"
+// codings are what a client takes of the two that a file has (RFC 9110, 12.5.3).
+type codings struct {
+	br    bool // named, and not liked less than identity
+	plain bool // not refused
 }
 
-// parseRange reads a Range header (RFC 9110, 14.2). ok is false for what a server may and this one does ignore:
-// another unit, several ranges, a malformed one.
-func parseRange(s string) (r byteRange, ok bool) {
-	unit, spec, found := strings.Cut(s, "=")
-	if !found || !strings.EqualFold(strings.TrimSpace(unit), "bytes") {
-		return r, false
-	}
-	first, last, found := strings.Cut(strings.TrimSpace(spec), "-")
-	if !found {
-		return r, false
-	}
-	switch {
-	case first == "":
-		r.suffix = true
-		r.last, ok = parseDigits(last)
-	case last == "":
-		r.open = true
-		r.first, ok = parseDigits(first)
-	default:
-		var okLast bool
-		r.first, ok = parseDigits(first)
-		r.last, okLast = parseDigits(last)
-		ok = ok && okLast && r.first <= r.last
-	}
-	return r, ok
-}
-
-func parseDigits(s string) (uint64, bool) {
-	if s == "" || s[0] < '0' || s[0] > '9' { // ParseUint takes no sign, but say so
-		return 0, false
-	}
-	n, err := strconv.ParseUint(s, 10, 63)
-	return n, err == nil
-}
-
-// resolve returns the range within a representation of size bytes; ok is false when it has no byte there.
-func (r byteRange) resolve(size uint64) (offset, length uint64, ok bool) {
-	switch {
-	case r.suffix:
-		length = min(r.last, size)
-		return size - length, length, length > 0
-	case r.first >= size:
-		return 0, 0, false
-	case r.open:
-		return r.first, size - r.first, true
-	default:
-		return r.first, min(r.last, size-1) - r.first + 1, true
-	}
-}
-
-// wantsBrotli tells whether an Accept-Encoding header names br and does not like identity better (RFC 9110, 12.5.3).
-// A wildcard alone does not ask for it: who sends one seldom can inflate Brotli.
-func wantsBrotli(values []string) bool {
-	br, identity := -1, -1
+// parseCodings reads Accept-Encoding. A wildcard asks for br only when identity is refused: who sends one alone seldom
+// can inflate Brotli.
+func parseCodings(values []string) codings {
+	br, identity, other := -1, -1, -1
 	for _, v := range values {
 		for _, item := range strings.Split(v, ",") {
 			name, q := parseWeighted(item)
@@ -79,10 +29,27 @@ func wantsBrotli(values []string) bool {
 				br = q
 			case "identity":
 				identity = q
+			case "*":
+				other = q
 			}
 		}
 	}
-	return br > 0 && br >= identity
+	if identity < 0 && other == 0 {
+		identity = 0
+	}
+	c := codings{br: br > 0 && br >= identity, plain: identity != 0}
+	if !c.plain && br < 0 {
+		c.br = other > 0
+	}
+	return c
+}
+
+func parseDigits(s string) (uint64, bool) {
+	if s == "" || s[0] < '0' || s[0] > '9' { // ParseUint takes no sign, but say so
+		return 0, false
+	}
+	n, err := strconv.ParseUint(s, 10, 63)
+	return n, err == nil
 }
 
 // parseWeighted reads "name;q=0.5"; the weight is in thousandths, 0 when it is malformed.
@@ -107,65 +74,6 @@ func parseWeighted(item string) (name string, q int) {
 	return name, int(n)
 }
 
-// condition is an If-Match or If-None-Match header: "*" or a list of entity tags.
-type condition struct {
-	any  bool
-	tags []string // with their quotes and W/
-}
-
-// parseCondition reads a condition; a malformed one is refused, because to ignore it could overwrite a file.
-func parseCondition(name string, values []string) (*condition, error) {
-	if len(values) == 0 {
-		return nil, nil
-	}
-	s := strings.TrimSpace(strings.Join(values, ","))
-	if s == "*" {
-		return &condition{any: true}, nil
-	}
-	c := &condition{}
-	for s != "" {
-		weak := ""
-		rest := s
-		if strings.HasPrefix(rest, "W/") {
-			weak, rest = "W/", rest[2:]
-		}
-		end := -1
-		if strings.HasPrefix(rest, `"`) {
-			end = strings.IndexByte(rest[1:], '"')
-		}
-		if end < 0 || len(c.tags) == conditionValuesMax {
-			return nil, inos.Errorf(inos.CodeBadRequest, "parse "+name, "%.80q is neither * nor a list of at most %d quoted entity tags", s, conditionValuesMax)
-		}
-		c.tags = append(c.tags, weak+rest[:end+2])
-		s = strings.TrimSpace(rest[end+2:])
-		if s != "" {
-			if s[0] != ',' {
-				return nil, inos.Errorf(inos.CodeBadRequest, "parse "+name, "%.80q does not follow a comma", s)
-			}
-			s = strings.TrimLeft(s, ", \t")
-		}
-	}
-	return c, nil
-}
-
-// matches compares with the tags of what exists; weakly when weak is set (RFC 9110, 8.8.3.2). Every tag made here is strong.
-func (c *condition) matches(weak bool, current ...string) bool {
-	if c.any {
-		return len(current) > 0
-	}
-	for _, tag := range c.tags {
-		if weak {
-			tag = strings.TrimPrefix(tag, "W/")
-		}
-		for _, have := range current {
-			if tag == have {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // inline lists the media types that a browser may show in place. Everything else is offered as a download, because it
 // could act on the page that shows it.
 var inline = map[string]bool{
@@ -175,16 +83,38 @@ var inline = map[string]bool{
 	"video/mp4": true, "video/webm": true, "video/ogg": true,
 }
 
-// disposition returns the Content-Disposition of a file.
+// disposition returns the Content-Disposition of a file (RFC 6266): its name as a quoted string, and when that cannot
+// say it exactly to every client, with "_" for what it cannot and the exact one as filename* (RFC 8187).
 func disposition(p inos.Path, contentType string) string {
 	kind := "attachment"
 	if media, _, err := mime.ParseMediaType(contentType); err == nil && inline[media] {
 		kind = "inline"
 	}
-	if v := mime.FormatMediaType(kind, map[string]string{"filename": path.Base(string(p))}); v != "" {
-		return v
+	const exact = "!#$&+-.^_`|~" // attr-char of RFC 8187, 3.2.1, beside letters and digits
+	var plain, extended strings.Builder
+	same := true
+	name := path.Base(string(p))
+	for i, r := range name {
+		// Clients read a backslash and a percent sign inside the quotes in different ways (RFC 6266, D).
+		if r < ' ' || r > '~' || r == '"' || r == '\\' || r == '%' {
+			same = false
+			plain.WriteByte('_')
+		} else {
+			plain.WriteByte(byte(r))
+		}
+		for _, c := range []byte(name[i : i+utf8.RuneLen(r)]) {
+			if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte(exact, c) >= 0 {
+				extended.WriteByte(c)
+			} else {
+				fmt.Fprintf(&extended, "%%%02X", c)
+			}
+		}
 	}
-	return kind
+	v := kind + `; filename="` + plain.String() + `"`
+	if !same {
+		v += "; filename*=UTF-8''" + extended.String()
+	}
+	return v
 }
 
 // checkContentType returns the Content-Type to keep with a file.

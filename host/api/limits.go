@@ -37,5 +37,6 @@ const (
 	replicasMax        = 255              // of a file
 	nodesMeasuredMax   = 256              // nodes that metrics tell apart; a scrape has to end
 	pageKeyMax         = 128              // bytes of where a page of users, tokens and the like begins
+	rangesMax          = 16               // ranges of one request; each is a read of its own
 	conditionValuesMax = 64               // entity tags of one condition
 )

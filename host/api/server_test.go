@@ -273,12 +273,18 @@ func TestRanges(t *testing.T) {
 		{"empty suffix", "a", "bytes=-0", 416, "", "bytes */10"},
 		{"empty file", "empty", "bytes=0-0", 416, "", "bytes */0"},
 		{"backwards is ignored", "a", "bytes=5-2", 200, "0123456789", ""},
-		{"several are ignored", "a", "bytes=0-1,3-4", 200, "0123456789", ""},
+		{"empty elements are none", "a", "bytes=, 1-2 ,\t", 206, "12", "bytes 1-2/10"},
+		{"one of two has bytes", "a", "bytes=99-,3-4", 206, "34", "bytes 3-4/10"},
+		{"none of two has bytes", "a", "bytes=99-,10-11", 416, "", "bytes */10"},
+		{"nothing but commas is ignored", "a", "bytes=,,", 200, "0123456789", ""},
+		{"overlaps longer than the file are the file", "a", "bytes=0-,0-,0-", 200, "0123456789", ""},
+		{"one malformed of two", "a", "bytes=0-1,x", 200, "0123456789", ""},
+		{"a range too many is ignored", "a", "bytes=" + strings.Repeat("1-1,", rangesMax) + "1-1", 200, "0123456789", ""},
 		{"another unit is ignored", "a", "lines=0-1", 200, "0123456789", ""},
 		{"a sign is ignored", "a", "bytes=+1-2", 200, "0123456789", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			a := call(t, s, "GET", "/v1/files/"+c.path, "", "Range", c.value, "Accept-Encoding", "br")
+			a := call(t, s, "GET", "/v1/files/"+c.path, "", "Range", c.value)
 			if a.status != c.status || a.header.Get("Content-Range") != c.content {
 				t.Fatalf("%d, Content-Range %q", a.status, a.header.Get("Content-Range"))
 			}
@@ -293,6 +299,12 @@ func TestRanges(t *testing.T) {
 				}
 			}
 		})
+	}
+	if a := call(t, s, "GET", "/v1/files/a", "", "Range", "bytes=2-3", "Accept-Encoding", "br"); a.status != 206 || a.body != "23" || a.header.Get("Content-Encoding") != "" {
+		t.Errorf("a range is never of the encoded bytes: %d %q %v", a.status, a.body, a.header)
+	}
+	if a := call(t, s, "GET", "/v1/files/a", "", "Range", "bytes=2-3", "Accept-Encoding", "br, identity;q=0"); a.status != 200 || a.header.Get("Content-Encoding") != "br" {
+		t.Errorf("who refuses plain bytes gets no range of them: %d %q %v", a.status, a.body, a.header)
 	}
 	tag := call(t, s, "HEAD", "/v1/files/a", "").header.Get("ETag")
 	if a := call(t, s, "GET", "/v1/files/a", "", "Range", "bytes=0-1", "If-Range", tag); a.status != 206 {
@@ -310,7 +322,20 @@ func TestEncodedBody(t *testing.T) {
 	if a.body != "k\x000123456789\x03" || a.header.Get("Content-Encoding") != "br" || a.header.Get("Content-Length") != "13" || !strings.HasSuffix(a.header.Get("ETag"), `-br"`) {
 		t.Errorf("%q %v", a.body, a.header)
 	}
-	for _, c := range []string{"identity", "", "*", "br;q=0", "gzip", "br;q=0.2, identity;q=0.9", "br;q=2"} {
+	for _, c := range []string{"br;q=0.001", "identity;q=0, *", "*;q=0, br", "BR", "identity;q=0.5, br;q=0.5"} {
+		if a := call(t, s, "GET", "/v1/files/a", "", "Accept-Encoding", c); a.header.Get("Content-Encoding") != "br" || a.header.Get("Vary") != "Accept-Encoding" {
+			t.Errorf("Accept-Encoding %q: %q %v", c, a.body, a.header)
+		}
+	}
+	for _, c := range []string{"identity;q=0", "*;q=0", "gzip, *;q=0", "br;q=0, identity;q=0, *", "identity;q=0, gzip"} {
+		for _, method := range []string{"GET", "HEAD"} {
+			a := call(t, s, method, "/v1/files/a", "", "Accept-Encoding", c)
+			if a.status != 406 || a.header.Get("Vary") != "Accept-Encoding" || method == "GET" && a.problem(t).Code != "not_acceptable" {
+				t.Errorf("%s Accept-Encoding %q: %d %q", method, c, a.status, a.body)
+			}
+		}
+	}
+	for _, c := range []string{"identity", "", "*", "br;q=0", "gzip", "br;q=0.2, identity;q=0.9", "br;q=2", "identity, *;q=0"} {
 		if a := call(t, s, "GET", "/v1/files/a", "", "Accept-Encoding", c); a.body != "0123456789" || a.header.Get("Content-Encoding") != "" {
 			t.Errorf("Accept-Encoding %q: %q %v", c, a.body, a.header)
 		}
@@ -335,6 +360,9 @@ func TestConditions(t *testing.T) {
 		{"changed", "GET", "a", []string{"If-None-Match", `"x"`}, 200},
 		{"match", "GET", "a", []string{"If-Match", tag}, 200},
 		{"no match", "GET", "a", []string{"If-Match", `"x"`}, 412},
+		{"match of the other representation", "GET", "a", []string{"If-Match", br}, 412},
+		{"match of the encoded", "GET", "a", []string{"If-Match", br, "Accept-Encoding", "br"}, 200},
+		{"a range on top of encoded bytes", "GET", "a", []string{"If-Match", br, "Accept-Encoding", "br", "Range", "bytes=0-1"}, 412},
 		{"weak never matches strongly", "GET", "a", []string{"If-Match", "W/" + tag}, 412},
 		{"malformed", "GET", "a", []string{"If-None-Match", `x`}, 400},
 		{"put only when absent", "PUT", "a", []string{"If-None-Match", "*"}, 412},
@@ -902,15 +930,23 @@ func FuzzParseTarget(f *testing.F) {
 func FuzzParseRange(f *testing.F) {
 	f.Add("bytes=0-3", uint64(10))
 	f.Add("bytes=-3", uint64(0))
+	f.Add("bytes=0-1, 5-,-2", uint64(200))
 	f.Add("bytes=9223372036854775807-", uint64(1)<<63)
 	f.Fuzz(func(t *testing.T, s string, size uint64) {
-		r, ok := parseRange(s)
-		if !ok {
-			return
+		ranges := parseRanges([]string{s})
+		if len(ranges) > rangesMax {
+			t.Fatalf("%q: %d ranges", s, len(ranges))
 		}
-		offset, length, ok := r.resolve(size)
-		if ok && (length == 0 || offset >= size || length > size-offset) {
-			t.Fatalf("%q of %d: offset %d, length %d", s, size, offset, length)
+		size >>= 4 // of files the sum of rangesMax never overflows
+		parts, err := resolveRanges(ranges, size)
+		var sum uint64
+		for _, p := range parts {
+			if err != nil || p.length == 0 || p.offset >= size || p.length > size-p.offset {
+				t.Fatalf("%q of %d: %+v, %v", s, size, p, err)
+			}
+			if sum += p.length; len(parts) > 1 && sum > size {
+				t.Fatalf("%q of %d: %+v are longer than the file", s, size, parts)
+			}
 		}
 	})
 }
@@ -922,7 +958,7 @@ func FuzzHeaders(f *testing.F) {
 		if c, err := parseCondition("If-Match", []string{condition}); err == nil && len(c.tags) > conditionValuesMax {
 			t.Fatalf("%d tags", len(c.tags))
 		}
-		wantsBrotli([]string{encoding})
+		parseCodings([]string{encoding})
 		tr := newTrace(http.Header{"Traceparent": {traceparent}})
 		if got, err := event.ParseTraceparent(tr.traceparent); err != nil || hash(got.TraceID[:]) != tr.id() {
 			t.Fatalf("%q made %q", traceparent, tr.traceparent)

@@ -108,6 +108,8 @@ pub enum Code {
     DeviceUnknown = 51,
     /// There is no such group.
     GroupUnknown = 52,
+    /// The client accepts none of the forms that this has.
+    NotAcceptable = 53,
 }
 
 impl Code {
@@ -166,6 +168,7 @@ impl Code {
             Code::UploadUnknown => "upload_unknown",
             Code::DeviceUnknown => "device_unknown",
             Code::GroupUnknown => "group_unknown",
+            Code::NotAcceptable => "not_acceptable",
         }
     }
 
@@ -250,6 +253,7 @@ impl Code {
             }
             Code::DeviceUnknown => "List them with 'inos users devices NAME'.",
             Code::GroupUnknown => "List them with 'inos groups'.",
+            Code::NotAcceptable => "Accept br or identity in Accept-Encoding.",
         }
     }
 }
