@@ -30,8 +30,12 @@ func (x *exchange) put(t target) error {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(x.r.Context()))
 	defer cancel()
 	b := &body{r: x.r.Body, rc: x.rc, stall: x.h.stall, cancel: cancel}
+	checked, err := checkDigests(x.r, b)
+	if err != nil {
+		return err
+	}
 	defer context.AfterFunc(x.r.Context(), b.leave)()
-	stream, release := x.h.node.Source(b)
+	stream, release := x.h.node.Source(checked)
 	q.Stream = stream
 	var reply eventpb.FilesPutReply
 	err = x.send(ctx, x.envelope(id, event.FilesPut, q), &reply, nil)

@@ -12,6 +12,10 @@ const (
 	IdleTimeout = 120 * time.Second
 	// HeaderBytesMax bounds a request's line and header; net/http allows 4 KiB more.
 	HeaderBytesMax = 32 << 10
+	// ConnectionsMax bounds the open connections, those at work and those that wait for a request.
+	ConnectionsMax = 4096
+	// BodyRateMin is how many bytes a second a client has to send on the average of a body, once the stall time has gone by.
+	BodyRateMin = 512
 	// RequestsMax bounds the requests under way; more are answered with busy.
 	RequestsMax = 2048
 	// FollowersMax bounds those of them that follow the events.
@@ -37,6 +41,7 @@ const (
 	replicasMax        = 255              // of a file
 	nodesMeasuredMax   = 256              // nodes that metrics tell apart; a scrape has to end
 	pageKeyMax         = 128              // bytes of where a page of users, tokens and the like begins
+	writePieceBytes    = 256 << 10        // given to the connection at once: each has the stall time for itself
 	rangesMax          = 16               // ranges of one request; each is a read of its own
 	conditionValuesMax = 64               // entity tags of one condition
 )

@@ -67,7 +67,7 @@ func (x *exchange) fail(err error) {
 	switch inos.Code(p.Number) {
 	case inos.CodeUnauthenticated:
 		header.Set("WWW-Authenticate", `Bearer realm="inos"`)
-	case inos.CodeBusy, inos.CodeShuttingDown:
+	case inos.CodeBusy, inos.CodeShuttingDown, inos.CodeRateLimited, inos.CodeWorkerLost:
 		if p.RetryAfterUs == 0 {
 			p.RetryAfterUs = busyRetry.Microseconds()
 		}

@@ -62,8 +62,10 @@ func New(node Node, o Options) *Handler {
 
 // NewServer returns an http.Server for a handler with the bounds of this package.
 func NewServer(h *Handler) *http.Server {
-	s := &http.Server{Handler: h, ReadHeaderTimeout: HeaderTimeout, IdleTimeout: IdleTimeout, MaxHeaderBytes: HeaderBytesMax}
-	return s
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: HeaderTimeout, IdleTimeout: IdleTimeout, MaxHeaderBytes: HeaderBytesMax,
+		ConnState: newConnections(ConnectionsMax).change,
+	}
 }
 
 // endWith closes the handler when the server that carries a request shuts down: an answer that follows the events
@@ -116,6 +118,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}()
 	sw.refresh()
 	setSecurityHeaders(w.Header())
+	if len(r.TransferEncoding) > 0 {
+		// net/http has taken a Content-Length beside it away; who sends both may be two who read requests in different
+		// ways, and the connection has to end behind the answer (RFC 9112, 6.3).
+		w.Header().Set("Connection", "close")
+	}
 	x.trace = newTrace(r.Header)
 	w.Header().Set("Inos-Trace-Id", x.trace.id())
 

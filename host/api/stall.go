@@ -53,8 +53,15 @@ func (w *stallWriter) WriteHeader(status int) {
 // Write implements http.ResponseWriter.
 func (w *stallWriter) Write(b []byte) (int, error) {
 	w.begin(http.StatusOK)
-	w.refresh()
-	return w.ResponseWriter.Write(b)
+	written := 0
+	for {
+		w.refresh()
+		n, err := w.ResponseWriter.Write(b[:min(len(b), writePieceBytes)])
+		written, b = written+n, b[n:]
+		if err != nil || len(b) == 0 {
+			return written, err
+		}
+	}
 }
 
 // flush sends what is buffered.
@@ -63,12 +70,16 @@ func (w *stallWriter) flush() error {
 	return w.rc.Flush()
 }
 
-// body is the body of a put as the node reads it: it fails with a code, and after the stall time without a byte.
+// body is the body of a put as the node reads it: it fails with a code, after the stall time without a byte, and when bytes
+// drip so slowly that they only keep the request open.
 type body struct {
 	r     io.Reader
 	rc    *http.ResponseController
 	stall time.Duration
 	set   time.Time
+
+	waited   time.Duration // for the client
+	received uint64        // bytes
 
 	// cancel ends the request of a client that left after its body; it may be nil.
 	cancel context.CancelFunc
@@ -96,8 +107,13 @@ func (b *body) Read(p []byte) (int, error) {
 	if err := b.refresh(); err != nil {
 		return 0, err
 	}
+	began := time.Now()
 	n, err := b.r.Read(p)
+	b.waited += time.Since(began)
+	b.received += uint64(n)
 	switch {
+	case err == nil && b.waited > b.stall && float64(b.received) < b.waited.Seconds()*BodyRateMin:
+		return n, inos.Errorf(inos.CodeDeadlineExceeded, op, "the client sent %d bytes in %v, less than %d a second", b.received, b.waited.Round(time.Second), BodyRateMin)
 	case err == nil:
 		return n, nil
 	case errors.Is(err, io.EOF):
