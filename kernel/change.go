@@ -13,6 +13,7 @@ import (
 const (
 	opChangeDelete = iota + 1 // semantic:delete_file
 	opChangeSet               // semantic:set_replicas
+	opChangeLook              // semantic:lookup_file, for what a set will pledge
 )
 
 // changes deletes files and sets their replicas: changes of the namespace without a body. Like a put's commit each is one transaction, and is
@@ -28,6 +29,8 @@ type changes struct {
 type change struct {
 	origin
 	replicas uint32 // 0: of a delete
+	version  uint64 // that a set pledges for; 0: not known yet
+	pledge   int64
 	quorum   uint32
 	file     *eventpb.FileInfo // of the version written; owner, path and version only when deleted
 	retries  uint32
@@ -47,6 +50,8 @@ func (u *changes) code(c *coder) {
 	objects(c, &u.table, changesMax+waitingMax, num[uint64], func(c *coder, p *change) {
 		p.origin.code(c)
 		num(c, &p.replicas)
+		num(c, &p.version)
+		num(c, &p.pledge)
 		num(c, &p.quorum)
 		fileInfo(c, &p.file)
 		num(c, &p.retries)
@@ -158,11 +163,29 @@ func (u *changes) send(p *change) {
 	key := &eventpb.RequestKey{Subject: string(p.subject), Id: p.id, EventType: p.eventType}
 	a := ask{owner: threadChange, op: opChangeDelete, work: p.work}
 	if p.replicas == 0 {
-		u.k.send(&p.origin, a, event.DeleteFile, &eventpb.DeleteFileRequest{Owner: string(p.subject), Path: string(p.path), NowUs: int64(u.k.now), Key: key})
+		u.k.send(&p.origin, a, event.DeleteFile, &eventpb.DeleteFileRequest{Owner: string(p.owner), Path: string(p.path), NowUs: int64(u.k.now), Key: key})
+		return
+	}
+	if p.version == 0 && p.replicas > inos.ReplicasDefault {
+		a.op = opChangeLook
+		u.k.send(&p.origin, a, event.LookupFile, &eventpb.LookupFileRequest{Owner: string(p.owner), Path: string(p.path)})
 		return
 	}
 	a.op = opChangeSet
-	u.k.send(&p.origin, a, event.SetReplicas, &eventpb.SetReplicasRequest{Owner: string(p.subject), Path: string(p.path), Replicas: p.replicas, NowUs: int64(u.k.now), Key: key})
+	u.k.send(&p.origin, a, event.SetReplicas, &eventpb.SetReplicasRequest{
+		Owner: string(p.owner), Path: string(p.path), Replicas: p.replicas, NowUs: int64(u.k.now), Key: key, Pledge: p.pledge, Version: p.version,
+	})
+}
+
+// looked takes the version that a set changes, for what its replicas pledge.
+func (u *changes) looked(p *change, a *answer) {
+	var r eventpb.LookupFileReply
+	if event.Open(a.env, &r) != nil || r.File == nil {
+		u.end(p, inos.Errorf(inos.CodeInternal, "semantic:lookup_file", "the reply names no file"))
+		return
+	}
+	p.version, p.pledge = r.File.Version, pledgeOf(p.replicas, r.File.StoredBytes)
+	u.send(p)
 }
 
 // answer takes the version that was written, and has its record written. A change whose outcome is not known is repeated: the verbs are
@@ -170,12 +193,22 @@ func (u *changes) send(p *change) {
 func (u *changes) answer(a *answer) {
 	p := u.table[a.work]
 	if a.err != nil {
+		if a.err.Code == inos.CodeConflict && a.op == opChangeSet && p.version != 0 && p.retries < retriesMax {
+			p.retries++
+			p.version = 0 // there is another version meanwhile
+			u.send(p)
+			return
+		}
 		if a.err.Code == inos.CodeIO && p.retries < retriesMax {
 			p.retries++
 			p.again = u.k.now + min(retryBackoffMin<<(p.retries-1), retryBackoffMax)
 			return
 		}
 		u.end(p, because(event.Stage(p.eventType), a.err, string(p.path)))
+		return
+	}
+	if a.op == opChangeLook {
+		u.looked(p, a)
 		return
 	}
 	record := &eventpb.Record{Tombstone: p.replicas == 0}
@@ -185,7 +218,7 @@ func (u *changes) answer(a *answer) {
 			u.end(p, inos.Errorf(inos.CodeInternal, "semantic:delete_file", "the reply does not decode"))
 			return
 		}
-		record.File = &eventpb.FileInfo{Owner: string(p.subject), Path: string(p.path), Version: r.Version, CreatedUs: int64(u.k.now)}
+		record.File = &eventpb.FileInfo{Owner: string(p.owner), Path: string(p.path), Version: r.Version, CreatedUs: int64(u.k.now)}
 	} else {
 		var r eventpb.SetReplicasReply
 		if event.Open(a.env, &r) != nil || r.File == nil {

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 
 	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event"
+	"github.com/inos-mesh/inos/event/eventpb"
 )
 
 // coder writes or reads a snapshot. Every struct of the state has one method code(c *coder) that serves both
@@ -185,4 +187,24 @@ func (c *coder) entry(e *inos.Entry) {
 		return
 	}
 	*e = parsed
+}
+
+// fileInfo codes a file's description, or nil.
+func fileInfo(c *coder, f **eventpb.FileInfo) {
+	var b []byte
+	present := *f != nil
+	c.bool(&present)
+	if !present {
+		return
+	}
+	if !c.reading {
+		b = event.Payload(*f)
+	}
+	c.bytes(&b)
+	if c.reading {
+		*f = &eventpb.FileInfo{}
+		if err := (*f).UnmarshalVT(b); err != nil {
+			c.fail("a file's description does not decode: %v", err)
+		}
+	}
 }

@@ -50,8 +50,8 @@ semantic memory. The clients' requests of the old one are answered by the host.
 
 Threads are called in a fixed order, each first with what it hears and then to act on what has become possible or due:
 
- 1. governance admits or refuses: session, expiry, capability, the id's age, requests that are under way already. Nothing else
-    sees a request before. The ends of effects find their owner by id; what is not under way is dropped and counted.
+ 1. governance admits or refuses: session, expiry, rate, capability, grants, quota, the id's age, requests that are under way already. Nothing
+    else sees a request before. The ends of effects find their owner by id; what is not under way is dropped and counted.
  2. the supervisor owns the workers. Module calls queue by turn, so that many small requests and one large one share fairly;
     a call whose worker ends is tried again, and an input that ends two workers is not tried a third time.
  3. recovery boots, and drops what the last run left; rebuild makes an emptied map again.
@@ -59,6 +59,23 @@ Threads are called in a fixed order, each first with what it hears and then to a
     bounds on how many are active, wait, and have effects under way. A full queue answers busy.
  5. the adjusters tune: how many module calls are under way, and the Brotli quality of new chunks.
  6. the watcher sums what the others did into histograms and traces, flags what stalls, and hands history to the episodic memory.
+
+# Who may do what
+
+A request is admitted when a capability of its session covers it (capability.go, needs.go) and, in the namespace of somebody else, a grant covers
+the path with the verb (access.go). A prefix covers a path by its elements: /photos does not cover /photos2. An operator has every
+capability and, by that, not one grant. What is refused is refused alike whether there is such an owner, path or file id.
+
+Rights are asked of the semantic memory (semantic:read_access) and remembered for accessLife; a change that this kernel makes forgets all of them,
+and what was being asked meanwhile is asked again. A request waits for the answer in a bounded table (admission.go). Revocation is at
+once: a request that waits, for an answer or for its turn, is refused; a transfer that has begun with a right ends.
+
+The owner's quota is a precondition of the commit, whoever writes; a put that is too long for it is refused before its body is read (quota.go). Each
+subject has a bucket of requests (rate.go). Replicas above the default are pledged for in the same transaction as the version (pledgeOf).
+
+The identity thread does what is asked about users, devices, groups, tokens, grants and the ledger, in a few effects each (identity*.go). Nobody gets
+more than the session has that asks: tokens, grants of others' files and enrolments are held to it. Secrets are made and tokens signed
+by the host; here they are handles. What ends sessions has the host forget them (identity:forget) before it is answered.
 
 # Two roles
 

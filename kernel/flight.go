@@ -66,8 +66,12 @@ type ask struct {
 
 // send emits an effect on behalf of a request, or of the node itself when o is nil.
 func (k *Kernel) send(o *origin, a ask, effect string, m event.Message) *flight {
+	names := &k.random
+	if a.owner == threadGovernance {
+		names = &k.governance.names
+	}
 	f := &flight{
-		id: event.NewID(k.now, k.random.ten()), effect: effect, stage: a.stage, owner: a.owner, op: a.op,
+		id: event.NewID(k.now, names.ten()), effect: effect, stage: a.stage, owner: a.owner, op: a.op,
 		work: a.work, slot: a.slot, started: k.now, deadline: k.now + stallAfter(effect), bytes: a.bytes,
 	}
 	if f.stage == "" {

@@ -29,6 +29,25 @@ func busySnapshots() (out [][]byte) {
 	for range 6 {
 		w.finish(0)
 	}
+	out = append(out, k.Snapshot())
+	// And in the middle of questions about what somebody may do, and of what is asked about tokens and grants.
+	w.slowAccess = true
+	w.users["ann"], w.users["bob"] = &eventpb.User{Name: "ann", Quota: &eventpb.Quota{PlainBytes: 1, RequestsPerSecond: 9}}, &eventpb.User{Name: "bob"}
+	w.grants["g"] = &eventpb.AccessGrant{Id: "g", Owner: "bob", Prefix: "/a", Grantee: "user:ann", Verbs: []string{"read"}}
+	w.give(w.host(event.IdentitySession, &eventpb.Session{TokenId: "a", Subject: "ann", Capabilities: []string{"*:*:*"}}))
+	w.tick(w.now + 2*accessLife)
+	w.get("/a/b", func(q *eventpb.FilesGetRequest) { q.Owner = "bob" })
+	w.put("/c", 1, false)
+	w.give(w.request("a", event.GrantsPut, &eventpb.GrantsPutRequest{Grant: &eventpb.AccessGrant{Prefix: "/a", Verbs: []string{"read"}}, Link: true}))
+	w.give(w.request("a", event.UsersPut, &eventpb.UsersPutRequest{User: &eventpb.User{Name: "bob"}}))
+	w.give(w.request("a", event.UsersPut, &eventpb.UsersPutRequest{User: &eventpb.User{Name: "ann"}}))
+	w.give(w.host(event.IdentityLogin, &eventpb.LoginRequest{User: "ann", PublicKey: hashOf("key"), Device: "d"}))
+	for range 12 {
+		out = append(out, k.Snapshot())
+		if len(w.pending) > 0 {
+			w.finish(0)
+		}
+	}
 	return append(out, k.Snapshot())
 }
 
@@ -56,13 +75,17 @@ func FuzzRestore(f *testing.F) {
 
 // Any envelope from outside is answered or ignored; a client's bytes never bring the kernel down.
 func FuzzStep(f *testing.F) {
-	for _, typ := range []string{event.FilesPut, event.FilesGet, event.FilesList, event.FilesStat, event.FilesDelete, event.FilesVerify, event.NodeStatus, event.WorkerExit, event.StreamGone, event.IdentitySession} {
+	for _, typ := range append(sortedKeys(verbs), event.WorkerExit, event.StreamGone, event.IdentitySession, event.IdentityLogin) {
 		f.Add(typ, event.Payload(&eventpb.FilesGetRequest{Path: "/a", Stream: 1, LengthBytes: -1}), "t")
 		f.Add(typ, []byte{0xff}, "")
+		f.Add(typ, event.Payload(&eventpb.GrantsPutRequest{Grant: &eventpb.AccessGrant{Owner: "ann", Prefix: "/a", Verbs: []string{"read"}}, Link: true}), "all")
+		f.Add(typ, event.Payload(&eventpb.UsersPutRequest{User: &eventpb.User{Name: "bob", Operator: true}, Create: true}), "all")
 	}
 	f.Fuzz(func(t *testing.T, typ string, payload []byte, token string) {
 		w := newWorld(native{New()})
 		w.start()
+		w.give(w.host(event.IdentitySession, &eventpb.Session{TokenId: "all", Subject: "ann", Capabilities: []string{"*:*:*"}}))
+		w.users["ann"] = &eventpb.User{Name: "ann", Operator: true}
 		w.run(20)
 		e := w.host(event.NodeStatus, nil)
 		e.EventType, e.Payload, e.Metadata.SecurityToken = typ, payload, token

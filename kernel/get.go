@@ -18,6 +18,7 @@ const (
 	opInflate              // storage:inflate_chunk
 	opSend                 // stream:write of a chunk
 	opFrame                // stream:write of 6b 00 or 03
+	opUseLink              // semantic:use_grant
 )
 
 // Phases of a get.
@@ -61,6 +62,7 @@ type get struct {
 	discard  bool
 	underWay uint32
 	file     *eventpb.FileInfo
+	found    *eventpb.FileInfo // whose use by a link is being counted
 	way      walk
 	ahead    ahead
 	parts    []*part
@@ -125,6 +127,7 @@ func (g *get) code(c *coder) {
 	c.bool(&g.discard)
 	num(c, &g.underWay)
 	fileInfo(c, &g.file)
+	fileInfo(c, &g.found)
 	g.way.code(c)
 	g.ahead.code(c)
 	pointers(c, &g.parts, chunksPerGetMax, func(c *coder, p *part) {
@@ -147,26 +150,6 @@ func (g *get) code(c *coder) {
 	num(c, &g.badCount)
 	g.copies.code(c)
 	num(c, &g.reported)
-}
-
-// fileInfo codes a file's description, or nil.
-func fileInfo(c *coder, f **eventpb.FileInfo) {
-	var b []byte
-	present := *f != nil
-	c.bool(&present)
-	if !present {
-		return
-	}
-	if !c.reading {
-		b = event.Payload(*f)
-	}
-	c.bytes(&b)
-	if c.reading {
-		*f = &eventpb.FileInfo{}
-		if err := (*f).UnmarshalVT(b); err != nil {
-			c.fail("a file's description does not decode: %v", err)
-		}
-	}
 }
 
 func (u *gets) hear(in *input) {
@@ -245,7 +228,7 @@ func (u *gets) act() {
 		u.active = append(u.active, g.work)
 		g.phase = getRunning
 		g.reported = k.now
-		u.send(g, opLookup, 0, event.LookupFile, 0, &eventpb.LookupFileRequest{Owner: string(g.subject), Path: string(g.path), FileId: g.fileID})
+		u.send(g, opLookup, 0, event.LookupFile, 0, &eventpb.LookupFileRequest{Owner: string(g.owner), Path: string(g.path), FileId: g.fileID})
 	}
 	for _, work := range slices.Concat(u.active, u.waiting) {
 		if g := u.table[work]; g.deadline != 0 && g.deadline <= k.now && !g.answered {
@@ -367,6 +350,8 @@ func (u *gets) answer(a *answer) {
 		place += ", chunk " + strconv.FormatUint(a.slot, 10)
 	case opSend, opFrame:
 		err = u.sent(g, a)
+	case opUseLink:
+		err = u.counted(g, a)
 	}
 	if err != nil {
 		u.fail(g, because(g.op(), err, place))
@@ -378,6 +363,9 @@ func (u *gets) answer(a *answer) {
 // found takes the file and announces what will be sent.
 func (u *gets) found(g *get, a *answer) *inos.Error {
 	if a.err != nil {
+		if a.err.Code == inos.CodeFileNotFound && g.path == "" {
+			return noFile(&g.origin)
+		}
 		return a.err
 	}
 	var r eventpb.LookupFileReply
@@ -407,11 +395,20 @@ func (u *gets) found(g *get, a *answer) *inos.Error {
 	if err := g.way.start(f, first, end); err != nil {
 		return err
 	}
+	if id, ok := linkOf(g.subject); ok && !g.verify {
+		u.useLink(g, id, f)
+		return nil
+	}
+	u.announce(g, f)
+	return nil
+}
+
+// announce says what will be sent, and has it read.
+func (u *gets) announce(g *get, f *eventpb.FileInfo) {
 	g.file = f
 	if !g.verify {
 		u.k.progress(&g.origin, &eventpb.FilesGetHeader{File: f, OffsetBytes: g.offset, LengthBytes: g.last})
 	}
-	return nil
 }
 
 // hasRead inflates a chunk, or sends its stored form.

@@ -2,7 +2,6 @@ package kernel
 
 import (
 	"strconv"
-	"strings"
 
 	"github.com/inos-mesh/inos"
 	"github.com/inos-mesh/inos/event"
@@ -11,10 +10,16 @@ import (
 
 // governance decides who may do what, before any other thread sees an envelope. It denies by default.
 type governance struct {
-	k        *Kernel
-	sessions map[string]*session
-	refused  uint64 // requests refused
-	strays   uint64 // replies to effects that are not under way
+	k         *Kernel
+	sessions  map[string]*session
+	access    accesses
+	rates     rates
+	petitions map[uint64]*petition // requests that wait until it is known what their senders may do, by work
+	lookups   map[uint64]string    // work of a question under way -> key of the access that it is for
+	names     rng                  // of its questions: when they are asked depends on what is remembered, and nothing else shall depend on that
+	held      uint64               // bytes of the petitions
+	refused   uint64               // requests refused
+	strays    uint64               // replies to effects that are not under way
 }
 
 // session is a verified token.
@@ -23,21 +28,26 @@ type session struct {
 	device       string
 	capabilities []string
 	expires      inos.Micros // 0: never
-	used         uint64      // step of its last use
+	audience     string
+	peer         string
+	used         uint64 // step of its last use
 }
 
 func (g *governance) init(k *Kernel) {
-	g.k = k
-	g.sessions = map[string]*session{}
+	g.sessions, g.access.table, g.rates.table = map[string]*session{}, map[string]*access{}, map[string]*bucket{}
+	g.petitions, g.lookups = map[uint64]*petition{}, map[uint64]string{}
+	g.own(k)
 }
+
+// own points governance at its kernel.
+func (g *governance) own(k *Kernel) { g.k, g.access.k, g.rates.k = k, k, k }
 
 func (g *governance) about() about {
-	return about{name: "governance", kind: "governance", hears: []string{event.IdentitySession, event.IdentityRevoke}}
+	return about{
+		name: "governance", kind: "governance", inFlightMax: accessesMax + petitionsMax,
+		hears: []string{event.IdentitySession, event.IdentityRevoke},
+	}
 }
-
-func (g *governance) answer(*answer)    {}
-func (g *governance) act()              {}
-func (g *governance) wake() inos.Micros { return 0 }
 
 func (g *governance) code(c *coder) {
 	num(c, &g.refused)
@@ -47,8 +57,23 @@ func (g *governance) code(c *coder) {
 		text(c, &s.device)
 		list(c, &s.capabilities, capabilitiesMax, text[string])
 		num(c, &s.expires)
+		text(c, &s.audience)
+		text(c, &s.peer)
 		num(c, &s.used)
 	})
+	g.access.code(c)
+	g.rates.code(c)
+	objects(c, &g.petitions, petitionsMax, num[uint64], func(c *coder, x *petition) { x.code(c) })
+	table(c, &g.lookups, accessesMax, num[uint64], text[string])
+	g.names.code(c)
+	num(c, &g.held)
+	if c.reading && c.err == nil {
+		for _, work := range sortedKeys(g.lookups) {
+			if g.access.table[g.lookups[work]] == nil {
+				c.fail("a question is about an access that is not remembered")
+			}
+		}
+	}
 }
 
 // hear keeps the sessions that the host verified.
@@ -56,7 +81,7 @@ func (g *governance) hear(in *input) {
 	if in.env.EventType == event.IdentityRevoke {
 		var r eventpb.Revocation
 		if event.Open(in.env, &r) == nil {
-			delete(g.sessions, r.TokenId)
+			g.revoke(r.TokenId)
 		}
 		return
 	}
@@ -69,8 +94,15 @@ func (g *governance) hear(in *input) {
 		g.evict()
 	}
 	g.sessions[s.TokenId] = &session{
-		subject: inos.Subject(s.Subject), device: s.Device, capabilities: s.Capabilities, expires: inos.Micros(s.ExpiresUs), used: g.k.steps,
+		subject: inos.Subject(s.Subject), device: s.Device, capabilities: s.Capabilities, expires: inos.Micros(s.ExpiresUs),
+		audience: s.Audience, peer: s.Peer, used: g.k.steps,
 	}
+}
+
+// revoke ends a session at once.
+func (g *governance) revoke(token string) {
+	delete(g.sessions, token)
+	g.withdraw(token)
 }
 
 // evict forgets the session that was not used for longest.
@@ -91,7 +123,8 @@ func tokenOf(e *eventpb.Envelope) string {
 	return e.Metadata.SecurityToken
 }
 
-// admit decides whether a request goes on to the thread that hears it. What it refuses, it answers.
+// admit decides whether a request goes on to the thread that hears it. What it refuses, it answers; a request about files goes on when it is
+// known what its sender may do.
 func (g *governance) admit(in *input, typ event.Type) bool {
 	e := in.env
 	token := tokenOf(e)
@@ -103,9 +136,18 @@ func (g *governance) admit(in *input, typ event.Type) bool {
 		return false
 	}
 	s, err := g.identify(e, token)
-	if err == nil {
-		err = g.permit(in, typ, s)
+	if err != nil {
+		g.refuse(e, s, err)
+		return false
 	}
+	a := aimOf(e, s.subject)
+	if !a.file || !hasNamespace(s.subject) {
+		if err := g.rates.take(s.subject, g.rateOf(s.subject), in.stage); err != nil {
+			g.refuse(e, s, err)
+			return false
+		}
+	}
+	need, err := g.permit(in, typ, s, &a)
 	if err == nil {
 		in.origin = g.k.originOf(e, s.subject, s.device, token)
 		err = g.unique(&in.origin)
@@ -114,9 +156,16 @@ func (g *governance) admit(in *input, typ event.Type) bool {
 		g.refuse(e, s, err)
 		return false
 	}
-	in.origin.path = pathOf(in)
+	in.origin.owner, in.origin.path = a.ofOwner(s.subject), a.path
+	if !a.file {
+		in.origin.path = inos.Path(a.place(s.subject))
+	}
 	g.k.open[in.origin.key()] = in.origin.work
-	return true
+	if !a.file {
+		return true
+	}
+	g.enter(&petition{env: e, origin: in.origin, aim: a, need: need, counted: !hasNamespace(s.subject)})
+	return false
 }
 
 // admitHost lets the node itself do what concerns the node.
@@ -129,12 +178,15 @@ func (g *governance) admitHost(in *input, typ event.Type) bool {
 		if in.env.EventType != event.NodeTick {
 			g.refused++
 		}
-		if in.env.EventType == event.NodeStatus || in.env.EventType == event.NodeDrain || in.env.EventType == event.MeshServe {
+		if hostAsks(in.env.EventType) || in.env.EventType == event.MeshServe {
 			k.emit(event.Failed(in.env, k.now, inos.Errorf(inos.CodeBusy, in.stage, "the kernel has not been booted")))
 		}
 		return false
-	case in.env.EventType == event.NodeStatus || in.env.EventType == event.NodeDrain:
+	case hostAsks(in.env.EventType):
 		in.origin = k.originOf(in.env, hostToken, "", hostToken)
+		if user := read[eventpb.LoginRequest](in.env.Payload).User; in.env.EventType == event.IdentityLogin && userName(user) {
+			in.origin.subject, in.origin.owner = inos.Subject(user), inos.Subject(user)
+		}
 		if err := g.unique(&in.origin); err != nil {
 			g.refuse(in.env, nil, err)
 			return false
@@ -142,6 +194,15 @@ func (g *governance) admitHost(in *input, typ event.Type) bool {
 		k.open[in.origin.key()] = in.origin.work
 	}
 	return true
+}
+
+// hostAsks says that the node waits for an answer to what it asks its kernel.
+func hostAsks(eventType string) bool {
+	switch eventType {
+	case event.NodeStatus, event.NodeDrain, event.IdentityLogin, event.IdentityRefresh:
+		return true
+	}
+	return false
 }
 
 // identify returns the session of a request and checks what the request says of itself.
@@ -165,26 +226,31 @@ func (g *governance) identify(e *eventpb.Envelope, token string) (*session, *ino
 }
 
 // permit checks that somebody answers the event, and that a capability of the session covers it.
-func (g *governance) permit(in *input, typ event.Type, s *session) *inos.Error {
-	need, ok := needs(in)
+func (g *governance) permit(in *input, typ event.Type, s *session, a *aim) (need, *inos.Error) {
+	n, ok := needs(in.env, a, s.subject)
 	if !ok || typ.Version != 1 {
-		return inos.Errorf(inos.CodeUnknownEvent, in.stage, "nobody answers %.128q", in.env.EventType)
+		return n, inos.Errorf(inos.CodeUnknownEvent, in.stage, "nobody answers %.128q", in.env.EventType)
 	}
 	if !g.k.node.booted {
-		return inos.Errorf(inos.CodeBusy, in.stage, "the kernel has not been booted")
+		return n, inos.Errorf(inos.CodeBusy, in.stage, "the kernel has not been booted")
 	}
-	if !covers(s.capabilities, need) {
-		return inos.Errorf(inos.CodePermissionDenied, in.stage, "it needs the capability %.200s", need.String())
+	if !covers(s.capabilities, n) {
+		return n, inos.Errorf(inos.CodePermissionDenied, in.stage, "it needs the capability %.200s", n.String())
 	}
-	if g.k.rebuilding.active() && need.service == "files" {
-		return again(inos.Errorf(inos.CodeBusy, in.stage, "the map is being made again from the mesh"))
+	if a.file {
+		if owner := a.ofOwner(s.subject); owner != s.subject && !userName(string(owner)) || !hasNamespace(owner) {
+			return n, inos.Errorf(inos.CodePermissionDenied, in.stage, "%.80q has no namespace; name the owner of the files", owner)
+		}
 	}
-	if g.k.node.draining && need.service == "files" {
+	if g.k.rebuilding.active() && n.service == "files" {
+		return n, again(inos.Errorf(inos.CodeBusy, in.stage, "the map is being made again from the mesh"))
+	}
+	if g.k.node.draining && n.service == "files" {
 		err := inos.Errorf(inos.CodeShuttingDown, in.stage, "the node is finishing what is under way and takes nothing new")
 		err.RetryAfter = busyRetryAfter
-		return err
+		return n, err
 	}
-	return nil
+	return n, nil
 }
 
 // unique checks a request's id: a UUIDv7 of the last day that is not under way.
@@ -213,109 +279,35 @@ func (g *governance) refuse(e *eventpb.Envelope, s *session, err *inos.Error) {
 	g.k.watcher.refused(e, s, err)
 }
 
-// need is what a request asks for: service, verb and the path or prefix.
-type need struct{ service, verb, resource string }
-
-// String returns the capability that would cover the need.
-func (n need) String() string { return n.service + ":" + n.verb + ":" + n.resource }
-
-// needs returns what a client's request needs; ok is false for what no client may send.
-func needs(in *input) (n need, ok bool) {
-	switch in.env.EventType {
-	case event.FilesPut, event.FilesDelete, event.FilesSet:
-		return need{"files", "write", string(pathOf(in))}, true
-	case event.FilesGet, event.FilesStat:
-		path := pathOf(in)
-		return need{"files", "read", string(path)}, true // a file asked for by its id: once its path is known
-	case event.FilesList:
-		return need{"files", "read", string(pathOf(in)) + "*"}, true
-	case event.FilesVerify:
-		if path := pathOf(in); path != "" {
-			return need{"files", "read", string(path)}, true
-		}
-		return need{"node", "operate", "*"}, true
-	case event.NodeStatus, event.NodesList, event.RepairsList:
-		return need{"node", "read", "*"}, true
-	case event.NodesInvite, event.NodesSet:
-		return need{"node", "operate", "*"}, true
-	}
-	return need{}, false
-}
-
-// pathOf returns the path that a request names.
-func pathOf(in *input) inos.Path {
-	switch in.env.EventType {
-	case event.FilesPut:
-		var q eventpb.FilesPutRequest
-		if q.UnmarshalVT(in.env.Payload) == nil {
-			return inos.Path(q.Path)
-		}
-	case event.FilesGet:
-		var q eventpb.FilesGetRequest
-		if q.UnmarshalVT(in.env.Payload) == nil {
-			return inos.Path(q.Path)
-		}
-	case event.FilesSet:
-		var q eventpb.FilesSetRequest
-		if q.UnmarshalVT(in.env.Payload) == nil {
-			return inos.Path(q.Path)
-		}
-	case event.FilesDelete:
-		var q eventpb.FilesDeleteRequest
-		if q.UnmarshalVT(in.env.Payload) == nil {
-			return inos.Path(q.Path)
-		}
-	case event.FilesStat:
-		var q eventpb.FilesStatRequest
-		if q.UnmarshalVT(in.env.Payload) == nil {
-			return inos.Path(q.Path)
-		}
-	case event.FilesVerify:
-		var q eventpb.FilesVerifyRequest
-		if q.UnmarshalVT(in.env.Payload) == nil {
-			return inos.Path(q.Path)
-		}
-	case event.FilesList:
-		var q eventpb.FilesListRequest
-		if q.UnmarshalVT(in.env.Payload) == nil {
-			return inos.Path(q.Prefix)
-		}
-	}
-	return ""
-}
-
-// covers says that one of the capabilities allows what is needed. A capability is service:verb:resource; "*" alone
-// matches everything in its place, and a resource that ends in "*" matches what begins like it.
-func covers(capabilities []string, n need) bool {
-	for _, c := range capabilities {
-		parts := strings.SplitN(c, ":", 3)
-		if len(parts) != 3 || parts[0] != "*" && parts[0] != n.service || parts[1] != "*" && parts[1] != n.verb {
-			continue
-		}
-		resource := parts[2]
-		prefix, open := strings.CutSuffix(resource, "*")
-		switch {
-		case resource == "*" || resource == "/*":
-			return true
-		case open && n.resource != "" && strings.HasPrefix(n.resource, prefix):
-			return true
-		case n.resource == resource:
-			return true
-		case n.resource == "" && n.service == "files":
-			return true // asked for by file id: checked again when the path is known
-		}
-	}
-	return false
-}
-
-// mayRead says that the request's token still allows reading a path that became known after admission.
+// mayRead says that the request's sender still may read a file that was asked for by its id, now that its path is known. To whom may not, there is
+// no such file.
 func (g *governance) mayRead(o *origin, path inos.Path) *inos.Error {
-	need := need{"files", "read", string(path)}
-	s, ok := g.sessions[o.token]
-	if ok && covers(s.capabilities, need) {
-		return nil
+	n := fileNeed("read", o.owner, path, o.subject)
+	why := "it needs the capability " + n.String()
+	if s, ok := g.sessions[o.token]; ok && covers(s.capabilities, n) {
+		if o.owner == o.subject {
+			return nil
+		}
+		a := g.access.known(o.owner, o.subject)
+		if a == nil {
+			return again(inos.Errorf(inos.CodeBusy, event.Stage(o.eventType), "rights are being changed"))
+		}
+		if ok, _ := a.allows(path, mayReadFiles, g.k.now); ok {
+			return nil
+		}
+		why = g.denied(o, "read", path).Message
 	}
-	return inos.Errorf(inos.CodePermissionDenied, event.Stage(o.eventType), "it needs the capability %.200s", need.String())
+	g.refused++
+	g.k.watcher.record(&eventpb.EventRecord{
+		EventType: event.WithState(o.eventType, event.StateProcessing), TraceId: o.trace, Subject: string(o.subject),
+		Path: placeOf(o.owner, path, o.subject), Detail: inos.CodePermissionDenied.Name() + ": " + why,
+	})
+	return noFile(o)
+}
+
+// noFile is the answer to who asks by a file id for what is not there for him.
+func noFile(o *origin) *inos.Error {
+	return inos.Errorf(inos.CodeFileNotFound, event.Stage(o.eventType), "no file has this id")
 }
 
 // hostToken is the token id of the node itself; the edge lets no client use it.

@@ -51,6 +51,7 @@ type Kernel struct {
 	challenges  challenges
 	rebuilding  rebuilding
 	operations  operations
+	identities  identities
 	watcher     watcher
 
 	threads  [threadCount]thread
@@ -146,6 +147,7 @@ const (
 	threadChallenge
 	threadRebuild
 	threadOperate
+	threadIdentity
 	threadConcurrency
 	threadQuality
 	threadWatcher
@@ -156,7 +158,8 @@ const (
 type input struct {
 	env    *eventpb.Envelope
 	stage  string
-	origin origin // of a request
+	origin origin         // of a request
+	quota  *eventpb.Quota // of the owner, for a put; nil: no bound
 }
 
 // answer is the end of an effect.
@@ -197,6 +200,7 @@ func New() *Kernel {
 	k.challenges.init(k)
 	k.rebuilding.init(k)
 	k.operations.init(k)
+	k.identities.init(k)
 	k.concurrency.init(k)
 	k.quality.init(k)
 	k.watcher.init(k)
@@ -219,7 +223,7 @@ func (k *Kernel) wire() {
 		threadGet: &k.gets, threadQuery: &k.queries, threadVerify: &k.verifies, threadFetch: &k.fetches, threadLoss: &k.losses, threadReconcile: &k.reconciles,
 		threadCollector: &k.collector, threadMembers: &k.members, threadServe: &k.serving, threadBeat: &k.beats, threadRecords: &k.records, threadInspect: &k.inspections,
 		threadChange: &k.changes, threadRepair: &k.repairs,
-		threadChallenge: &k.challenges, threadRebuild: &k.rebuilding, threadOperate: &k.operations,
+		threadChallenge: &k.challenges, threadRebuild: &k.rebuilding, threadOperate: &k.operations, threadIdentity: &k.identities,
 		threadConcurrency: &k.concurrency, threadQuality: &k.quality, threadWatcher: &k.watcher,
 	}
 }

@@ -7,6 +7,17 @@ const (
 	workersMax        = 256      // worker slots of a node
 	sessionsMax       = 8192     // verified tokens known at a time; the one unused longest goes first
 	capabilitiesMax   = 64       // of one session
+	accessesMax       = 2048     // owners and subjects whose rights are remembered; the one unused longest goes first
+	accessGrantsMax   = 1025     // grants that one subject has from one owner; those behind count for nothing
+	accessGrantsAll   = 32768    // grants that are remembered in all
+	petitionsMax      = 1024     // requests that wait until it is known what their senders may do
+	petitionBytes     = 1024     // of one of them beside its payload
+	petitionBytesAll  = 16 << 20 // of all of them
+	ratesMax          = 4096     // subjects whose requests are counted
+	rateBurst         = 2        // seconds' worth of requests that may come at once
+	publicRate        = 200      // requests per second of everybody who has not logged in, together
+	linkRate          = 50       // of all who hold a link
+	priceMicroCredits = 1000     // of one MiB that one replica above the default holds
 	flightsMax        = 8192     // effects under way; the host's queue of results is at least as long
 	putsMax           = 64       // puts under way
 	getsMax           = 64       // gets under way
@@ -103,7 +114,17 @@ const (
 	servedIDBytesMax  = 64       // of the id of a call
 	servedIDsMax      = 4096     // chunks that one call names, or a page of them
 	ordersMax         = 16384    // writes for other nodes whose numbers are remembered
-	chunkReserveBytes = 2 << 20  // buffer bytes accounted for a chunk in work: one in, one out
+	errandsMax        = 256      // requests about users, tokens, grants and the ledger under way
+	revokedMax        = 65536    // sessions that one of them ends
+	forgetPage        = 1024     // of one identity:forget
+	prunePage         = 2048     // of one semantic:prune_sessions
+	grantsPage        = 256      // of one semantic:list_grants
+	groupMembersMax   = 512      // of one group
+	capabilityBytes   = 1280     // of one capability
+	wordBytesMax      = 64       // of its service, or its verb
+	nameBytesMax      = 128      // of a name that is its resource
+	userNameBytesMax  = 64
+	chunkReserveBytes = 2 << 20 // buffer bytes accounted for a chunk in work: one in, one out
 )
 
 // Times of the kernel, in microseconds.
@@ -195,7 +216,15 @@ const (
 	collectIdleMax    = 10 * inos.Minute
 	pruneEvery        = inos.Hour
 	emptyTrashEvery   = inos.Day
-	emptyTrashAgain   = inos.Second // while pages come back full
+	emptyTrashAgain   = inos.Second      // while pages come back full
+	accessTokenLife   = 15 * inos.Minute // of an access token; the session is good for longer
+	sessionLife       = 30 * inos.Day
+	tokenLife         = 30 * inos.Day // of a program's token that names no life
+	tokenLifeMax      = 366 * inos.Day
+	enrolmentLife     = inos.Day
+	enrolmentLifeMax  = 7 * inos.Day
+	pruneAgain        = inos.Second      // while pages come back full
+	accessLife        = 10 * inos.Second // of what is remembered of rights, which another switchboard may change
 	trashLife         = 7 * inos.Day
 	retryBackoffMin   = 200 * inos.Millisecond
 	retryBackoffMax   = 10 * inos.Second

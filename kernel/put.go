@@ -67,6 +67,7 @@ type put struct {
 	sync        uint32 // domains to wait for, asked for by name; 0: the default
 	quorum      uint32 // domains that have to hold every chunk
 	expected    []byte
+	quota       *eventpb.Quota // of the owner, a precondition of the commit; nil: no bound
 	upload      string
 	underWay    uint32 // effects and module calls
 	room
@@ -176,6 +177,7 @@ func (p *put) code(c *coder) {
 	num(c, &p.sync)
 	num(c, &p.quorum)
 	c.bytes(&p.expected)
+	message(c, &p.quota)
 	text(c, &p.upload)
 	num(c, &p.underWay)
 	p.room.code(c)
@@ -229,7 +231,7 @@ func (p *put) code(c *coder) {
 
 // hear takes a files:put.
 func (u *puts) hear(in *input) {
-	p := &put{origin: in.origin, twins: map[string]twin{}, avoid: map[string]inos.Micros{}}
+	p := &put{origin: in.origin, quota: in.quota, twins: map[string]twin{}, avoid: map[string]inos.Micros{}}
 	if err := u.accept(p, in.env); err != nil {
 		u.k.fail(&p.origin, err)
 		return

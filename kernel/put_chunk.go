@@ -96,6 +96,8 @@ func (u *puts) hasRead(p *put, a *answer) *inos.Error {
 		return inos.Errorf(inos.CodeInternal, "stream:read", "the host read %d bytes and a hash of %d, end %t", r.Bytes, len(r.PlainHash), r.End)
 	case p.length >= 0 && p.got > uint64(p.length):
 		return inos.Errorf(inos.CodeBadRequest, "read body", "the body is longer than the %d bytes announced", p.length)
+	case p.quota != nil && p.quota.PlainBytes != 0 && p.got > p.quota.PlainBytes:
+		return inos.Errorf(inos.CodeQuotaExceeded, "read body", "the body is longer than the quota of %d bytes", p.quota.PlainBytes)
 	case r.End && p.length >= 0 && p.got < uint64(p.length):
 		return inos.Errorf(inos.CodeBodyTruncated, "read body", "the body ended after %d of %d bytes", p.got, p.length)
 	case r.Bytes == 0: // the body ended on a chunk's boundary, or is empty
@@ -160,7 +162,7 @@ func (u *puts) look(p *put) {
 	}
 	n := min(len(p.ask), findsPerCall)
 	p.asking, p.ask = slices.Clone(p.ask[:n]), slices.Clone(p.ask[n:])
-	q := &eventpb.FindChunksRequest{Owner: string(p.subject)}
+	q := &eventpb.FindChunksRequest{Owner: string(p.owner)}
 	for _, index := range p.asking {
 		q.PlainHashes = append(q.PlainHashes, p.chunk(index).hash[:])
 	}
@@ -240,7 +242,7 @@ func (u *puts) pinFound(p *put) {
 		return
 	}
 	p.pinning, p.pin = p.pin, nil
-	q := &eventpb.StageChunksRequest{Upload: p.upload, Owner: string(p.subject)}
+	q := &eventpb.StageChunksRequest{Upload: p.upload, Owner: string(p.owner)}
 	for _, index := range p.pinning {
 		q.Chunks = append(q.Chunks, u.chunkRow(p, &row{entry: p.chunk(index).entry, known: true}))
 	}

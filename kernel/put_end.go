@@ -38,7 +38,7 @@ func (u *puts) stage(p *put) {
 func (u *puts) sendStage(p *put) {
 	n := min(len(p.rows), rowsPerStage)
 	p.staging, p.rows = slices.Clone(p.rows[:n]), slices.Clone(p.rows[n:])
-	q := &eventpb.StageChunksRequest{Upload: p.upload, Owner: string(p.subject)}
+	q := &eventpb.StageChunksRequest{Upload: p.upload, Owner: string(p.owner)}
 	for _, r := range p.staging {
 		q.Chunks = append(q.Chunks, u.chunkRow(p, r))
 	}
@@ -87,13 +87,13 @@ func (u *puts) sendCommit(p *put) {
 	p.phase = putCommitted
 	p.staging, p.rows = p.rows, nil
 	root := p.root
-	q := &eventpb.CommitFileRequest{Upload: p.upload}
+	q := &eventpb.CommitFileRequest{Upload: p.upload, Quota: p.quota, Pledge: pledgeOf(p.wanted, p.stored)}
 	for _, r := range p.staging {
 		q.Chunks = append(q.Chunks, u.chunkRow(p, r))
 	}
 	q.Key = &eventpb.RequestKey{Subject: string(p.subject), Id: p.id, EventType: p.eventType}
 	q.File = &eventpb.FileInfo{
-		Owner: string(p.subject), Path: string(p.path), FileId: root.fileID[:], ManifestId: root.entry.ChunkID[:],
+		Owner: string(p.owner), Path: string(p.path), FileId: root.fileID[:], ManifestId: root.entry.ChunkID[:],
 		PlainBytes: p.got, StoredBytes: p.stored, Chunks: p.tree.chunks, ContentType: p.contentType,
 		ReplicasWanted: p.wanted, ReplicasReached: min(p.wanted, p.least), CreatedUs: int64(u.k.now),
 	}
@@ -123,6 +123,9 @@ func (u *puts) committed(p *put, a *answer) {
 	}
 	p.phase, p.retries, p.file, p.repeated = putRecording, 0, r.File, r.Repeated
 	u.k.collector.changed()
+	if p.quota != nil {
+		u.k.governance.access.spent(p.owner, p.subject)
+	}
 	var prefer []inos.NodeID
 	if s := u.fanouts[p.root.fanout]; s != nil {
 		prefer = s.kept()

@@ -40,6 +40,7 @@ type query struct {
 	kind     uint8
 	ended    bool // answered; waits for what is under way
 	prefix   string
+	narrow   uint8 // of a list in somebody else's namespace
 	after    string
 	limit    uint32
 	fileID   []byte
@@ -90,6 +91,10 @@ func (q *query) code(c *coder) {
 	}
 	c.bool(&q.ended)
 	text(c, &q.prefix)
+	num(c, &q.narrow)
+	if q.narrow > narrowBelow {
+		c.fail("list state %d", q.narrow)
+	}
 	text(c, &q.after)
 	num(c, &q.limit)
 	c.bytes(&q.fileID)
@@ -172,6 +177,9 @@ func (u *queries) accept(q *query, e *eventpb.Envelope) *inos.Error {
 		if err := event.Open(e, &m); err != nil {
 			return undecodable(err)
 		}
+		if m.Prefix != "" && m.Prefix[0] != '/' {
+			return inos.Errorf(inos.CodeBadPath, op, "the prefix %.200q does not begin with /", m.Prefix)
+		}
 		if m.Limit > listMax || len(m.Prefix) > inos.PathBytesMax || len(m.After) > inos.PathBytesMax {
 			return inos.Errorf(inos.CodeBadRequest, op, "limit %d, prefix of %d bytes, after of %d bytes; at most %d, %d, %d",
 				m.Limit, len(m.Prefix), len(m.After), listMax, inos.PathBytesMax, inos.PathBytesMax)
@@ -179,6 +187,9 @@ func (u *queries) accept(q *query, e *eventpb.Envelope) *inos.Error {
 		q.kind, q.prefix, q.after, q.limit = queryList, m.Prefix, m.After, m.Limit
 		if q.limit == 0 {
 			q.limit = listMax
+		}
+		if n := len(q.prefix); q.owner != q.subject && n > 0 && q.prefix[n-1] != '/' {
+			q.narrow = narrowFirst
 		}
 	case event.FilesStat:
 		var m eventpb.FilesStatRequest
@@ -245,9 +256,9 @@ func (u *queries) wake() (at inos.Micros) {
 func (u *queries) start(q *query) {
 	switch q.kind {
 	case queryList:
-		u.send(q, opQueryList, event.ListFiles, &eventpb.ListFilesRequest{Owner: string(q.subject), Prefix: q.prefix, After: q.after, Limit: q.limit})
+		u.list(q)
 	case queryStat:
-		u.send(q, opQueryStat, event.LookupFile, &eventpb.LookupFileRequest{Owner: string(q.subject), Path: string(q.path), FileId: q.fileID})
+		u.send(q, opQueryStat, event.LookupFile, &eventpb.LookupFileRequest{Owner: string(q.owner), Path: string(q.path), FileId: q.fileID})
 	case queryStatus:
 		u.send(q, opQueryUsage, event.ContentUsage, &eventpb.ContentUsageRequest{})
 		if u.k.node.switchboard {
@@ -257,6 +268,27 @@ func (u *queries) start(q *query) {
 			}
 		}
 	}
+}
+
+// States of a list in somebody else's namespace whose prefix is no folder's: a grant covers the file of that name and the folder, never what only
+// begins like them.
+const (
+	narrowNot   = iota
+	narrowFirst // the file is asked for
+	narrowBelow // what is in the folder
+)
+
+// list asks for a page.
+func (u *queries) list(q *query) {
+	m := &eventpb.ListFilesRequest{Owner: string(q.owner), Prefix: q.prefix, After: q.after, Limit: q.limit}
+	switch {
+	case q.narrow == narrowFirst && q.after < q.prefix:
+		m.Limit = 1
+	case q.narrow != narrowNot:
+		q.narrow = narrowBelow
+		m.Prefix += "/"
+	}
+	u.send(q, opQueryList, event.ListFiles, m)
 }
 
 func (u *queries) send(q *query, op uint8, effect string, m event.Message) {
@@ -326,6 +358,20 @@ func (u *queries) listed(q *query, a *answer) *inos.Error {
 	if err := event.Open(a.env, &r); err != nil {
 		return inos.Errorf(inos.CodeInternal, "semantic:list_files", "%w", err)
 	}
+	if q.narrow == narrowFirst {
+		if q.narrow = narrowBelow; len(r.Files) > 0 && r.Files[0].Path == q.prefix {
+			q.file = r.Files[0]
+			q.limit--
+		}
+		if q.limit > 0 {
+			u.list(q)
+			return nil
+		}
+		r.Files, r.More = nil, true
+	}
+	if q.file != nil {
+		r.Files = append([]*eventpb.FileInfo{q.file}, r.Files...)
+	}
 	reply := &eventpb.FilesListReply{Files: r.Files}
 	for _, f := range r.Files {
 		u.k.describeReplicas(f)
@@ -339,6 +385,9 @@ func (u *queries) listed(q *query, a *answer) *inos.Error {
 
 func (u *queries) found(q *query, a *answer) *inos.Error {
 	if a.err != nil {
+		if a.err.Code == inos.CodeFileNotFound && q.path == "" {
+			return noFile(&q.origin)
+		}
 		return a.err
 	}
 	var r eventpb.LookupFileReply

@@ -92,6 +92,7 @@ func randomWorld(t *testing.T, seed int64) {
 		w.chunks[string(hashOf("orphan"))] = stored{id: string(hashOf("orphan")), size: 10}
 	}
 	failing := r.Intn(60)
+	w.slowAccess = r.Intn(2) == 0
 	collecting := r.Intn(2) == 0 // small files, the same few chunks, and rounds of collection all the time
 	rotting := r.Intn(3) == 0
 	var others []string

@@ -57,6 +57,9 @@ func (u *recovery) hear(in *input) {
 		panic("kernel: the boot is not valid: Brotli qualities are 2 to 9")
 	}
 	k.random.seed(b.Seed)
+	k.governance.names.seed(b.Seed)
+	s := &k.governance.names.s
+	*s = [4]uint64{s[1], s[2], s[3], s[0]} // another stream
 	k.node = node{
 		booted: true, id: b.NodeId, zone: b.Zone, host: b.Host, version: b.Version, started: k.now, workers: b.Workers, moduleID: b.ModuleId,
 		bufferBytesMax: min(b.BufferBytesMax, bufferBytesLimit), unclean: b.Unclean, qualityFixed: b.BrotliQuality, moduleDeadline: inos.Micros(b.ModuleDeadlineUs),

@@ -15,6 +15,7 @@ type origin struct {
 	id        string
 	eventType string
 	subject   inos.Subject
+	owner     inos.Subject // whose namespace it is about
 	token     string
 	path      inos.Path
 	trace     string
@@ -34,6 +35,7 @@ func (o *origin) code(c *coder) {
 		c.fail("%v", err)
 	}
 	text(c, &o.subject)
+	text(c, &o.owner)
 	text(c, &o.token)
 	text(c, &o.path)
 	text(c, &o.trace)
@@ -71,7 +73,7 @@ func (o *origin) envelope() *eventpb.Envelope {
 // originOf takes from an admitted request what its work needs.
 func (k *Kernel) originOf(e *eventpb.Envelope, subject inos.Subject, device, token string) origin {
 	o := origin{
-		work: k.work(), id: e.Id, eventType: e.EventType, subject: subject, token: token, started: k.now,
+		work: k.work(), id: e.Id, eventType: e.EventType, subject: subject, owner: subject, token: token, started: k.now,
 		meta: &eventpb.Metadata{UserId: string(subject), DeviceId: device},
 	}
 	if e.Metadata != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -39,6 +40,7 @@ var rewrite = flag.Bool("rewrite", false, "write what the kernel does into testd
 //	boot provider [switchboards=a,b]      a node that decides nothing
 //	serve peer=N [sb] type=T chunk=NAME [holder=N] [at=N] [verb=V] [expired] [free] [order=N] [source=N]
 //	                                      another node's call about a chunk of its own; free: without a ticket
+//	… owner=O                             of requests about files: in whose namespace; file=P: by the id of the owner's file there
 //	news peer=N [sb] [gone]               a connection was made or lost
 //
 // An effect for another node is found as mesh:call/NODE/STAGE.
@@ -113,7 +115,8 @@ func transcript(t *testing.T, file string, k stepper) {
 			t.Errorf("%s: %s: %s", file, line, p)
 		}
 		s.w.problems = nil
-		fmt.Fprintf(&result, "%s\n----\n%s\n", line, strings.Join(append(s.lines, ""), "\n"))
+		text := madeID.ReplaceAllString(strings.Join(append(s.lines, ""), "\n"), "${1}ID")
+		fmt.Fprintf(&result, "%s\n----\n%s\n", line, text)
 	}
 	s.w.sound()
 	if len(s.w.pending) == 0 && len(s.w.buffers) > 0 {
@@ -139,6 +142,9 @@ func transcript(t *testing.T, file string, k stepper) {
 		t.Fatalf("%s is longer than what the kernel does", file)
 	}
 }
+
+// madeID finds the ids that the kernel makes for what is kept.
+var madeID = regexp.MustCompile(`(link:|token |session )[0-9a-f]{8}-[0-9a-f-]{27}`)
 
 type script struct {
 	w     *world
@@ -230,7 +236,10 @@ func (s *script) run(line string) {
 		if has("caps") {
 			caps = strings.Split(args["caps"], ",")
 		}
-		m := &eventpb.Session{TokenId: token, Subject: "ann", Device: "laptop", Capabilities: caps}
+		m := &eventpb.Session{TokenId: token, Subject: "ann", Device: "laptop", Capabilities: caps, Audience: args["audience"], Peer: args["peer"]}
+		if has("program") {
+			m.Device = ""
+		}
 		if has("subject") {
 			m.Subject = args["subject"]
 		}
@@ -290,24 +299,25 @@ func (s *script) run(line string) {
 		if has("expect") {
 			q.ExpectedFileId = hashOf("expected")
 		}
+		q.Owner = args["owner"]
 		request(event.FilesPut, q)
 	case "get":
 		w.ids++
 		w.streams[w.ids] = &body{}
 		s.paths[args["path"]] = w.ids
 		request(event.FilesGet, &eventpb.FilesGetRequest{
-			Path: args["path"], Stream: w.ids, Encoded: has("encoded"), Discard: has("discard"), OffsetBytes: uint64(number("offset", 0)), LengthBytes: number("length", -1),
+			Path: args["path"], Stream: w.ids, Encoded: has("encoded"), Discard: has("discard"), OffsetBytes: uint64(number("offset", 0)), LengthBytes: number("length", -1), Owner: args["owner"], FileId: s.fileID(args["file"]),
 		})
 	case "delete":
-		request(event.FilesDelete, &eventpb.FilesDeleteRequest{Path: args["path"]})
+		request(event.FilesDelete, &eventpb.FilesDeleteRequest{Path: args["path"], Owner: args["owner"]})
 	case "set":
-		request(event.FilesSet, &eventpb.FilesSetRequest{Path: args["path"], Replicas: uint32(number("replicas", 0))})
+		request(event.FilesSet, &eventpb.FilesSetRequest{Path: args["path"], Replicas: uint32(number("replicas", 0)), Owner: args["owner"]})
 	case "list":
-		request(event.FilesList, &eventpb.FilesListRequest{Prefix: args["prefix"], Limit: uint32(number("limit", 0))})
+		request(event.FilesList, &eventpb.FilesListRequest{Prefix: args["prefix"], Limit: uint32(number("limit", 0)), After: args["after"], Owner: args["owner"]})
 	case "stat":
-		request(event.FilesStat, &eventpb.FilesStatRequest{Path: args["path"], FirstChunk: uint64(number("first", 0)), ChunkLimit: uint32(number("chunks", 0))})
+		request(event.FilesStat, &eventpb.FilesStatRequest{Path: args["path"], FirstChunk: uint64(number("first", 0)), ChunkLimit: uint32(number("chunks", 0)), Owner: args["owner"], FileId: s.fileID(args["file"])})
 	case "verify":
-		request(event.FilesVerify, &eventpb.FilesVerifyRequest{Path: args["path"]})
+		request(event.FilesVerify, &eventpb.FilesVerifyRequest{Path: args["path"], Owner: args["owner"]})
 	case "status":
 		if has("host") {
 			token = hostToken
@@ -357,7 +367,7 @@ func (s *script) run(line string) {
 	case "sent":
 		s.lines = append(s.lines, w.streams[s.paths[args["path"]]].parts...)
 	default:
-		if !s.read(verb, args, has) && !s.mend(verb, args, has) {
+		if !s.read(verb, args, has) && !s.mend(verb, args, has) && !s.identity(verb, args, has, request) {
 			panic("unknown command " + verb)
 		}
 	}
@@ -381,7 +391,9 @@ type tee struct {
 func (t tee) step(now inos.Micros, e *eventpb.Envelope) ([]*eventpb.Envelope, inos.Micros) {
 	out, wake := t.stepper.step(now, e)
 	for _, e := range out {
-		t.s.lines = append(t.s.lines, describe(e))
+		if e.EventType != event.ReadAccess || t.s.w.slowAccess {
+			t.s.lines = append(t.s.lines, describe(e))
+		}
 	}
 	return out, wake
 }
@@ -525,7 +537,7 @@ func describe(e *eventpb.Envelope) string {
 			line += fmt.Sprintf("\n  span %s calls=%d failed=%d stalled=%d bytes=%d", r.Stage, r.Calls, r.Failed, r.Stalled, r.Bytes)
 		}
 	default:
-		line += describeMesh(e)
+		line += describeIdentity(e) + describeMesh(e)
 	}
 	return line
 }
@@ -592,7 +604,7 @@ func describeReply(e *eventpb.Envelope, state event.State) string {
 		}
 		return line
 	}
-	return ""
+	return describeIdentityReply(e, state)
 }
 
 // nodesOf names the nodes of copies.

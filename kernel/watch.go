@@ -171,7 +171,7 @@ func (u *watcher) began(o *origin) {
 		t.requests++
 	}
 	u.record(&eventpb.EventRecord{
-		EventType: o.eventType, TraceId: o.trace, Subject: string(o.subject), Path: string(o.path),
+		EventType: o.eventType, TraceId: o.trace, Subject: string(o.subject), Path: placeOf(o.owner, o.path, o.subject),
 	})
 }
 
@@ -185,7 +185,7 @@ func (u *watcher) ended(o *origin, state event.State, detail string, err *inos.E
 		s.failed++
 	}
 	u.record(&eventpb.EventRecord{
-		EventType: event.WithState(o.eventType, state), TraceId: o.trace, Subject: string(o.subject), Path: string(o.path),
+		EventType: event.WithState(o.eventType, state), TraceId: o.trace, Subject: string(o.subject), Path: placeOf(o.owner, o.path, o.subject),
 		Detail: detail, DurationUs: int64(u.k.now - o.started),
 	})
 	if !o.begun {
@@ -213,10 +213,13 @@ func (u *watcher) ended(o *origin, state event.State, detail string, err *inos.E
 // refused notes a request that governance did not admit.
 func (u *watcher) refused(e *eventpb.Envelope, s *session, err *inos.Error) {
 	r := &eventpb.EventRecord{EventType: event.WithState(e.EventType, event.StateFailed), TraceId: event.TraceID(e), Detail: err.Code.Name() + ": " + err.Error()}
+	subject := inos.Subject("")
 	if s != nil {
-		r.Subject = string(s.subject)
+		subject = s.subject
+		r.Subject = string(subject)
 	}
-	r.Path = string(pathOf(&input{env: e}))
+	a := aimOf(e, subject)
+	r.Path = a.place(subject)
 	u.record(r)
 }
 

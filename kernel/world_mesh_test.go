@@ -453,6 +453,9 @@ func (w *world) performMesh(e *eventpb.Envelope) (event.Message, *inos.Error) {
 	case event.SetReplicas, event.PendingRecords, event.SettleRecord, event.UnsettleRecords, event.UnknownRecords, event.NodeRecords:
 		return w.performRecords(e)
 	}
+	if m, err, ok := w.performIdentity(e); ok {
+		return m, err
+	}
 	w.problem("the host is asked %s", e.EventType)
 	return nil, missing(inos.CodeUnknownEvent, "%s", e.EventType)
 }
@@ -509,7 +512,14 @@ func (w *world) performRecords(e *eventpb.Envelope) (event.Message, *inos.Error)
 		if f == nil {
 			return nil, missing(inos.CodeFileNotFound, "no file %q", q.Path)
 		}
+		if q.Version != 0 && q.Version != f.Version {
+			return nil, missing(inos.CodeConflict, "there is version %d", f.Version)
+		}
+		if err := w.escrow(q.Owner, q.Owner+q.Path, q.Pledge, q.Key.Id); err != nil {
+			return nil, err
+		}
 		f = f.CloneVT()
+		f.Pledged = q.Pledge
 		w.versions[q.Owner+q.Path]++
 		f.Version, f.ReplicasWanted = w.versions[q.Owner+q.Path], q.Replicas
 		w.files[q.Owner+q.Path] = f

@@ -63,6 +63,7 @@ type world struct {
 	ids       uint64
 	problems  []string
 	fakeMesh
+	fakeIdentity
 	early map[string]outcome // effects that are done and whose end the kernel has not heard of
 	hangs map[string]bool    // names of bodies at which the module loops for ever
 }
@@ -122,8 +123,8 @@ func newWorld(k stepper) *world {
 		workers: map[uint32]uint32{}, calls: map[uint32]map[string]bool{}, rows: map[string]*fakeRow{}, pins: map[string]map[string]bool{},
 		files: map[string]*eventpb.FileInfo{}, keys: map[string]*eventpb.FileInfo{}, deletes: map[string]uint64{},
 		versions: map[string]uint64{}, condemned: map[string]bool{}, early: map[string]outcome{}, hangs: map[string]bool{},
-		fakeMesh: newFakeMesh(),
-		rotted:   map[string]bool{}, told: map[string]bool{}, ever: map[string]stored{}, commits: map[string]bool{}, audits: map[string]bool{},
+		fakeMesh: newFakeMesh(), fakeIdentity: newFakeIdentity(),
+		rotted: map[string]bool{}, told: map[string]bool{}, ever: map[string]stored{}, commits: map[string]bool{}, audits: map[string]bool{},
 		boot: &eventpb.NodeBoot{
 			Switchboard: true, Provider: true,
 			NodeId: "node-1", Zone: "home", Host: "nas", Seed: hashOf("seed"), Workers: 2, ModuleId: hashOf("module"),
@@ -173,6 +174,12 @@ func (w *world) give(e *eventpb.Envelope) {
 				}
 				delete(w.buffers, b)
 			}
+		case event.IdentityForget:
+			var q eventpb.Forget
+			w.open(e, &q)
+			for _, t := range q.TokenIds {
+				w.forgotten[t] = true
+			}
 		case event.WorkerCall:
 			var q eventpb.WorkerCallRequest
 			w.open(e, &q)
@@ -198,6 +205,12 @@ func (w *world) give(e *eventpb.Envelope) {
 			w.pending = append(w.pending, e)
 		default:
 			w.pending = append(w.pending, e)
+		}
+	}
+	for i := 0; i < len(w.pending) && !w.slowAccess; i++ {
+		if w.pending[i].EventType == event.ReadAccess {
+			w.finish(i)
+			i = -1
 		}
 	}
 }
@@ -701,6 +714,9 @@ func (w *world) performSemantic(e *eventpb.Envelope) (event.Message, *inos.Error
 		if f, ok := w.keys[key]; ok {
 			return &eventpb.CommitFileReply{File: f.CloneVT(), Repeated: true}, nil
 		}
+		if err := w.holds(&q); err != nil {
+			return nil, err
+		}
 		if err := w.stage(q.Upload, q.File.Owner, q.Chunks); err != nil {
 			return nil, err
 		}
@@ -709,6 +725,10 @@ func (w *world) performSemantic(e *eventpb.Envelope) (event.Message, *inos.Error
 		}
 		f := q.File.CloneVT()
 		at := f.Owner + f.Path
+		if err := w.escrow(f.Owner, at, q.Pledge, q.Key.Id); err != nil {
+			return nil, err
+		}
+		f.Pledged = q.Pledge
 		w.versions[at]++
 		f.Version = w.versions[at]
 		w.files[at] = f
@@ -760,6 +780,9 @@ func (w *world) performSemantic(e *eventpb.Envelope) (event.Message, *inos.Error
 		}
 		if w.files[at] == nil {
 			return nil, missing(inos.CodeFileNotFound, "no file %q", q.Path)
+		}
+		if err := w.escrow(q.Owner, at, 0, q.Key.Id); err != nil {
+			return nil, err
 		}
 		delete(w.files, at)
 		w.versions[at]++
