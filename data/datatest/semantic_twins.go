@@ -2,6 +2,7 @@ package datatest
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 
@@ -19,7 +20,7 @@ func SemanticTwins(t *testing.T, open func(t *rapid.T) (a, b inos.Semantic, done
 			admit(t, m, "node-a", "n1", "n2", "n3")
 		}
 		w := &twins{a: a, b: b}
-		t.Repeat(map[string]func(*rapid.T){
+		verbs := map[string]func(*rapid.T){
 			"":           w.totals,
 			"stage":      w.stage,
 			"stage more": w.stage,
@@ -55,7 +56,9 @@ func SemanticTwins(t *testing.T, open func(t *rapid.T) (a, b inos.Semantic, done
 			"unsettle":   w.unsettle,
 			"sight":      w.sight,
 			"restore":    w.restore,
-		})
+		}
+		maps.Copy(verbs, identityVerbs(w))
+		t.Repeat(verbs)
 	})
 }
 
@@ -63,6 +66,7 @@ type twins struct {
 	a, b   inos.Semantic
 	orders []inos.ChunkGeneration // condemned at some time, most of them void by now
 	leases []inos.Repair          // claimed at some time, most of them over by now
+	seen   []inos.Record          // facts that were pending at some time
 	now    inos.Micros
 }
 
@@ -89,6 +93,7 @@ func (w *twins) both(t *rapid.T, what string, verb func(inos.Semantic) (any, err
 func (w *twins) totals(t *rapid.T) {
 	w.both(t, "totals", func(m inos.Semantic) (any, error) { return m.Totals(background) })
 	w.members(t)
+	w.users(t)
 }
 
 func twinRow(n int) inos.ChunkRow {
@@ -183,9 +188,14 @@ func (w *twins) commitFile(t *rapid.T, r []inos.ChunkRow, root inos.ChunkRow) {
 	f := fileOf(string(owners.Draw(t, "owner")), string(paths.Draw(t, "path")), root)
 	f.PlainBytes, f.Version = uint64(rapid.IntRange(0, 1000).Draw(t, "bytes")), 77
 	f.ReplicasWanted = rapid.Uint32Range(0, 6).Draw(t, "replicas")
+	f.Pledged = rapid.SampledFrom([]int64{0, 0, 0, 3, 20}).Draw(t, "pledge")
+	var quota inos.Quota
+	if rapid.IntRange(0, 3).Draw(t, "quota") == 0 {
+		quota = inos.Quota{PlainBytes: rapid.Uint64Range(0, 2000).Draw(t, "plain bytes"), Files: rapid.Uint64Range(0, 3).Draw(t, "files")}
+	}
 	w.now++
 	w.both(t, fmt.Sprintf("commit %s %s%s key %s:%s", u, f.Owner, f.Path, key.ID, brief(r)), func(m inos.Semantic) (any, error) {
-		f, repeated, err := m.CommitFile(background, u, f, r, inos.Quota{}, key, w.now)
+		f, repeated, err := m.CommitFile(background, u, f, r, quota, key, w.now)
 		return []any{f, repeated}, err
 	})
 }
