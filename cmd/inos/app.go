@@ -22,6 +22,7 @@ type app struct {
 	stderr io.Writer
 
 	node      string
+	owner     inos.Subject // whose namespace paths are in; empty: one's own
 	data      string
 	tokenFile string
 	json      bool
@@ -43,7 +44,7 @@ const (
   0    done
   1    failed; the message says why
   2    the command line was not understood, or a path in it is not valid
-  3    there is no such file or node
+  3    there is no such file, node, user, group, device or grant
   4    no valid token, or not permitted
   5    no node answers
   6    verify, rebuild or replay found damage or a difference
@@ -94,8 +95,9 @@ Results go to stdout, everything else to stderr.
 	root.SetHelpCommand(cmdHelp())
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usage(c, "%v", err) })
 	for _, c := range []*cobra.Command{
-		a.cmdUp(), a.cmdNode(), a.cmdJoin(), a.cmdRebuild(), a.cmdKeys(), a.cmdPut(), a.cmdGet(), a.cmdList(), a.cmdStat(), a.cmdRemove(), a.cmdStatus(), a.cmdEvents(), a.cmdTrace(),
+		a.cmdUp(), a.cmdNode(), a.cmdJoin(), a.cmdRebuild(), a.cmdPut(), a.cmdGet(), a.cmdList(), a.cmdStat(), a.cmdRemove(), a.cmdStatus(), a.cmdEvents(), a.cmdTrace(),
 		a.cmdVerify(), a.cmdSet(), a.cmdNodes(), a.cmdRepairs(), a.cmdDrain(), a.cmdInvite(), a.cmdReplay(), a.cmdVersion(), a.cmdWorker(),
+		a.cmdLogin(), a.cmdLogout(), a.cmdUsers(), a.cmdDevices(), a.cmdGroups(), a.cmdTokens(), a.cmdGrant(), a.cmdGrants(), a.cmdShare(), a.cmdLedger(), a.cmdKeys(), a.cmdDashboard(),
 	} {
 		c.DisableFlagsInUseLine = true
 		root.AddCommand(c)
@@ -218,7 +220,7 @@ func exitStatus(code inos.Code) int {
 	switch code {
 	case inos.CodeBadPath:
 		return statusUsage
-	case inos.CodeFileNotFound, inos.CodeNodeUnknown:
+	case inos.CodeFileNotFound, inos.CodeNodeUnknown, inos.CodeUserUnknown, inos.CodeGroupUnknown, inos.CodeDeviceUnknown, inos.CodeGrantUnknown:
 		return statusNotFound
 	case inos.CodeUnauthenticated, inos.CodePermissionDenied:
 		return statusDenied

@@ -27,7 +27,7 @@ its name in it.
 
 With --recursive every file below PATH is written below DIR, several at once, each verified and whole or not at all.
 Nothing is written outside of DIR. A file that is there with the same bytes is left alone; one with other bytes is
-refused, and with --force replaced.`,
+refused, and with --force replaced.` + othersManual,
 		Example: `  inos get /videos/holiday.mp4 -o holiday.mp4
   inos get /backup/src.tar | tar x
   inos get 8a1f…64 digits…c3 -o copy.bin     # by the file id that put and stat print
@@ -35,6 +35,9 @@ refused, and with --force replaced.`,
   inos get -r /archive/2024 -o photos        # a folder`,
 		Args: arguments(1, 1, "one PATH or FILEID"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := a.within(c, args); err != nil {
+				return err
+			}
 			if recursive {
 				if part != "" {
 					return usage(c, "--range is of one file, -r of many")

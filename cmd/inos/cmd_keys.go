@@ -6,18 +6,65 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/inos-mesh/inos/host"
+	"github.com/inos-mesh/inos/host/api"
 )
 
 func (a *app) cmdKeys() *cobra.Command {
-	c := &cobra.Command{
+	return parent(&cobra.Command{
 		Use:   "keys",
-		Short: "Renew what the mesh's root key signs",
-		Args:  arguments(0, 0, "a command: renew"),
-		RunE: func(c *cobra.Command, _ []string) error {
-			return usage(c, "say what to do: inos keys renew")
+		Short: "List the keys of access tokens, exchange keys, renew the switchboard's certificate",
+		Long: `Keys lists the keys that sign access tokens, the newest first, without what is secret of them. Below it are the commands that exchange keys while the mesh
+runs: 'rotate' those of tokens and the operator's secret, 'renew' what the mesh's root key signs.`,
+		Example: "  inos keys\n  inos keys rotate token\n  inos keys renew --root-key /media/safe/root.key",
+		Args:    arguments(0, 0, "no argument, or one of its commands"),
+		RunE: func(*cobra.Command, []string) error {
+			return a.withClient(func(client *api.Client) error {
+				r, err := client.Keys(a.ctx)
+				if err != nil {
+					return err
+				}
+				if a.json {
+					return a.printJSON(r)
+				}
+				return a.printKeys(r.Keys)
+			})
+		},
+	}, a.cmdKeysRotate(), a.cmdKeysRenew())
+}
+
+func (a *app) cmdKeysRotate() *cobra.Command {
+	var atOnce bool
+	c := &cobra.Command{
+		Use:   "rotate token|operator",
+		Short: "Exchange the key of access tokens, or the operator's secret",
+		Long: `Rotate makes a new key while requests go on. Of access tokens ('token') the new one signs, and those that older keys signed count until they
+expire; with --at-once they do not count any more: devices get others by themselves, programs need new ones. Of the operator's secret ('operator') the
+data folder's file 'token' gets the new one, and the old one counts for a minute more; with --at-once not even that.
+
+A device's key is exchanged by enrolling it anew ('inos users enrol', 'inos login') and revoking the old one ('inos devices revoke').`,
+		Example: "  inos keys rotate token\n  inos keys rotate operator --at-once     # somebody has seen the file 'token'",
+		Args:    arguments(1, 1, "token or operator"),
+		RunE: func(c *cobra.Command, args []string) error {
+			if args[0] != "token" && args[0] != "operator" {
+				return usage(c, "%q is neither token nor operator", args[0])
+			}
+			return a.withClient(func(client *api.Client) error {
+				r, err := client.RotateKey(a.ctx, args[0], atOnce)
+				if err != nil {
+					return err
+				}
+				if a.json {
+					return a.printJSON(r)
+				}
+				if args[0] == "operator" {
+					a.note("the file 'token' of the node's data folder has the new secret; the old one counts until %s", timeText(r.OldExpiresUs))
+					return nil
+				}
+				return a.printKeys(r.Keys)
+			})
 		},
 	}
-	c.AddCommand(a.cmdKeysRenew())
+	c.Flags().BoolVar(&atOnce, "at-once", false, "what the old one let in does not count any more")
 	return c
 }
 

@@ -12,13 +12,16 @@ func (a *app) cmdList() *cobra.Command {
 		Use:   "ls [PREFIX]",
 		Short: "List files",
 		Long: `Ls lists the files whose path begins with PREFIX, by path; PREFIX begins with /. It shows plain size, share that is stored, time, path.
-With --json each file is one line.`,
+With --json each file is one line.` + othersManual,
 		Example: `  inos ls
   inos ls /videos/
   inos ls --long                       # with file ids
   inos ls /photos/ --json | jq -r .path`,
 		Args: arguments(0, 1, "one PREFIX"),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := a.within(c, args); err != nil {
+				return err
+			}
 			client, err := a.client()
 			if err != nil {
 				return err

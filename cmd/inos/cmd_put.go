@@ -56,7 +56,7 @@ special files are skipped, and said. SOURCE - is standard input and needs a PATH
 
 When put returns, the file is on stable storage on the failure domains that its receipt names, and its file id, which is
 what b3sum prints, was compared with the bytes that were sent. The file stays readable while one of those domains lives;
-further replicas follow by themselves. A put that fails leaves nothing visible. A path that exists gets a new version.`,
+further replicas follow by themselves. A put that fails leaves nothing visible. A path that exists gets a new version.` + othersManual,
 		Example: `  inos put holiday.mp4                       # as /holiday.mp4
   inos put holiday.mp4 /videos/              # as /videos/holiday.mp4
   inos put photos /archive/2024              # a folder
@@ -67,6 +67,9 @@ further replicas follow by themselves. A put that fails leaves nothing visible. 
 		RunE: func(c *cobra.Command, args []string) error {
 			if f.tier != "" && f.tier != "hot" && f.tier != "cold" {
 				return usage(c, "--tier is hot or cold, not %q", f.tier)
+			}
+			if err := a.within(c, args[1:]); err != nil {
+				return err
 			}
 			if args[0] == "-" {
 				if len(args) < 2 {

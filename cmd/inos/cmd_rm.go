@@ -19,10 +19,13 @@ func (a *app) cmdRemove() *cobra.Command {
 		Use:   "rm PATH...",
 		Short: "Remove files",
 		Long: `Rm removes files. Their chunks are collected when no other file refers to them; they stay in the node's trash
-for seven days. With --recursive a PATH stands for everything below it.`,
+for seven days. With --recursive a PATH stands for everything below it.` + othersManual,
 		Example: "  inos rm /videos/holiday.mp4\n  inos rm --recursive /archive/2019",
 		Args:    arguments(1, -1, "at least one PATH"),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := a.within(c, args); err != nil {
+				return err
+			}
 			for _, arg := range args {
 				if recursive && arg == "/" {
 					return usage(c, "/ stands for every file there is: name the folders below it that are to go")

@@ -24,12 +24,15 @@ func (a *app) cmdStat() *cobra.Command {
 		Short: "Show a file's ids, sizes, replicas and chunks",
 		Long: `Stat shows what the mesh knows of a file: its file id (what b3sum prints for the plain bytes), its manifest,
 plain and stored size, replicas and what it survives now, and its chunks: the id of each (what b3sum prints for the
-chunk's stored bytes), sizes, recipe, and in a matrix which nodes hold it.`,
+chunk's stored bytes), sizes, recipe, and in a matrix which nodes hold it.` + othersManual,
 		Example: `  inos stat /videos/holiday.mp4
   inos stat /videos/holiday.mp4 --chunks
   inos stat /videos/holiday.mp4 --chunks --json | jq -r '.chunk_list[].chunk_id'`,
 		Args: arguments(1, 1, "one PATH or FILEID"),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(c *cobra.Command, args []string) error {
+			if err := a.within(c, args); err != nil {
+				return err
+			}
 			ref, err := api.ParseRef(args[0])
 			if err != nil {
 				return err

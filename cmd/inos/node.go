@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/inos-mesh/inos"
 	"github.com/inos-mesh/inos/host/api"
@@ -42,11 +44,59 @@ func (a *app) client() (*api.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	secret, err := a.token(address, local)
+	source, err := a.tokens(address, local)
 	if err != nil {
 		return nil, err
 	}
-	return api.NewClient(address, secret)
+	client, err := api.NewClientOf(address, source)
+	if err != nil || a.owner == "" {
+		return client, err
+	}
+	return client.In(a.owner), nil
+}
+
+// tokens returns where tokens for the node come from. A login counts for a node that was named by its address.
+func (a *app) tokens(address string, local bool) (api.TokenSource, error) {
+	if a.tokenFile == "" && os.Getenv("INOS_TOKEN") == "" && !local {
+		l, err := loginOf(address)
+		if err != nil {
+			return nil, err
+		}
+		if l != nil {
+			return l.token, nil
+		}
+	}
+	return secretOf(func() (string, error) { return a.token(address, local) })
+}
+
+// secretOf returns a secret that is read now, and again when the node refuses it: it may have been exchanged since.
+func secretOf(read func() (string, error)) (api.TokenSource, error) {
+	secret, err := read()
+	if err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex // guards secret
+	return func(_ context.Context, refused string) (string, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if refused == "" || refused != secret {
+			return secret, nil
+		}
+		fresh, err := read()
+		if err == nil {
+			secret = fresh
+		}
+		return secret, err
+	}, nil
+}
+
+// folderClient returns a client of the node at an address that shows the secret in a data folder.
+func folderClient(address, dir string) (*api.Client, error) {
+	source, err := secretOf(func() (string, error) { return readSmall(filepath.Join(dir, "token")) })
+	if err != nil {
+		return nil, err
+	}
+	return api.NewClientOf(address, source)
 }
 
 // nodeURL returns the node's address; local says that it is the one of the data folder.

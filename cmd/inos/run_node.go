@@ -57,6 +57,12 @@ func (a *app) runNode(config host.Config, lively bool) error {
 	}
 	i := node.Info()
 	view.started(identity{url: node.URL(), nodeID: i.NodeID, version: i.Version, kernelID: i.KernelID}, lively && (config.Switchboard || !config.Provider))
+	if config.Switchboard || !config.Provider {
+		if client, err := folderClient(node.URL(), config.DataDir); err == nil { // else the view goes without a dashboard
+			defer client.Close()
+			view.offers(client)
+		}
+	}
 	stopped := a.watch(node, view, signals)
 	view.close()
 	return stopped
@@ -130,6 +136,7 @@ func nextSteps(dataDir, defaultDir string) []string {
 		"inos ls" + flag,
 		"inos get /path -o FILE" + flag,
 		"inos nodes" + flag,
+		"inos dashboard" + flag,
 		"inos events --follow" + flag,
 	}
 }

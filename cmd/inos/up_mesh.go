@@ -307,9 +307,10 @@ func (m *meshRun) listens(c *child, i identity) {
 		}
 	}
 	if c == m.switchboard {
-		secret, err := readSmall(filepath.Join(c.dir, "token"))
+		var err error
+		m.client, err = folderClient(i.url, c.dir)
 		if err == nil {
-			m.client, err = api.NewClient(i.url, secret)
+			m.view.offers(m.client)
 		}
 		if err == nil && !again {
 			close(m.listening)

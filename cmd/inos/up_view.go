@@ -62,6 +62,7 @@ type view struct {
 	summary   string
 	rebuildAt time.Time
 	rebuild   string // what was told last of a rebuild
+	offer     func() // says where the dashboard is, once the node is ready; nil: there is nobody to be told, or it was
 }
 
 func (a *app) newView(dir string) *view {
@@ -87,6 +88,24 @@ func (v *view) Write(p []byte) (int, error) {
 	_, err := v.a.stderr.Write(v.partial[:end+1])
 	v.partial = append(v.partial[:0], v.partial[end+1:]...)
 	return len(p), err
+}
+
+// offers has the view say where the dashboard is when the node is ready first. The address has a code in it, so it is shown to a person at a terminal and
+// written to no log.
+func (v *view) offers(client *api.Client) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.live || v.ready {
+		return
+	}
+	v.offer = func() {
+		address, expires, err := client.DashboardCode(v.a.ctx)
+		if err != nil {
+			v.say("dashboard", "'inos dashboard' prints its address; it cannot be made now: "+err.Error())
+			return
+		}
+		v.say("dashboard", address+" (good once, until "+timeText(int64(expires))+"; 'inos dashboard' prints another)")
+	}
 }
 
 // say tells that something happened to the node.
@@ -164,6 +183,10 @@ func (v *view) show(l *look) {
 	late := !v.settled && !ready && time.Since(v.began) >= settleTime
 	if ready && !v.ready {
 		v.sayLocked("ready", l.readyText(), nil)
+		if v.offer != nil {
+			go v.offer()
+			v.offer = nil
+		}
 	}
 	if v.ready && !ready || late {
 		v.sayLocked("not ready", why, nil)

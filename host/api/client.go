@@ -30,13 +30,30 @@ const (
 // Client speaks to one node's HTTP interface. It may be used from many goroutines at once. What the node refuses comes
 // back as *inos.Error with the node's code and hint; a node that cannot be reached is CodeNodeUnreachable.
 type Client struct {
-	base   string
-	secret string
-	http   *http.Client
+	base  string
+	token TokenSource
+	owner inos.Subject // whose namespace files are in; empty: one's own
+	http  *http.Client
 }
+
+// TokenSource returns the token to show. Refused is one that the node has just refused, or empty: another is wanted, and the same says that
+// there is none. It is called from many goroutines.
+type TokenSource func(ctx context.Context, refused string) (string, error)
 
 // NewClient returns a client of the node at an http or https URL that authenticates with a token's secret.
 func NewClient(node, secret string) (*Client, error) {
+	return NewClientOf(node, func(context.Context, string) (string, error) { return secret, nil })
+}
+
+// In returns a client of the same node whose files are in another's namespace.
+func (c *Client) In(owner inos.Subject) *Client {
+	in := *c
+	in.owner = owner
+	return &in
+}
+
+// NewClientOf returns a client that asks for its token before each request.
+func NewClientOf(node string, token TokenSource) (*Client, error) {
 	u, err := url.Parse(node)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return nil, &inos.Error{
@@ -58,7 +75,7 @@ func NewClient(node, secret string) (*Client, error) {
 		ReadBufferSize:        64 << 10,
 	}
 	return &Client{
-		base: strings.TrimRight(u.String(), "/"), secret: secret,
+		base: strings.TrimRight(u.String(), "/"), token: token,
 		http: &http.Client{
 			Transport:     transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // no answer may send the token elsewhere
@@ -102,20 +119,44 @@ func (r Ref) address() string {
 
 // newRequest returns an authenticated request.
 func (c *Client) newRequest(ctx context.Context, method, address string, body io.Reader) (*http.Request, error) {
-	r, err := http.NewRequestWithContext(ctx, method, c.base+address, body)
+	r, err := http.NewRequestWithContext(ctx, method, c.base+c.inNamespace(address), body)
 	if err != nil {
 		return nil, inos.Errorf(inos.CodeBadRequest, method, "%w", err)
 	}
 	r.Header.Set("User-Agent", "inos")
-	if c.secret != "" {
-		r.Header.Set("Authorization", "Bearer "+c.secret)
+	secret, err := c.token(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	if secret != "" {
+		r.Header.Set("Authorization", "Bearer "+secret)
 	}
 	return r, nil
+}
+
+// inNamespace adds to the address of a file whose it is.
+func (c *Client) inNamespace(address string) string {
+	if c.owner == "" {
+		return address
+	}
+	for _, prefix := range []string{"/v1/files", "/v1/blobs/", "/v1/stat", "/v1/verify"} {
+		if strings.HasPrefix(address, prefix) {
+			separator := "?"
+			if strings.Contains(address, "?") {
+				separator = "&"
+			}
+			return address + separator + "owner=" + url.QueryEscape(string(c.owner))
+		}
+	}
+	return address
 }
 
 // do sends a request; the answer has a status below 300 and its body has to be closed.
 func (c *Client) do(r *http.Request) (*http.Response, error) {
 	response, err := c.http.Do(r)
+	if err == nil && response.StatusCode == http.StatusUnauthorized {
+		response, err = c.doAgain(r, response)
+	}
 	if err != nil {
 		return nil, c.connectionError(r.Context(), err)
 	}
@@ -124,6 +165,27 @@ func (c *Client) do(r *http.Request) (*http.Response, error) {
 	}
 	defer response.Body.Close()
 	return nil, answerError(response)
+}
+
+// doAgain sends a request that was refused with another token, when there is one and its body can be sent again; else the answer stays.
+func (c *Client) doAgain(r *http.Request, refused *http.Response) (*http.Response, error) {
+	shown := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if shown == "" || r.Body != nil && r.Body != http.NoBody && r.GetBody == nil {
+		return refused, nil
+	}
+	secret, err := c.token(r.Context(), shown)
+	if err != nil || secret == shown {
+		return refused, nil //nolint:nilerr // what the node said tells more
+	}
+	again := r.Clone(r.Context())
+	if r.GetBody != nil {
+		if again.Body, err = r.GetBody(); err != nil {
+			return refused, nil //nolint:nilerr // the same
+		}
+	}
+	again.Header.Set("Authorization", "Bearer "+secret)
+	_ = refused.Body.Close()
+	return c.http.Do(again)
 }
 
 // connectionError gives a failed exchange its code.

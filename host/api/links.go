@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/inos-mesh/inos"
@@ -60,9 +61,40 @@ func (x *exchange) getShared(t target, s Shared) error {
 	return x.get(t)
 }
 
-// inNamespaceOf sets whose namespace a request of a stranger is about.
+// takeOwner takes owner= out of the address of a file: whose namespace it is in. Without it is the session's own.
+func (x *exchange) takeOwner() error {
+	values, err := url.ParseQuery(x.r.URL.RawQuery)
+	if err != nil {
+		return inos.Errorf(inos.CodeBadRequest, "parse query", "%w", err)
+	}
+	owners, named := values["owner"]
+	if !named {
+		return nil
+	}
+	if len(owners) != 1 {
+		return inos.Errorf(inos.CodeBadRequest, "parse query", "owner is given %d times", len(owners))
+	}
+	if err := inos.CheckName(owners[0]); err != nil {
+		return err
+	}
+	values.Del("owner")
+	x.owner, x.r.URL.RawQuery = inos.Subject(owners[0]), values.Encode()
+	return nil
+}
+
+// inNamespaceOf sets whose namespace a request is about.
 func inNamespaceOf(owner inos.Subject, payload event.Message) {
 	switch q := payload.(type) {
+	case *eventpb.FilesPutRequest:
+		q.Owner = string(owner)
+	case *eventpb.FilesDeleteRequest:
+		q.Owner = string(owner)
+	case *eventpb.FilesSetRequest:
+		q.Owner = string(owner)
+	case *eventpb.FilesListRequest:
+		q.Owner = string(owner)
+	case *eventpb.FilesVerifyRequest:
+		q.Owner = string(owner)
 	case *eventpb.FilesGetRequest:
 		q.Owner = string(owner)
 	case *eventpb.FilesStatRequest:

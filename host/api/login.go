@@ -185,7 +185,7 @@ func (x *exchange) letIn(eventType string, question event.Message) error {
 	var reply eventpb.LoginReply
 	if err := x.send(x.r.Context(), e, &reply, nil); err != nil {
 		switch inos.CodeOf(err) {
-		case inos.CodeUnauthenticated, inos.CodePermissionDenied, inos.CodeUserUnknown:
+		case inos.CodeUnauthenticated, inos.CodeUserUnknown:
 			return unauthenticated()
 		}
 		return err

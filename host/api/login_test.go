@@ -148,7 +148,7 @@ func TestLogin(t *testing.T) {
 			refused(name+", its challenge again", q2)
 		}
 	}
-	for _, code := range []inos.Code{inos.CodeUnauthenticated, inos.CodePermissionDenied, inos.CodeUserUnknown} {
+	for _, code := range []inos.Code{inos.CodeUnauthenticated, inos.CodeUserUnknown} {
 		answerWith(d, event.IdentityLogin, nil, inos.Errorf(code, "identity:login", "the user ann has no such device"))
 		refused(code.Name(), good())
 	}

@@ -139,6 +139,11 @@ var routes = map[route]struct {
 // content tells whether the route answers with what people stored.
 func (r route) content() bool { return r == routeFile || r == routeBlob || r.stranger() }
 
+// inNamespace tells whether the route is about files of one namespace.
+func (r route) inNamespace() bool {
+	return r == routeFile || r == routeFiles || r == routeBlob || r == routeStat || r == routeVerify
+}
+
 // stranger tells whether the route is for who is nobody here.
 func (r route) stranger() bool { return r == routeLink || r == routePublic }
 

@@ -88,7 +88,7 @@ type exchange struct {
 	rc      *http.ResponseController
 	session inos.Session
 	trace   trace
-	owner   inos.Subject // whose namespace a stranger reads in
+	owner   inos.Subject // whose namespace a request is about; empty: the session's own
 	cookie  string       // of the dashboard's session, when that let the request in
 	script  bool         // the cookie came with the session's CSRF token, which only a script of the dashboard has
 }
@@ -149,6 +149,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			x.fail(err)
 			return
 		}
+	}
+	if err == nil && target.route.inNamespace() {
+		err = x.takeOwner()
 	}
 	if err == nil && target.route.content() && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
 		err = x.guardContent()
