@@ -28,7 +28,8 @@ func bitsOf(verbs []string) (bits uint8, ok bool) {
 		at := slices.IndexFunc(verbBits, func(b struct {
 			name string
 			bit  uint8
-		}) bool {
+		},
+		) bool {
 			return b.name == v
 		})
 		if at < 0 || i > 0 && verbs[i-1] >= v {
