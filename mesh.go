@@ -178,8 +178,9 @@ type SemanticMesh interface {
 	ListRepairs(ctx context.Context, limit int) (repairs []Repair, total uint64, err error)
 
 	// SetReplicas writes the path's next version with the same content and another number of wanted replicas, at least 1, and remembers it
-	// under key as CommitFile does; it pledges as CommitFile does, and CodeCreditsShort. CodeFileNotFound without a live file.
-	SetReplicas(ctx context.Context, owner Subject, path Path, replicas uint32, pledge int64, key RequestKey, now Micros) (f FileInfo, repeated bool, err error)
+	// under key as CommitFile does; it pledges as CommitFile does, and CodeCreditsShort. CodeFileNotFound without a live file,
+	// and CodeConflict when its version is not the one given; 0: any.
+	SetReplicas(ctx context.Context, owner Subject, path Path, replicas uint32, version uint64, pledge int64, key RequestKey, now Micros) (f FileInfo, repeated bool, err error)
 	// PendingRecords returns at most limit (0 or above 256: 256) versions whose record is not settled in full or was unsettled, by owner
 	// and path above after: of each path the highest version. CommitFile, SetReplicas and DeleteFile make the version they write
 	// pending. The content of each version before stays referred to, and wanted, until a later one is settled: such a version may have

@@ -463,7 +463,7 @@ func semanticIdentityBounds(t *testing.T, m inos.Semantic) {
 		"the entries of nobody":    func() error { _, _, _, err := m.ListEntries(background, "", 0, 0); return err },
 		"a use without a request":  func() error { _, err := m.UseGrant(background, "ann", "g", "", 1); return err },
 		"the access of nobody":     func() error { _, err := m.ReadAccess(background, "ann", "", 1); return err },
-		"a pledge below zero":      func() error { _, _, err := m.SetReplicas(background, "ann", "/a", 1, -1, keyOf("1"), 1); return err },
+		"a pledge below zero":      func() error { _, _, err := m.SetReplicas(background, "ann", "/a", 1, 0, -1, keyOf("1"), 1); return err },
 		"a quota's key, no grants": func() error { _, err := m.PutGrant(background, inos.AccessGrant{}, nil, keyOf("1"), 1); return err },
 	} {
 		if err := call(); inos.CodeOf(err) != inos.CodeBadRequest {

@@ -33,7 +33,7 @@ func meshVerbs(m inos.Semantic) map[string]func(context.Context) error {
 		"settle repair": func(ctx context.Context) error { return m.SettleRepair(ctx, ids[0], 1, nil, 0, 1) },
 		"list repairs":  func(ctx context.Context) error { _, _, err := m.ListRepairs(ctx, 1); return err },
 		"set replicas": func(ctx context.Context) error {
-			_, _, err := m.SetReplicas(ctx, "ann", "/a", 1, 0, keyOf("1"), 1)
+			_, _, err := m.SetReplicas(ctx, "ann", "/a", 1, 0, 0, keyOf("1"), 1)
 			return err
 		},
 		"pending records": func(ctx context.Context) error { _, err := m.PendingRecords(ctx, key, 1); return err },

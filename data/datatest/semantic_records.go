@@ -332,7 +332,7 @@ func semanticSetReplicas(t *testing.T, m inos.Semantic) {
 	totals, err := m.Totals(background)
 	must(t, err)
 	set := func(path string, replicas uint32, key string) (inos.FileInfo, bool, error) {
-		return m.SetReplicas(background, "ann", inos.Path(path), replicas, 0, keyOf(key), 77)
+		return m.SetReplicas(background, "ann", inos.Path(path), replicas, 0, 0, keyOf(key), 77)
 	}
 	f, repeated, err := set("/a", 5, "2")
 	must(t, err)
@@ -363,6 +363,13 @@ func semanticSetReplicas(t *testing.T, m inos.Semantic) {
 			t.Errorf("%s: %v, want conflict", name, err)
 		}
 	}
+	for _, version := range []uint64{1, 3} {
+		_, _, err = m.SetReplicas(background, "ann", "/a", 4, version, 0, keyOf("8"), 78)
+		wantCode(t, err, inos.CodeConflict)
+	}
+	looked, err = m.LookupFile(background, "ann", "/a", inos.FileID{})
+	must(t, err)
+	equal(t, "after another version was meant", looked, want)
 	_, _, err = set("/none", 5, "9")
 	wantCode(t, err, inos.CodeFileNotFound)
 	_, _, err = set("/a", 0, "9")
@@ -382,7 +389,7 @@ func semanticSettleMany(t *testing.T, m inos.Semantic) {
 	for v := 1; v <= versions; v++ {
 		if v == 1 {
 			commit(t, m, "ann", "/a", "1", 1, d)
-		} else if _, _, err := m.SetReplicas(background, "ann", "/a", uint32(v), 0, keyOf(fmt.Sprint(v)), 1); err != nil {
+		} else if _, _, err := m.SetReplicas(background, "ann", "/a", uint32(v), 0, 0, keyOf(fmt.Sprint(v)), 1); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -115,7 +115,7 @@ func semanticWanted(t *testing.T, m inos.Semantic) {
 	equal(t, "wanted above it", stateOf(t, m, middle.Entry.ChunkID).Wanted, 2)
 	_, err = m.AbortUpload(background, "u6")
 	must(t, err)
-	f, _, err := m.SetReplicas(background, "ann", "/a", 1, 0, keyOf("7"), 1)
+	f, _, err := m.SetReplicas(background, "ann", "/a", 1, 0, 0, keyOf("7"), 1)
 	must(t, err)
 	equal(t, "version", f.Version, 2)
 	want(2)

@@ -161,10 +161,10 @@ func (w *twins) queue(t *rapid.T) {
 
 func (w *twins) setReplicas(t *rapid.T) {
 	o, p, key, n := owners.Draw(t, "owner"), paths.Draw(t, "path"), keys.Draw(t, "key"), rapid.Uint32Range(0, 6).Draw(t, "replicas")
-	pledge := rapid.SampledFrom([]int64{0, 0, 3, 20}).Draw(t, "pledge")
+	pledge, version := rapid.SampledFrom([]int64{0, 0, 3, 20}).Draw(t, "pledge"), rapid.SampledFrom([]uint64{0, 0, 1, 2}).Draw(t, "version")
 	w.now++
 	w.both(t, fmt.Sprintf("set replicas of %s%s to %d", o, p, n), func(m inos.Semantic) (any, error) {
-		f, repeated, err := m.SetReplicas(background, o, p, n, pledge, key, w.now)
+		f, repeated, err := m.SetReplicas(background, o, p, n, version, pledge, key, w.now)
 		return []any{f, repeated}, err
 	})
 }

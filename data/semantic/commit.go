@@ -177,6 +177,11 @@ func (t *tx) bury(f *inos.FileInfo, version uint64, at inos.Micros) error {
 	return t.exec(insertTombstone, string(f.Owner), []byte(f.Path), int64(version), int64(at))
 }
 
+// otherVersion refuses what was decided from a version that is not the path's present one.
+func otherVersion(op string, owner inos.Subject, path inos.Path, version, present uint64) error {
+	return inos.Errorf(inos.CodeConflict, op, "%.1024q of %.256q has version %d, not %d", string(path), string(owner), present, version)
+}
+
 func notFound(op string, owner inos.Subject, path inos.Path) error {
 	return inos.Errorf(inos.CodeFileNotFound, op, "%.256q has no file %.1024q", string(owner), string(path))
 }

@@ -49,7 +49,7 @@ func (m *Memory) below(owner inos.Subject, path inos.Path, r *twinRecord) twinVe
 }
 
 // SetReplicas implements inos.SemanticMesh.
-func (m *Memory) SetReplicas(ctx context.Context, owner inos.Subject, path inos.Path, replicas uint32, pledge int64, key inos.RequestKey, now inos.Micros) (f inos.FileInfo, repeated bool, err error) {
+func (m *Memory) SetReplicas(ctx context.Context, owner inos.Subject, path inos.Path, replicas uint32, version uint64, pledge int64, key inos.RequestKey, now inos.Micros) (f inos.FileInfo, repeated bool, err error) {
 	const op = "semantic:set_replicas"
 	if err := checkReplicas(op, replicas, pledge, key); err != nil {
 		return f, false, err
@@ -71,6 +71,9 @@ func (m *Memory) SetReplicas(ctx context.Context, owner inos.Subject, path inos.
 	f, live := m.files[owner][path]
 	if !live {
 		return f, false, notFound(op, owner, path)
+	}
+	if version != 0 && version != f.Version {
+		return inos.FileInfo{}, false, otherVersion(op, owner, path, version, f.Version)
 	}
 	if err := m.pledge(op, owner, f.Pledged, pledge, key.ID, now); err != nil {
 		return inos.FileInfo{}, false, err

@@ -52,7 +52,7 @@ func (t *tx) supersede(owner inos.Subject, path inos.Path, r record, before inos
 }
 
 // SetReplicas implements inos.SemanticMesh.
-func (s *Store) SetReplicas(ctx context.Context, owner inos.Subject, path inos.Path, replicas uint32, pledge int64, key inos.RequestKey, now inos.Micros) (f inos.FileInfo, repeated bool, err error) {
+func (s *Store) SetReplicas(ctx context.Context, owner inos.Subject, path inos.Path, replicas uint32, version uint64, pledge int64, key inos.RequestKey, now inos.Micros) (f inos.FileInfo, repeated bool, err error) {
 	const op = "semantic:set_replicas"
 	if err := checkReplicas(op, replicas, pledge, key); err != nil {
 		return f, false, err
@@ -75,6 +75,9 @@ func (s *Store) SetReplicas(ctx context.Context, owner inos.Subject, path inos.P
 		}
 		if !live {
 			return notFound(op, owner, path)
+		}
+		if version != 0 && version != before.Version {
+			return otherVersion(op, owner, path, version, before.Version)
 		}
 		f = before
 		f.CreatedAt, f.ReplicasWanted, f.Pledged = now, replicas, pledge

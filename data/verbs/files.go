@@ -99,7 +99,7 @@ func deleteFile(c call, q *eventpb.DeleteFileRequest) (event.Message, error) {
 }
 
 func setReplicas(c call, q *eventpb.SetReplicasRequest) (event.Message, error) {
-	file, repeated, err := c.sem.SetReplicas(c.ctx, inos.Subject(q.Owner), inos.Path(q.Path), q.Replicas, q.Pledge, requestKey(q.Key), c.now)
+	file, repeated, err := c.sem.SetReplicas(c.ctx, inos.Subject(q.Owner), inos.Path(q.Path), q.Replicas, q.Version, q.Pledge, requestKey(q.Key), c.now)
 	if err != nil {
 		return nil, err
 	}
