@@ -4,6 +4,7 @@ go 1.26.0
 
 require (
 	github.com/aperturerobotics/protobuf-go-lite v0.14.0
+	github.com/coder/websocket v1.8.15
 	github.com/golang-jwt/jwt/v5 v5.3.1
 	github.com/mr-tron/base58 v1.3.0
 	github.com/rogpeppe/go-internal v1.16.0

@@ -28,6 +28,7 @@ const (
 	xterm      = "golang.org/x/term"
 	cobra      = "github.com/spf13/cobra"
 	pflag      = "github.com/spf13/pflag"
+	websocket  = "github.com/coder/websocket"
 	libp2p     = "github.com/libp2p"
 	multiaddr  = "github.com/multiformats/go-multiaddr"
 	rapid      = "pgregory.net/rapid"
@@ -104,7 +105,7 @@ var importRules = []importRule{
 		why: "engine, mesh and api meet only in host",
 	},
 	{
-		room: "host/api", may: []string{".", "event/...", blake3}, inTests: []string{rapid},
+		room: "host/api", may: []string{".", "event/...", blake3, websocket}, inTests: []string{rapid},
 		why: "engine, mesh and api meet only in host",
 	},
 	{

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -28,12 +29,26 @@ func (x *exchange) historyFilter() inos.EventFilter {
 	return inos.EventFilter{Subject: x.session.Subject}
 }
 
-// events answers with history as server-sent events, oldest first: GET /v1/events?prefix=&trace=&last=&follow=.
+// historyQuery is what a client wants of the history.
+type historyQuery struct {
+	filter inos.EventFilter // with what was sent already left out
+	follow bool
+	wanted bool // there is something to send at all
+	first  []inos.Event
+}
+
+// events answers with history as server-sent events, oldest first: GET /v1/events?prefix=&trace=&last=&after=&follow=.
 // The id of each is its sequence number, its data one line of JSON (Event). last says how many of the newest; follow=1
-// goes on with each that is recorded. A Last-Event-ID header, which a client sends when it connects again, begins
-// behind that one instead.
+// goes on with each that is recorded. after, or a Last-Event-ID header, which a client sends when it connects again,
+// begins behind that one instead. With Upgrade: websocket it opens a socket (socket.go).
 func (x *exchange) events(target) error {
-	values, err := x.query("prefix", "trace", "last", "follow")
+	upgrade := x.r.Header.Get("Upgrade") != ""
+	if upgrade {
+		if err := x.checkUpgrade(); err != nil {
+			return err
+		}
+	}
+	values, err := x.query("prefix", "trace", "last", "after", "follow")
 	if err != nil {
 		return err
 	}
@@ -41,58 +56,66 @@ func (x *exchange) events(target) error {
 	if err != nil {
 		return err
 	}
-	fallback := uint64(eventsLastDefault)
-	if follow {
-		fallback = 0
-	}
-	last, err := number(values, "last", fallback, eventsLimitMax)
-	if err != nil {
-		return err
-	}
-	f := x.historyFilter()
-	f.TypePrefix, f.TraceID = values.Get("prefix"), values.Get("trace")
-	if len(f.TypePrefix) > inos.EventTypeBytesMax {
-		return inos.Errorf(inos.CodeBadRequest, "node:events", "prefix has at most %d bytes", inos.EventTypeBytesMax)
-	}
-	if f.TraceID != "" && !isTraceID(f.TraceID) {
-		return inos.Errorf(inos.CodeBadRequest, "node:events", "trace=%.40q is not 32 lower-case hexadecimal digits", f.TraceID)
-	}
-	if follow {
+	if follow || upgrade {
 		x.h.endWith(x.r)
 		defer x.h.followers.Add(-1)
 		if x.h.followers.Add(1) > FollowersMax {
 			return inos.Errorf(inos.CodeBusy, "node:events", "%d clients follow the events, no more may", FollowersMax)
 		}
 	}
-	if s := x.r.Header.Get("Last-Event-ID"); s != "" {
-		seq, ok := parseDigits(s)
-		if !ok {
-			return inos.Errorf(inos.CodeBadRequest, "parse Last-Event-ID", "%.40q is not a sequence number", s)
-		}
-		f.AfterSeq = seq
-		return x.stream(f, follow, nil)
+	fallback := uint64(eventsLastDefault)
+	if follow || upgrade {
+		fallback = 0
 	}
-	first, err := x.newest(f, int(last))
+	q, err := x.historyQuery(values, follow, fallback)
 	if err != nil {
 		return err
 	}
-	if last == 0 { // the filter may match nothing for long; the place to go on from is the newest of all
-		all, err := x.newest(inos.EventFilter{}, 1)
-		if err != nil {
-			return err
-		}
-		first = nil
-		if len(all) > 0 {
-			f.AfterSeq = all[0].Seq
-		}
+	if upgrade {
+		return x.socket(q)
 	}
-	return x.stream(f, follow, first)
+	return x.stream(q.filter, follow, q.first)
+}
+
+func (x *exchange) historyQuery(values url.Values, follow bool, fallback uint64) (*historyQuery, error) {
+	last, err := number(values, "last", fallback, eventsLimitMax)
+	if err != nil {
+		return nil, err
+	}
+	f := x.historyFilter()
+	f.TypePrefix, f.TraceID = values.Get("prefix"), values.Get("trace")
+	if len(f.TypePrefix) > inos.EventTypeBytesMax {
+		return nil, inos.Errorf(inos.CodeBadRequest, "node:events", "prefix has at most %d bytes", inos.EventTypeBytesMax)
+	}
+	if f.TraceID != "" && !isTraceID(f.TraceID) {
+		return nil, inos.Errorf(inos.CodeBadRequest, "node:events", "trace=%.40q is not 32 lower-case hexadecimal digits", f.TraceID)
+	}
+	q := &historyQuery{filter: f, follow: follow, wanted: follow || last > 0}
+	after, name := x.r.Header.Get("Last-Event-ID"), "Last-Event-ID"
+	if after == "" {
+		after, name = values.Get("after"), "after"
+	}
+	if after != "" {
+		seq, ok := parseDigits(after)
+		if !ok {
+			return nil, inos.Errorf(inos.CodeBadRequest, "parse "+name, "%.40q is not a sequence number", after)
+		}
+		q.filter.AfterSeq, q.wanted = seq, true
+		return q, nil
+	}
+	if last > 0 {
+		if q.first, err = x.newest(f, int(last)); q.first == nil {
+			q.first = []inos.Event{}
+		}
+		return q, err
+	}
+	// The filter may match nothing for long; the place to go on from is the newest of all.
+	all, err := x.newest(inos.EventFilter{}, 1)
+	q.filter.AfterSeq = seqOfLast(all)
+	return q, err
 }
 
 func (x *exchange) newest(f inos.EventFilter, count int) ([]inos.Event, error) {
-	if count == 0 {
-		return nil, nil
-	}
 	f.Limit, f.Last = count, true
 	return x.h.node.Events(x.r.Context(), f)
 }
@@ -108,7 +131,7 @@ func (x *exchange) stream(f inos.EventFilter, follow bool, first []inos.Event) e
 	if first != nil {
 		f.AfterSeq = max(f.AfterSeq, seqOfLast(first))
 	}
-	tick := time.NewTicker(keepAliveInterval)
+	tick := time.NewTicker(x.h.keepAlive)
 	defer tick.Stop()
 	for sent := 0; ; {
 		for i := range page {
@@ -127,6 +150,9 @@ func (x *exchange) stream(f inos.EventFilter, follow bool, first []inos.Event) e
 			return nil
 		}
 		recorded := x.h.node.Recorded()
+		if err := x.authenticate(); err != nil { // a session that has ended sees no more
+			return err
+		}
 		var err error
 		if page, err = x.h.node.Events(x.r.Context(), f); err != nil {
 			return err
@@ -340,7 +366,9 @@ func (x *exchange) adopt(e *eventpb.Envelope) error {
 		m.TraceContext = map[string]string{}
 	}
 	if given := event.TraceID(e); given != "" {
-		x.w.Header().Set("Inos-Trace-Id", given)
+		if x.w != nil {
+			x.w.Header().Set("Inos-Trace-Id", given)
+		}
 	} else {
 		for k, v := range x.trace.context() {
 			m.TraceContext[k] = v

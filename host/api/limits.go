@@ -21,6 +21,12 @@ const (
 	// FollowersMax bounds those of them that follow the events.
 	FollowersMax = 128
 
+	// SocketRequestsMax bounds the requests under way of one socket; one more closes it with 1008.
+	SocketRequestsMax = 32
+	// SocketOutboxMax and SocketOutboxBytesMax bound what waits for a socket's client to read it; more closes it with 1013.
+	SocketOutboxMax      = 256
+	SocketOutboxBytesMax = 8 << 20
+
 	secretBytesMax     = 8192             // of a bearer token
 	contentTypeMax     = 255              // bytes of a Content-Type that is kept with a file
 	traceStateMax      = 512              // bytes of a tracestate that is passed on (W3C Trace Context, 3.3.1.5)

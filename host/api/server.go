@@ -28,7 +28,8 @@ type Handler struct {
 	limit   int64
 	started time.Time
 
-	traceWait time.Duration // the constant, but for tests
+	traceWait time.Duration // the constants, but for tests
+	keepAlive time.Duration
 
 	underWay  atomic.Int64
 	followers atomic.Int64
@@ -46,7 +47,7 @@ type Handler struct {
 // New returns the handler of a node's HTTP interface. It trusts nothing of a request but its TCP connection: every
 // route except /, /healthz and /readyz needs a bearer token.
 func New(node Node, o Options) *Handler {
-	h := &Handler{node: node, now: o.Now, stall: o.StallTimeout, limit: int64(o.RequestsMax), traceWait: traceWait, closed: make(chan struct{})}
+	h := &Handler{node: node, now: o.Now, stall: o.StallTimeout, limit: int64(o.RequestsMax), traceWait: traceWait, keepAlive: keepAliveInterval, closed: make(chan struct{})}
 	if h.now == nil {
 		h.now = time.Now
 	}
