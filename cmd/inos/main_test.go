@@ -80,21 +80,22 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits":   scriptExits,
-			"ready":   scriptReady,
-			"field":   scriptField,
-			"lines":   scriptLines,
-			"fileid":  scriptFileID,
-			"fill":    scriptFill,
-			"raw":     scriptRaw,
-			"damage":  scriptDamage,
-			"remove":  scriptRemove,
-			"address": scriptAddress,
-			"chunk":   scriptChunk,
-			"until":   scriptUntil,
-			"crash":   scriptCrash,
-			"empty":   scriptEmpty,
-			"unheld":  scriptUnheld,
+			"exits":    scriptExits,
+			"ready":    scriptReady,
+			"field":    scriptField,
+			"lines":    scriptLines,
+			"fileid":   scriptFileID,
+			"fill":     scriptFill,
+			"raw":      scriptRaw,
+			"damage":   scriptDamage,
+			"remove":   scriptRemove,
+			"address":  scriptAddress,
+			"chunk":    scriptChunk,
+			"until":    scriptUntil,
+			"crash":    scriptCrash,
+			"empty":    scriptEmpty,
+			"unheld":   scriptUnheld,
+			"readfile": scriptReadFile,
 		},
 	})
 }
@@ -158,6 +159,11 @@ func scriptField(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("no field %q in %s", args[1], ts.ReadFile("stdout"))
 	}
 	ts.Setenv(args[0], fmt.Sprint(v))
+}
+
+// scriptReadFile sets a variable to a file's one line: readfile VAR file.
+func scriptReadFile(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Setenv(args[0], strings.TrimSpace(ts.ReadFile(args[1])))
 }
 
 // scriptLines checks how many lines stdout has, each JSON: lines 3.

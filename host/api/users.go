@@ -53,10 +53,10 @@ func (x *exchange) user(t target) error {
 	return nil
 }
 
-// justBefore returns a key behind which no other name stands before this one: names have no byte above 0x7f.
+// justBefore returns a key behind which no other name stands before this one: no byte of a name is as great as ~.
 func justBefore(name string) string {
 	last := len(name) - 1
-	return name[:last] + string(rune(name[last]-1)) + "\x7f"
+	return name[:last] + string(rune(name[last]-1)) + "~"
 }
 
 // putUser makes a user or changes one: PUT /v1/users/{name}. What is left away is off, or no bound. The same Inos-Request-Id within 24
