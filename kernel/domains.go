@@ -130,10 +130,22 @@ func (u *memberships) placeBy(key chunkKey, id inos.ChunkID, replicas uint32, ha
 	return u.choose(key, id, replicas, have, avoid, bytes, [][]bool{d.cold, d.any, d.crowded})
 }
 
-// placeRecord is place for a commit record, which nodes without room for chunks take as well, when there are no others.
+// placeRecord is place for a commit record, which nodes without room for chunks take as well, when there are no others; and so do nodes that
+// have lost records.
 func (u *memberships) placeRecord(id inos.ChunkID, replicas uint32, have, avoid []inos.NodeID) []inos.NodeID {
 	d := u.candidates()
-	return u.choose(keyOfChunk(id), id, replicas, have, avoid, 0, [][]bool{d.cold, d.any, d.crowded, d.full})
+	lists := [][]bool{d.cold, d.any, d.crowded, d.full}
+	forgetful := slices.Clone(avoid)
+	for _, m := range d.members {
+		if m.losesTill > u.k.now {
+			forgetful = append(forgetful, m.id())
+		}
+	}
+	out := u.choose(keyOfChunk(id), id, replicas, have, forgetful, 0, lists)
+	if len(forgetful) > len(avoid) {
+		out = append(out, u.choose(keyOfChunk(id), id, replicas, slices.Concat(have, out), avoid, 0, lists)...)
+	}
+	return out
 }
 
 // choose draws nodes of the lists of candidates, of one list after the other.

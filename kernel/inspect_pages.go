@@ -178,6 +178,7 @@ func (u *inspections) mapPageDone() {
 func (u *inspections) done() {
 	m := u.k.members.member(u.node)
 	if m != nil && u.lost > 0 {
+		m.losesTill = u.k.now + recordsElsewhere
 		u.k.watcher.note(event.UnsettleRecords, event.StateCompleted, "node "+m.label()+" has lost "+plural(u.lost, "commit record", "commit records")+": they are written again")
 	}
 	if m != nil && u.trashed > 0 {

@@ -194,6 +194,7 @@ const (
 	recordsIdleEvery  = inos.Hour              // and when nothing can
 	recordsSettle     = inos.Second            // after a change of the members
 	recordsPace       = 50 * inos.Millisecond  // between two pages
+	recordsElsewhere  = inos.Day               // for which a node that has lost commit records gets none while others can
 	inspectTurn       = 2 * inos.Minute        // between two inspections at least
 	inspectEvery      = inos.Day               // in which every node's records are inspected
 	inspectPause      = 5 * inos.Second        // for nodes that do not answer

@@ -59,6 +59,7 @@ type member struct {
 	judged      uint32 // audits since it was named or joined, at most 64
 	named       uint32 // how often it was named
 	avoidedTill inos.Micros
+	losesTill   inos.Micros        // it has lost commit records: until then others get them, where there are any
 	audited     inos.Micros        // when a random audit chose it last
 	proved      *eventpb.RecordKey // the next commit record to be proved is one behind it
 }
@@ -97,6 +98,7 @@ func (m *member) code(c *coder) {
 	num(c, &m.judged)
 	num(c, &m.named)
 	num(c, &m.avoidedTill)
+	num(c, &m.losesTill)
 	num(c, &m.audited)
 	recordKey(c, &m.proved)
 }
@@ -402,7 +404,7 @@ func (u *memberships) distrusted(a *answer) {
 		u.next = earlier(u.next, m.doubtAt)
 		return
 	}
-	m.row.Epoch = r.Epoch
+	m.row.Epoch, u.overtaken = r.Epoch, true
 	u.changedAt = u.k.now
 	u.k.watcher.note(event.DistrustNode, event.StateCompleted, "what node "+m.label()+" holds counts when it has been looked at")
 	u.k.reconciles.want(m.id())

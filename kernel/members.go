@@ -27,6 +27,7 @@ type memberships struct {
 	pause      inos.Micros
 	listAt     inos.Micros // when to read the counters of placed bytes again
 	listing    bool
+	overtaken  bool // a member has changed since the list under way was asked for
 	admissions map[uint64]*admission
 	next       inos.Micros // the earliest time at which a member's liveness may change
 	changedAt  inos.Micros // when the members or their liveness changed last
@@ -63,6 +64,7 @@ func (u *memberships) code(c *coder) {
 	num(c, &u.pause)
 	num(c, &u.listAt)
 	c.bool(&u.listing)
+	c.bool(&u.overtaken)
 	objects(c, &u.admissions, servingMax, num[uint64], func(c *coder, a *admission) {
 		text(c, &a.node)
 		c.bool(&a.beat)
@@ -107,7 +109,7 @@ func (u *memberships) send(op uint8, effect string, m event.Message) {
 }
 
 func (u *memberships) list() {
-	u.listing = true
+	u.listing, u.overtaken = true, false
 	u.send(opListNodes, event.ListNodes, &eventpb.ListNodesRequest{})
 }
 
@@ -185,6 +187,10 @@ func (u *memberships) listed(a *answer) {
 		}
 		return
 	}
+	if u.overtaken {
+		u.list() // what has come is from before the change
+		return
+	}
 	for _, m := range r.Members {
 		if len(u.table) < membersMax || u.table[inos.NodeID(m.Node)] != nil {
 			u.learn(m)
@@ -212,7 +218,11 @@ func (u *memberships) learn(row *eventpb.Member) *member {
 	if old := m.row; old == nil || old.State != row.State || old.Zone != row.Zone || old.Host != row.Host || old.OfferedBytes != row.OfferedBytes || old.Epoch != row.Epoch {
 		u.changed()
 	}
+	old := m.row
 	m.row = row
+	if leaves := m.draining() || m.removed(); leaves && old.State != row.State {
+		u.k.records.nodeGone(id) // its commit records are written elsewhere; a kernel that begins asks once more
+	}
 	if id == u.k.self() {
 		m.state = liveAlive
 	}
@@ -358,6 +368,7 @@ func (u *memberships) admitted(a *answer) {
 	}
 	fresh := u.table[waiting.node] == nil
 	m := u.learn(r.Member)
+	u.overtaken = true
 	u.listAt = u.k.now + membersEvery
 	if fresh {
 		u.k.watcher.note(event.NodeJoin, event.StateCompleted, "node "+m.label()+" is a member of the mesh")
@@ -443,11 +454,11 @@ func (u *memberships) addrs(node inos.NodeID) []string {
 // set takes a member whose state the operator has changed.
 func (u *memberships) set(row *eventpb.Member) *member {
 	m := u.learn(row)
+	u.overtaken = true
 	u.changed()
 	u.k.repairs.scan.node(m.id())
 	switch {
 	case m.draining():
-		u.k.records.nodeGone(m.id()) // they are written elsewhere before it leaves
 		u.k.watcher.note(event.NodesSet, event.StateProcessing, "node "+m.label()+" is drained: its copies are made elsewhere")
 	case m.removed():
 		u.k.puts.distrusted(m.id())

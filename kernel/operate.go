@@ -201,10 +201,6 @@ func (u *operations) end(p *operation, a *answer) *inos.Error {
 			return bad()
 		}
 		m := k.members.set(r.Member)
-		if m.removed() {
-			k.records.nodeGone(m.id())
-			k.puts.distrusted(m.id())
-		}
 		k.complete(&p.origin, &eventpb.NodesSetReply{Member: r.Member}, m.label()+" is "+inos.MemberState(r.Member.State).String())
 	case opListRepairs:
 		var r eventpb.ListRepairsReply

@@ -81,13 +81,16 @@ func (u *records) begin(r *eventpb.Record) {
 		return
 	}
 	x := &sealing{record: r, wanted: replicasOf(r)}
-	x.quorum, _ = k.recordQuorum(x.wanted)
+	settled := len(r.RecordId) == inos.HashBytes
+	if x.quorum, _ = k.recordQuorum(x.wanted); x.quorum == 0 && settled {
+		x.quorum = 1 // it was in a quorum once, and no version before it stays: one copy is better than none
+	}
 	if x.quorum == 0 {
 		u.short = true // too few domains are to be had now
 		u.pending++
 		return
 	}
-	if len(r.RecordId) == inos.HashBytes {
+	if settled {
 		for _, node := range r.Nodes {
 			if !k.members.dead(inos.NodeID(node)) {
 				x.held = append(x.held, inos.NodeID(node))
