@@ -173,14 +173,14 @@ func (u *challenges) pick() inos.NodeID {
 		return min(m.row.Copies, 1<<20) * (1 + uint64(min(k.now-m.audited, inos.Day)/inos.Second))
 	}
 	total := uint64(0)
-	for _, id := range sortedKeys(k.members.table) {
+	for _, id := range k.members.sorted() {
 		total += weight(k.members.table[id])
 	}
 	if total == 0 {
 		return ""
 	}
 	draw := k.random.next() % total
-	for _, id := range sortedKeys(k.members.table) {
+	for _, id := range k.members.sorted() {
 		w := weight(k.members.table[id])
 		if draw < w {
 			k.members.table[id].audited = k.now

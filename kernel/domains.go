@@ -76,10 +76,10 @@ func (u *memberships) prepare() *domains {
 	d := &domains{}
 	var nodes []PlacementNode
 	first := u.k.now
-	for _, id := range sortedKeys(u.table) {
+	for _, id := range u.sorted() {
 		first = min(first, inos.Micros(u.table[id].row.JoinedUs))
 	}
-	for _, id := range sortedKeys(u.table) {
+	for _, id := range u.sorted() {
 		m := u.table[id]
 		if m.removed() || m.draining() {
 			continue // its copies count for no target

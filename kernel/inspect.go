@@ -139,8 +139,11 @@ func (u *inspections) idle() bool { return !u.underWay && u.proof.buffer == 0 &&
 // the time: records are few and small.
 func (u *inspections) takeTurn() {
 	k := u.k
+	if u.turnAt > k.now {
+		return
+	}
 	all := k.members.all()
-	if u.turnAt > k.now || len(all) == 0 {
+	if len(all) == 0 {
 		return
 	}
 	first := u.turnAt == 0

@@ -45,7 +45,7 @@ func (u *inspections) prove() {
 	}
 	x.next = k.now + proofEvery/2 + inos.Micros(k.random.next()%uint64(proofEvery))
 	var nodes []inos.NodeID
-	for _, id := range sortedKeys(k.members.table) {
+	for _, id := range k.members.sorted() {
 		if m := k.members.table[id]; !m.removed() && m.state == liveAlive && m.failures == 0 && id != k.self() { // what is on this node's own disk an inspection hashes
 			nodes = append(nodes, id)
 		}

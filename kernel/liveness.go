@@ -207,7 +207,7 @@ func (u *memberships) slept(m *member, by inos.Micros) {
 func (u *memberships) look() {
 	k := u.k
 	u.next = 0
-	for _, id := range sortedKeys(u.table) {
+	for _, id := range u.sorted() {
 		m := u.table[id]
 		if m.removed() {
 			continue
@@ -383,7 +383,7 @@ func (u *memberships) doubt(m *member) {
 func (u *memberships) slot(m *member) uint64 { return hashName(levelProcess, m.row.Node) }
 
 func (u *memberships) bySlot(slot uint64) *member {
-	for _, id := range sortedKeys(u.table) {
+	for _, id := range u.sorted() {
 		if u.slot(u.table[id]) == slot {
 			return u.table[id]
 		}

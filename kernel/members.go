@@ -36,7 +36,9 @@ type memberships struct {
 		held uint64
 	}
 
-	prepared *domains // follows from the rest, not part of a snapshot
+	// They follow from the rest, and are not part of a snapshot.
+	prepared *domains
+	order    []inos.NodeID // of the table
 }
 
 // admission is a call of a node that waits to be let in.
@@ -57,6 +59,9 @@ func (u *memberships) about() about {
 func (u *memberships) hear(*input) {}
 
 func (u *memberships) code(c *coder) {
+	if c.reading {
+		u.order = nil
+	}
 	objects(c, &u.table, membersMax, text[inos.NodeID], func(c *coder, m *member) { m.code(c) })
 	c.bool(&u.loaded)
 	num(c, &u.underWay)
@@ -414,12 +419,21 @@ func (u *memberships) member(node inos.NodeID) *member {
 	return nil
 }
 
+// sorted returns all members that were ever let in, sorted. It is read at every beat and must not be sorted for each; members are never
+// forgotten, so that their number tells whether one has come.
+func (u *memberships) sorted() []inos.NodeID {
+	if len(u.order) != len(u.table) {
+		u.order = sortedKeys(u.table)
+	}
+	return u.order
+}
+
 // all returns the members that are not removed, sorted. A node that decides nothing knows itself.
 func (u *memberships) all() (out []inos.NodeID) {
 	if !u.k.node.switchboard {
 		return []inos.NodeID{u.k.self()}
 	}
-	for _, id := range sortedKeys(u.table) {
+	for _, id := range u.sorted() {
 		if !u.table[id].removed() {
 			out = append(out, id)
 		}
