@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event"
 	"github.com/inos-mesh/inos/event/eventpb"
 )
 
@@ -12,8 +13,16 @@ import (
 
 // claim is what the map named when a repair was claimed.
 type claim struct {
+	at      inos.Micros
 	trusted []inos.NodeID
-	members uint64 // of World.memberChanges
+	members uint64        // of World.memberChanges
+	bad     []inos.NodeID // sent the repair other bytes than the chunk's, or none
+}
+
+// copying is a copy that the switchboard has asked for.
+type copying struct {
+	source inos.NodeID
+	claim  *claim
 }
 
 // trusted returns the nodes whose copies of a chunk the map trusts.
@@ -80,15 +89,34 @@ func (w *World) checkRepaired(q *eventpb.SettleRepairRequest) {
 	}
 }
 
-// checkSource looks at the source of a repair: a node that has been away for so long that everybody knows is none.
-func (w *World) checkSource(q *eventpb.ContentCopyRequest) {
-	p := w.byID[inos.NodeID(q.Source)]
-	if p == nil {
+// checkSource looks at the source of a repair: none that the switchboard itself had called dead when the repair was claimed, and not heard of
+// since, and none that has sent the same repair what is not the chunk.
+func (w *World) checkSource(f *effect, q *eventpb.ContentCopyRequest) {
+	p, c := w.byID[inos.NodeID(q.Source)], w.claims[w.chunkID(q.ChunkId)]
+	switch {
+	case p == nil:
 		w.violate("chunk %x is to be copied from %q, which is no node", q.ChunkId, q.Source)
 		return
+	case c != nil && p.dead > p.heard && p.dead < c.at:
+		w.violate("chunk %x is to be copied from %s, which was dead by the switchboard's own word when the repair was claimed, and not heard of since", q.ChunkId, p)
+	case c != nil && slices.Contains(c.bad, p.id):
+		w.violate("chunk %x is to be copied from %s again, which had other bytes or none for the same repair", q.ChunkId, p)
 	}
-	if w.away(p) {
-		w.violate("chunk %x is to be copied from %s, which has been away for minutes", q.ChunkId, p)
+	f.copying = copying{p.id, c}
+}
+
+// copied takes the answer to a copy that the switchboard has asked for.
+func (w *World) copied(f *effect, answer []byte) {
+	c := f.copying.claim
+	if c == nil {
+		return
+	}
+	e, err := event.Decode(answer)
+	if err != nil || event.StateOf(e.EventType) != event.StateFailed {
+		return
+	}
+	if code := event.FailureOf(e).Code; code == inos.CodeChunkCorrupt || code == inos.CodeChunkNotFound {
+		c.bad = append(c.bad, f.copying.source)
 	}
 }
 
@@ -106,22 +134,32 @@ func (p *process) proof(good bool) {
 	}
 }
 
-// learnNamed takes a line of the history: whom the audits name has lied, or has lost chunks by the world's doing.
-func (w *World) learnNamed(r *eventpb.EventRecord) {
-	if !strings.Contains(r.Detail, "is named by the audits") {
+// learnHistory takes a line of the history: whom the switchboard calls dead, and whom the audits name.
+func (w *World) learnHistory(r *eventpb.EventRecord) {
+	named := strings.Contains(r.Detail, " is named by the audits")
+	if !named && !strings.Contains(r.Detail, " is dead: ") {
 		return
 	}
 	for _, p := range w.nodes {
-		if !strings.HasPrefix(r.Detail, "node "+string(p.id)+" ") {
+		switch {
+		case !strings.HasPrefix(r.Detail, "node "+string(p.id)+" "):
 			continue
-		}
-		p.named = true
-		if !p.liar.any() && len(p.disk.spoiled) == 0 {
-			w.violate("%s is named by the audits, and it has neither lied nor lost anything", p)
+		case named:
+			w.learnNamed(p)
+		default:
+			p.dead = inos.Micros(r.TimestampUs) - w.board.offset
 		}
 		return
 	}
-	w.violate("the audits name nobody: %s", r.Detail)
+	w.violate("the history tells of a node that is none: %s", r.Detail)
+}
+
+// learnNamed takes whom the audits name: it has lied, or has lost chunks by the world's doing.
+func (w *World) learnNamed(p *process) {
+	p.named = true
+	if !p.liar.any() && len(p.disk.spoiled) == 0 {
+		w.violate("%s is named by the audits, and it has neither lied nor lost anything", p)
+	}
 }
 
 // unnamed returns a liar that failed most of its last challenges and was not named.

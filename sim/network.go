@@ -77,11 +77,11 @@ func (w *World) beginCall(f *effect) {
 		w.violate("%s calls itself", f.p)
 	}
 	w.at(w.now+timeout, func() { w.unreachable(d, "no answer came") })
-	if bytes.Contains(d.q.Envelope, []byte(event.ContentCopy)) {
+	if f.p == w.board && bytes.Contains(d.q.Envelope, []byte(event.ContentCopy)) {
 		if e, err := event.Decode(d.q.Envelope); err == nil && e.EventType == event.ContentCopy {
 			var q eventpb.ContentCopyRequest
 			w.open(e, &q)
-			w.checkSource(&q)
+			w.checkSource(f, &q)
 		}
 	}
 	delay, lost := w.oneWay(f.p, d.to)
@@ -90,8 +90,16 @@ func (w *World) beginCall(f *effect) {
 	}
 	w.at(w.now+delay, func() { w.arrive(d) })
 	if w.now < w.network.twiceTo && w.random.IntN(1000) < w.network.twice {
-		w.at(w.now+delay+w.micros(2*inos.Second), func() { w.arrive(d) })
+		w.at(w.now+delay+twiceAfter(w.micros(2*inos.Second)), func() { w.arrive(d) })
 	}
+}
+
+// twiceAfter is when a request comes a second time: a quarter of them so late that the kernels have done other things with the chunk meanwhile.
+func twiceAfter(d inos.Micros) inos.Micros {
+	if d > 1500*inos.Millisecond {
+		return (d - 1500*inos.Millisecond) * 60
+	}
+	return d
 }
 
 // unreachable ends a call without an answer.
@@ -107,6 +115,9 @@ func (w *World) unreachable(d *delivery, why string) {
 // arrive hands a call to the kernel of the node it is for.
 func (w *World) arrive(d *delivery) {
 	from, to := d.f.p, d.to
+	if to == w.board {
+		from.heard = w.now
+	}
 	if !to.up {
 		if back, lost := w.oneWay(to, from); !lost {
 			w.at(w.now+back, func() { w.unreachable(d, "it refuses the connection") })
@@ -166,10 +177,18 @@ func (w *World) refuseTicket(d *delivery) {
 	if back, lost := w.oneWay(d.to, d.f.p); !lost {
 		w.at(w.now+back, func() {
 			if f := d.f; !f.ended && f.p.life == f.life && f.p.up {
+				w.hears(f, d.to)
 				f.done, f.message = true, &eventpb.MeshCallReply{Envelope: event.Encode(nil, failed)}
 				f.tell()
 			}
 		})
+	}
+}
+
+// hears notes that an answer has come to the switchboard.
+func (w *World) hears(f *effect, from *process) {
+	if f.p == w.board {
+		from.heard = w.now
 	}
 }
 
@@ -207,6 +226,8 @@ func (w *World) served(p *process, d *delivery, e *eventpb.Envelope) {
 		if f.ended || f.p.life != f.life || !f.p.up {
 			return
 		}
+		w.hears(f, p)
+		w.copied(f, reply.Envelope)
 		f.done, f.message, f.err = true, reply, failure
 		if bulk != nil && d.q.Output != 0 {
 			if id := chunkID(bulk); len(d.q.OutputHash) > 0 && !bytes.Equal(id[:], d.q.OutputHash) {

@@ -385,7 +385,7 @@ func (w *World) performRecord(e *eventpb.Envelope) (event.Message, error) {
 	var q eventpb.RecordRequest
 	w.open(e, &q)
 	for _, r := range q.Events {
-		w.learnNamed(r)
+		w.learnHistory(r)
 	}
 	return &eventpb.RecordReply{}, nil
 }

@@ -26,6 +26,7 @@ type Plan struct {
 	rebuild    bool        // the switchboard is emptied at the end
 	lies       bool        // some node lies: everything is wanted on two domains at least
 	swaps      bool        // kernels are now and then replaced by what their snapshot restores
+	outage     *outage
 	end        inos.Micros
 }
 
@@ -170,25 +171,6 @@ func (p *Plan) drawPace() {
 	if p.brisk = r.IntN(8) > 0; p.brisk {
 		p.proveTime = 20*inos.Millisecond + inos.Micros(r.Int64N(int64(600*inos.Millisecond)))
 	}
-}
-
-// bigPlan draws a world of many nodes with rare heartbeats, in an hour.
-func bigPlan(seed uint64, nodes int) Plan {
-	r := rand.New(rand.NewPCG(seed, 3))
-	p := Plan{Seed: seed, end: inos.Hour, heartbeat: 5 * inos.Minute, graceCold: 10 * inos.Minute, graceHot: 5 * inos.Minute, netBase: 10 * inos.Millisecond}
-	for i := range nodes {
-		n := NodePlan{tier: inos.TierCold, provider: i > 0, switchboard: i == 0, capacity: 8 << 30, zone: fmt.Sprintf("z%d", i%10), host: fmt.Sprintf("h%d", i/2)}
-		if i%5 == 0 {
-			n.tier = inos.TierHot
-		}
-		if i > 0 {
-			n.start = inos.Micros(r.Int64N(int64(inos.Minute)))
-		}
-		p.Nodes = append(p.Nodes, n)
-	}
-	p.drawOps(r, nodes, 150)
-	p.drawFaults(r, nodes, 300)
-	return p
 }
 
 // drawOps draws what clients ask: bursts on a few paths, with bodies from a few names, so that they overlap and share chunks.

@@ -52,6 +52,8 @@ type process struct {
 	named      bool                  // by the audits, once
 	crashed    inos.Micros           // when it last came back from a crash
 	distrusted inos.Micros           // when the map last stopped trusting its copies
+	dead       inos.Micros           // when the switchboard last called it so; 0: not in its present life
+	heard      inos.Micros           // when something of it last came to the switchboard
 
 	buffers  map[uint64][]byte
 	hostBuf  uint64
@@ -89,6 +91,7 @@ type effect struct {
 	buffer  uint64 // that buffer; 0: none
 	raw     []byte // of a read of a body: what a second one is filled with
 	rawIn   uint64 // that buffer; 0: none
+	copying copying
 }
 
 // now is the time on the process's clock.
@@ -134,6 +137,11 @@ func (w *World) start(p *process) {
 	p.clean = false
 	if boot.Unclean {
 		p.crashed = w.now
+	}
+	if p == w.board {
+		for _, q := range w.nodes {
+			q.dead = 0
+		}
 	}
 	w.logf("%s starts, life %d, unclean %t", p, p.life, boot.Unclean)
 	p.give(p.hostEnvelope(event.NodeBoot, boot))
@@ -339,6 +347,11 @@ func (p *process) melt() {
 	}
 	p.w.logf("%s goes on", p)
 	p.frozen, p.since = false, p.w.now
+	if p == p.w.board {
+		for _, q := range p.w.nodes {
+			q.heard = p.w.now // what came meanwhile is only heard now
+		}
+	}
 	backlog := p.backlog
 	p.backlog = nil
 	life := p.life

@@ -81,7 +81,8 @@ func (w *World) live() {
 	for _, o := range w.plan.ops {
 		w.at(epoch+o.At, func() { w.ask(o) })
 	}
-	for at := opsFrom; at < w.plan.faultsTo(); at += 20 * inos.Second {
+	w.drawOutage()
+	for at := opsFrom; at < w.plan.faultsTo(); at += max(20*inos.Second, w.heartbeat) {
 		w.at(epoch+at, func() {
 			for _, p := range w.nodes {
 				p.askStatus()

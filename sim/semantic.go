@@ -81,7 +81,7 @@ func (w *World) learn(e *eventpb.Envelope, m event.Message) {
 		for _, c := range r.Repairs {
 			id := w.chunkID(c.ChunkId)
 			w.leases[id] = c.CloneVT()
-			w.claims[id] = &claim{trusted: w.trusted(id), members: w.memberChanges}
+			w.claims[id] = &claim{at: w.now, trusted: w.trusted(id), members: w.memberChanges}
 		}
 	case *eventpb.SettleRepairReply:
 		var q eventpb.SettleRepairRequest
@@ -90,10 +90,12 @@ func (w *World) learn(e *eventpb.Envelope, m event.Message) {
 			w.violate("the repair of %x is settled under lease %d, which is over", q.ChunkId, q.Lease)
 		}
 		w.checkRepaired(&q)
+		w.plan.outage.count(w.now, len(q.Added), 0)
 	case *eventpb.RetireCopyReply:
 		var q eventpb.RetireCopyRequest
 		w.open(e, &q)
 		w.checkRetired(&q)
+		w.plan.outage.count(w.now, 0, 1)
 	case *eventpb.DistrustNodeReply:
 		var q eventpb.DistrustNodeRequest
 		w.open(e, &q)

@@ -209,14 +209,19 @@ func sortedCodes(m map[inos.Code]int) (codes []inos.Code) {
 	return codes
 }
 
-// TestManyNodes runs one world of a thousand nodes with heartbeats every five minutes.
+// TestManyNodes runs one world of a thousand nodes with heartbeats every five minutes, of which a tenth die at once and come back.
 func TestManyNodes(t *testing.T) {
 	if !*long {
 		t.Skip("it belongs to the long set: -sim.long")
 	}
 	began := time.Now()
-	r := bigPlan(1, 1000).run(nil)
+	p := bigPlan(max(*oneSeed, 1), 1000)
+	r := p.run(nil)
 	t.Logf("%d steps, %d faults, %d requests answered, %d virtual minutes in %s", r.Steps, r.Faults, r.Ops, r.Virtual/inos.Minute, time.Since(began).Round(time.Second))
+	t.Logf("%d copies made while a zone was dead, %d let go of since it is back", p.outage.repaired, p.outage.bySurplus)
+	if p.outage.repaired == 0 || p.outage.bySurplus == 0 {
+		t.Error("the death of a zone, or its return, had no consequences")
+	}
 	for _, v := range r.Violations {
 		t.Error(v)
 	}
