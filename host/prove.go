@@ -38,6 +38,9 @@ func (l *loop) performContentProve(ctx context.Context, e *eventpb.Envelope) (ev
 	return &eventpb.ContentProveReply{SliceBytes: uint32(len(slice))}, nil
 }
 
+// Prove implements api.Node.
+func (n *Node) Prove(stored []byte, leaf uint64) ([]byte, error) { return prove(stored, leaf) }
+
 // prove returns the combined Bao slice of a leaf of stored bytes (docs/format.md, Proof); CodeBadRequest for a leaf behind their end.
 func prove(stored []byte, leaf uint64) ([]byte, error) {
 	const op = "content:prove_chunk"

@@ -168,8 +168,9 @@ func (u *gets) hear(in *input) {
 	case err != nil:
 	case q.LengthBytes < -1:
 		err = inos.Errorf(inos.CodeBadRequest, op, "the length of %d bytes is negative", q.LengthBytes)
-	case q.Encoded && (q.OffsetBytes != 0 || q.LengthBytes != -1):
-		err = inos.Errorf(inos.CodeBadRequest, op, "an encoded file is read whole: offset 0, length -1")
+	case q.Encoded && (q.OffsetBytes != 0 || q.LengthBytes != -1) &&
+		(q.OffsetBytes%inos.ChunkBytesMax != 0 || q.LengthBytes < 1 || q.LengthBytes > inos.ChunkBytesMax):
+		err = inos.Errorf(inos.CodeBadRequest, op, "an encoded file is read whole (offset 0, length -1), or one chunk of it from where that begins")
 	case q.Stream == 0 && !q.Discard:
 		err = inos.Errorf(inos.CodeBadRequest, op, "the request names no stream to write to")
 	}
@@ -456,7 +457,7 @@ func (u *gets) inflated(g *get, a *answer) *inos.Error {
 // advance sends what is ready, in order, and ends the get behind the last byte.
 func (u *gets) advance(g *get) {
 	for g.phase == getRunning && g.file != nil && !g.sending {
-		framing := g.encoded && !g.discard
+		framing := g.encoded && !g.discard && g.length < 0 // a chunk alone is its stored form
 		if framing && g.framed == 0 {
 			u.frame(g, 1, []byte{0x6b, 0x00}) // RFC 7932 section 9.1: WBITS 22, then an empty meta-block up to the byte's end
 			return

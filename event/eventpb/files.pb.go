@@ -401,7 +401,7 @@ type FilesGetRequest struct {
 	Stream        uint64 `protobuf:"varint,3,opt,name=stream,proto3" json:"stream,omitempty"`             // host stream the bytes are written to
 	OffsetBytes   uint64 `protobuf:"varint,4,opt,name=offset_bytes,json=offsetBytes,proto3" json:"offsetBytes,omitempty"`
 	LengthBytes   int64  `protobuf:"varint,5,opt,name=length_bytes,json=lengthBytes,proto3" json:"lengthBytes,omitempty"` // -1: to the end
-	Encoded       bool   `protobuf:"varint,6,opt,name=encoded,proto3" json:"encoded,omitempty"`                           // write the whole file as one br stream (6b 00, chunks, 03); offset must be 0 and length -1
+	Encoded       bool   `protobuf:"varint,6,opt,name=encoded,proto3" json:"encoded,omitempty"`                           // write the whole file as one br stream (6b 00, chunks, 03); offset must be 0 and length -1, or those of one chunk, which comes without framing
 	Discard       bool   `protobuf:"varint,7,opt,name=discard,proto3" json:"discard,omitempty"`                           // verify only: stream is not used
 	Owner         string `protobuf:"bytes,8,opt,name=owner,proto3" json:"owner,omitempty"`
 }

@@ -32,6 +32,7 @@ const (
 	traceStateMax      = 512              // bytes of a tracestate that is passed on (W3C Trace Context, 3.3.1.5)
 	listLimitMax       = 1000             // files of a page
 	chunkLimitMax      = 1024             // chunks of a page
+	chunkIndexMax      = 1 << 42          // of a chunk in a file: byte offsets stay below 2^62
 	eventsLimitMax     = 10_000           // events of one answer that does not follow
 	eventsPage         = 500              // events read from the memory at once
 	replacedTriesMax   = 4                // a file that is replaced between stat and get is looked up again

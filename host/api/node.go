@@ -55,6 +55,10 @@ type Node interface {
 	// kernel's use of the stream has ended.
 	Sink(w io.Writer) (stream uint64, release func())
 
+	// Prove returns the Bao slice of a leaf of a chunk's stored form (docs/format.md, Proof); CodeBadRequest for a leaf
+	// behind its end.
+	Prove(stored []byte, leaf uint64) ([]byte, error)
+
 	// Events returns recorded events by ascending sequence number.
 	Events(ctx context.Context, f inos.EventFilter) ([]inos.Event, error)
 

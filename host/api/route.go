@@ -23,6 +23,8 @@ const (
 	routeFile
 	routeBlob
 	routeStat
+	routeChunk
+	routeProof
 	routeVerify
 	routeEvents
 	routeTrace
@@ -58,6 +60,7 @@ type target struct {
 	route   route
 	path    inos.Path
 	fileID  *inos.FileID
+	chunk   *inos.ChunkID
 	traceID string
 	node    inos.NodeID
 	name    string // of a user, a group, a device, a token, a grant, a kind of key
@@ -103,6 +106,8 @@ var routes = map[route]struct {
 		{"DELETE", (*exchange).remove},
 	}},
 	routeBlob:   {"blob", false, methods{{"GET", (*exchange).get}, {"HEAD", (*exchange).head}}},
+	routeChunk:  {"chunk", false, methods{{"GET", (*exchange).chunk}, {"HEAD", (*exchange).chunk}}},
+	routeProof:  {"proof", false, methods{{"GET", (*exchange).proof}}},
 	routeStat:   {"stat", false, methods{{"GET", (*exchange).stat}}},
 	routeVerify: {"verify", false, methods{{"POST", (*exchange).verify}}},
 	routeEvents: {"events", false, methods{{"GET", (*exchange).events}, {"POST", (*exchange).submit}}},
@@ -141,7 +146,7 @@ func (r route) content() bool { return r == routeFile || r == routeBlob || r.str
 
 // inNamespace tells whether the route is about files of one namespace.
 func (r route) inNamespace() bool {
-	return r == routeFile || r == routeFiles || r == routeBlob || r == routeStat || r == routeVerify
+	return r == routeFile || r == routeFiles || r == routeBlob || r == routeStat || r == routeChunk || r == routeProof || r == routeVerify
 }
 
 // stranger tells whether the route is for who is nobody here.
@@ -193,6 +198,14 @@ func parseTarget(u *url.URL) (target, error) {
 	if rest, ok := strings.CutPrefix(escaped, "/v1/blobs/"); ok {
 		id, err := inos.ParseFileID(rest)
 		return target{route: routeBlob, fileID: &id}, err
+	}
+	if rest, ok := strings.CutPrefix(escaped, "/v1/chunks/"); ok {
+		r := routeChunk
+		if below, ok := strings.CutSuffix(rest, "/proof"); ok {
+			r, rest = routeProof, below
+		}
+		id, err := inos.ParseChunkID(rest)
+		return target{route: r, chunk: &id}, err
 	}
 	if rest, ok := strings.CutPrefix(escaped, "/v1/traces/"); ok {
 		if !isTraceID(rest) {

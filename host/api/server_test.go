@@ -109,6 +109,7 @@ func TestEveryRouteNeedsAToken(t *testing.T) {
 	addresses := map[route]string{
 		routeMetrics: "/metrics", routeVersion: "/v1/version", routeStatus: "/v1/status", routeFiles: "/v1/files",
 		routeFile: "/v1/files/a", routeBlob: "/v1/blobs/" + strings.Repeat("0", 64), routeStat: "/v1/stat/a",
+		routeChunk: "/v1/chunks/" + strings.Repeat("0", 64), routeProof: "/v1/chunks/" + strings.Repeat("0", 64) + "/proof",
 		routeVerify: "/v1/verify", routeEvents: "/v1/events", routeTrace: "/v1/traces/" + strings.Repeat("1", 32),
 		routeNone:  "/v1/nothing",
 		routeUsers: "/v1/users", routeUser: "/v1/users/ann", routeEnrolments: "/v1/users/ann/enrolments", routeDevices: "/v1/devices",

@@ -221,7 +221,7 @@ pub struct FilesGetRequest {
     /// -1: to the end
     #[prost(int64, tag = "5")]
     pub length_bytes: i64,
-    /// write the whole file as one br stream (6b 00, chunks, 03); offset must be 0 and length -1
+    /// write the whole file as one br stream (6b 00, chunks, 03); offset must be 0 and length -1, or those of one chunk, which comes without framing
     #[prost(bool, tag = "6")]
     pub encoded: bool,
     /// verify only: stream is not used
