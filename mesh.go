@@ -156,8 +156,9 @@ type SemanticMesh interface {
 	ConfirmCopies(ctx context.Context, node NodeID, epoch uint64, ids []ChunkID) (unlisted []ChunkID, err error)
 	// AuditCopies notes that a node has proved the copies, in the epoch named; copies that are not of that epoch are passed over. At most 4,096 ids.
 	AuditCopies(ctx context.Context, node NodeID, epoch uint64, ids []ChunkID, now Micros) error
-	// RetireCopy takes a node off those that hold a chunk, for a surplus to be trashed: only while every node of keep holds a
-	// trusted copy of it and the chunk is at the generation named; else CodeConflict. keep names one node at least, and not this one.
+	// RetireCopy takes a node off those that hold a chunk, for a surplus to be trashed: only while every node of keep holds a trusted
+	// copy of it that it has proved in this epoch, and the chunk is at the generation named; else CodeConflict. keep names one node at
+	// least, and not this one.
 	RetireCopy(ctx context.Context, id ChunkID, generation uint64, node NodeID, keep []NodeID) error
 	// ChunkStates returns the state of each id, in the order asked; of an unknown id only the ID. At most 4,096 ids.
 	ChunkStates(ctx context.Context, ids []ChunkID) ([]ChunkState, error)

@@ -425,7 +425,15 @@ func semanticRetire(t *testing.T, m inos.Semantic) {
 		}
 		wantCode(t, err, code)
 	}
+	audit := func(node inos.NodeID, epoch uint64) {
+		t.Helper()
+		must(t, m.AuditCopies(background, node, epoch, []inos.ChunkID{id}, 7))
+	}
 	g := generation()
+	retire(g, "a", inos.CodeConflict, "b", "c") // nobody has proved anything
+	audit("b", 1)
+	retire(g, "a", inos.CodeConflict, "b", "c")
+	audit("c", 1)
 	retire(g, "a", inos.CodeBadRequest)
 	retire(g, "a", inos.CodeBadRequest, "b", "a")
 	retire(g, "a", inos.CodeConflict, "b", "node-a")
@@ -438,6 +446,8 @@ func semanticRetire(t *testing.T, m inos.Semantic) {
 	wantCopies(t, m, id, "a* b* c")
 	_, err = m.ConfirmCopies(background, "c", epoch, []inos.ChunkID{id})
 	must(t, err)
+	retire(g, "a", inos.CodeConflict, "b", "c") // it says that it holds the copy again, and has not proved it
+	audit("c", epoch)
 	equal(t, "the generation moves with references alone", generation(), g)
 	for range 2 { // again it changes nothing
 		retire(g, "a", 0, "b", "c")

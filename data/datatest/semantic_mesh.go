@@ -122,6 +122,9 @@ func semanticMeshConcurrent(t *testing.T, m inos.Semantic) {
 		if err != nil || states[0].Wanted != f.ReplicasWanted {
 			return fmt.Errorf("states %+v of what a live file refers to: %w", states, err)
 		}
+		if err := m.AuditCopies(background, "b", 1, ids[:1], 1); err != nil {
+			return err
+		}
 		if err := m.RetireCopy(background, ids[0], states[0].Generation, "a", []inos.NodeID{"b", "c"}); err != nil {
 			return err
 		}

@@ -202,7 +202,7 @@ func generationOver(op string, id inos.ChunkID, generation uint64) error {
 }
 
 func notKept(op string, id inos.ChunkID, node inos.NodeID) error {
-	return conflict(op, "node %.128q holds no trusted copy of chunk %s", string(node), id)
+	return conflict(op, "node %.128q holds no trusted copy of chunk %s that it has proved", string(node), id)
 }
 
 func leaseOver(op string, id inos.ChunkID, lease uint64) error {

@@ -156,8 +156,8 @@ func (s *Store) RetireCopy(ctx context.Context, id inos.ChunkID, generation uint
 			return generationOver(op, id, generation)
 		}
 		for _, k := range keep {
-			var epoch int64
-			held, err := found(t.row(selectCopyEpoch, id[:], string(k)), &epoch)
+			var epoch, audited int64
+			held, err := found(t.row(selectCopyProof, id[:], string(k)), &epoch, &audited)
 			if err != nil {
 				return err
 			}
@@ -168,7 +168,7 @@ func (s *Store) RetireCopy(ctx context.Context, id inos.ChunkID, generation uint
 			if err != nil {
 				return err
 			}
-			if m.epoch != epoch {
+			if m.epoch != epoch || audited == 0 {
 				return notKept(op, id, k)
 			}
 		}

@@ -252,7 +252,7 @@ func (m *Memory) RetireCopy(ctx context.Context, id inos.ChunkID, generation uin
 		return generationOver(op, id, generation)
 	}
 	for _, k := range keep {
-		if !m.trusted(c, k) {
+		if !m.trusted(c, k) || c.copies[k].auditedAt == 0 {
 			return notKept(op, id, k)
 		}
 	}

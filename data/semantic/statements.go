@@ -35,7 +35,7 @@ const (
 	auditCopy
 	selectCopies
 	selectHolders
-	selectCopyEpoch
+	selectCopyProof
 	existsCopy
 	selectNodeChunks
 	selectNodeCopies
@@ -239,7 +239,7 @@ var text = [statements]string{
 	auditCopy:       `UPDATE copies SET audited_us = $4 WHERE chunk_id = $1 AND node = $2 AND epoch = $3`,
 	selectCopies:    `SELECT k.node, k.epoch = m.epoch, k.audited_us FROM copies k JOIN members m ON m.node = k.node WHERE k.chunk_id = $1 ORDER BY k.node`,
 	selectHolders:   `SELECT node FROM copies WHERE chunk_id = $1 ORDER BY node`,
-	selectCopyEpoch: `SELECT epoch FROM copies WHERE chunk_id = $1 AND node = $2`,
+	selectCopyProof: `SELECT epoch, audited_us FROM copies WHERE chunk_id = $1 AND node = $2`,
 	existsCopy:      `SELECT 1 FROM copies WHERE chunk_id = $1 LIMIT 1`,
 	selectNodeChunks: `SELECT k.chunk_id FROM copies k JOIN chunks c ON c.chunk_id = k.chunk_id
 		WHERE k.node = $1 AND k.chunk_id > $2 AND c.condemned = 0 ORDER BY k.chunk_id LIMIT $3`,
