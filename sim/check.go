@@ -93,21 +93,29 @@ func (w *World) spreadOf(id inos.ChunkID, level string, without *process) int {
 }
 
 // quorum is the number of domains that have to hold a version before it is acknowledged: as many as were asked for by name, else two, or as
-// many as are wanted or there are.
-func (w *World) quorum(v *version, sync uint32) int {
-	if sync > 0 {
-		return int(sync)
+// many as are wanted or there were. A node that comes, or comes back from a drain, while a version is on its way raises it for the next
+// one: what this one waits for was settled when it began, and its receipt says in how many domains it lies.
+func (w *World) quorum(v *version) int {
+	now := w.safe(int(v.info.ReplicasWanted))
+	r := w.truth.ops[v.key]
+	switch {
+	case r == nil:
+		return now
+	case r.op.sync > 0:
+		return int(r.op.sync)
 	}
-	return min(int(v.info.ReplicasWanted), 2, w.domainsAt(w.levelOf(int(v.info.ReplicasWanted))))
+	return min(now, r.safe)
 }
 
+// safe is the number of domains that something of so many replicas has to lie in before it is acknowledged, as the mesh is now.
+func (w *World) safe(replicas int) int { return min(replicas, 2, w.domainsAt(w.levelOf(replicas))) }
+
 // checkSpread holds what lies on the disks against what has to before a version may be seen or acknowledged.
-func (w *World) checkSpread(when string, v *version, sync uint32) {
+func (w *World) checkSpread(when string, v *version) {
 	if !slices.Contains(w.truth.history(v.info.Owner, v.info.Path).live(), v) {
 		return // a later one has been acknowledged meanwhile
 	}
-	level := w.levelOf(int(v.info.ReplicasWanted))
-	need := w.quorum(v, sync)
+	level, need := v.level, w.quorum(v)
 	for _, id := range v.chunks {
 		if n := w.spreadOf(id, level, nil); n < need {
 			w.violate("%s of version %d of %s: chunk %s lies in %d domains of level %s, %d are needed", when, v.number, v.info.Path, id, n, level, need)
@@ -117,7 +125,7 @@ func (w *World) checkSpread(when string, v *version, sync uint32) {
 }
 
 // checkReceipt holds a receipt against the disks: every chunk and the commit record lie in each domain that it names.
-func (w *World) checkReceipt(v *version, r *eventpb.Receipt, sync uint32) {
+func (w *World) checkReceipt(v *version, r *eventpb.Receipt) {
 	if r == nil {
 		w.violate("version %d of %s is acknowledged without a receipt", v.number, v.info.Path)
 		return
@@ -194,20 +202,20 @@ func (w *World) checkDone(r *request, e *eventpb.Envelope) {
 		w.open(e, m)
 		if v := w.acked(r, m.File.GetVersion(), false); v != nil {
 			v.receipt = m.Receipt
-			w.checkSpread("acknowledgement", v, r.op.sync)
-			w.checkReceipt(v, m.Receipt, r.op.sync)
+			w.checkSpread("acknowledgement", v)
+			w.checkReceipt(v, m.Receipt)
 		}
 	case opDelete:
 		m := &eventpb.FilesDeleteReply{}
 		w.open(e, m)
 		if v := w.acked(r, m.Version, true); v != nil {
-			w.checkRecorded(v, inos.ReplicasDefault)
+			w.checkRecorded(r, v, inos.ReplicasDefault)
 		}
 	case opSet:
 		m := &eventpb.FilesSetReply{}
 		w.open(e, m)
 		if v := w.acked(r, m.File.GetVersion(), false); v != nil {
-			w.checkRecorded(v, int(v.info.ReplicasWanted))
+			w.checkRecorded(r, v, int(v.info.ReplicasWanted))
 			if v.info.ReplicasWanted != r.op.replicas {
 				w.violate("%s is set to %d replicas, not %d", r.op.path, v.info.ReplicasWanted, r.op.replicas)
 			}
@@ -220,7 +228,7 @@ func (w *World) checkDone(r *request, e *eventpb.Envelope) {
 }
 
 // checkRecorded wants the commit record of an acknowledged version on the mesh.
-func (w *World) checkRecorded(v *version, replicas int) {
+func (w *World) checkRecorded(r *request, v *version, replicas int) {
 	domains := map[string]bool{}
 	level := w.levelOf(replicas)
 	for _, p := range w.nodes {
@@ -228,7 +236,7 @@ func (w *World) checkRecorded(v *version, replicas int) {
 			domains[p.domainOf(level)] = true
 		}
 	}
-	if need := min(2, replicas, w.domainsAt(level)); len(domains) < need {
+	if need := min(w.safe(replicas), r.safe); len(domains) < need {
 		w.violate("version %d of %s is acknowledged and its commit record lies in %d domains, not %d", v.number, v.info.Path, len(domains), need)
 	}
 }

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
@@ -131,6 +132,14 @@ func (p *process) proof(good bool) {
 	p.proofs = p.proofs<<1 | 1
 	if good {
 		p.proofs &^= 1
+	}
+}
+
+// garbled notes that an answer was sent with other bytes. If it was a proof, the one that the disk gave has proved nothing; those that a
+// liar sends as they are do, and count for it as with the kernel.
+func (p *process) garbled(reply []byte) {
+	if bytes.Contains(reply, []byte(event.Stage(event.ContentProve))) {
+		p.proofs |= p.proofs + 1 // the last good one is bad
 	}
 }
 

@@ -54,6 +54,7 @@ type request struct {
 	id      string
 	typ     string
 	asked   inos.Micros // first
+	safe    int         // the fewest domains that what it writes had to lie in, in any moment since
 	sent    inos.Micros // last
 	tries   int
 	board   *process
@@ -97,6 +98,7 @@ func (w *World) ask(o *op) {
 	r := &request{w: w, op: o, asked: w.now, id: w.newID(w.now - w.micros(inos.Minute))}
 	if o.kind == opPut || o.kind == opDelete || o.kind == opSet {
 		w.truth.ops[r.id] = r
+		r.safe = w.safe(r.replicas())
 	}
 	if v := w.truth.history(r.owner(), o.path).acked(); v != nil && o.path != "" {
 		r.version = v.number
@@ -110,6 +112,14 @@ func (w *World) ask(o *op) {
 func (w *World) removable(p *process) bool {
 	ids, _, err := w.semantic.NodeChunks(background, p.id, inos.ChunkID{}, 1)
 	return p.lost || p.draining && err == nil && len(ids) == 0
+}
+
+// replicas is how many copies are wanted of what the request writes.
+func (r *request) replicas() int {
+	if r.op.replicas > 0 {
+		return int(r.op.replicas)
+	}
+	return inos.ReplicasDefault
 }
 
 func (r *request) owner() string { return sessions[r.op.who].Subject }

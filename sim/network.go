@@ -213,6 +213,7 @@ func (w *World) served(p *process, d *delivery, e *eventpb.Envelope) {
 			bulk = p.buffer(r.Output)
 			if p.liar.garbles && w.random.IntN(2) == 0 {
 				bulk = []byte{kindNoise, byte(w.random.IntN(256))}
+				p.garbled(r.Envelope)
 			}
 			reply.OutputBytes = lengthOf(bulk)
 		}

@@ -130,4 +130,7 @@ func (w *World) member(m *eventpb.Member) {
 	w.memberChanges++
 	state := inos.MemberState(m.State)
 	p.member, p.draining, p.removed = true, state == inos.MemberDraining, state == inos.MemberRemoved
+	for _, r := range w.clients.open {
+		r.safe = min(r.safe, w.safe(r.replicas()))
+	}
 }

@@ -46,11 +46,7 @@ func (w *World) quieten() {
 // forsaken says that a version lost a chunk through the world's own doing: it had to be on one domain only, and that one lied or went bad after
 // its copy had been proved.
 func (w *World) forsaken(v *version) bool {
-	sync := uint32(0)
-	if r := w.truth.ops[v.key]; r != nil {
-		sync = r.op.sync
-	}
-	return w.quorum(v, sync) < 2 && slices.ContainsFunc(v.chunks, w.spoilt)
+	return w.quorum(v) < 2 && slices.ContainsFunc(v.chunks, w.spoilt)
 }
 
 // spoilt says that no disk has a chunk, and that one had it until the world took it.

@@ -38,6 +38,7 @@ type version struct {
 	settled  bool
 	receipt  *eventpb.Receipt
 	chunks   []inos.ChunkID // data chunks and manifest nodes, each once
+	level    string         // at which its copies spread when it was committed
 	restored bool
 }
 
@@ -85,10 +86,10 @@ func (t *truth) committed(w *World, f *eventpb.FileInfo, key string, tomb, repea
 	if tomb {
 		return
 	}
-	v.chunks = w.below(inos.ChunkID(f.ManifestId))
+	v.chunks, v.level = w.below(inos.ChunkID(f.ManifestId)), w.levelOf(int(f.ReplicasWanted))
 	w.checkManifest(v)
 	if r := t.ops[key]; r != nil && r.op.kind == opPut {
-		w.checkSpread("commit", v, r.op.sync)
+		w.checkSpread("commit", v)
 	}
 }
 
