@@ -305,6 +305,9 @@ func (k *Kernel) takeReply(e *eventpb.Envelope, state event.State) {
 		k.unwrap(f, a)
 	}
 	k.watcher.landed(f, a.err)
+	if factVerbs[f.effect] {
+		k.records.factChanged() // also when it failed: it may have happened
+	}
 	k.counters[f.owner].envelopes++
 	k.threads[f.owner].answer(a)
 }

@@ -376,6 +376,10 @@ func (u *rebuilding) notices() (out []string) {
 			out = append(out, "and "+plural(uint64(len(u.bad)-i)+u.badMore, "more file", "more files")+" could not be restored")
 			break
 		}
+		if r.File.Owner == "" {
+			out = append(out, "could not be restored, the map does not take it: "+r.File.Path)
+			continue
+		}
 		out = append(out, "could not be restored, some of its chunks are on no node: "+r.File.Path+" of "+r.File.Owner)
 	}
 	return out

@@ -139,7 +139,7 @@ func (u *rebuilding) opened(x *restoring, a *answer) {
 		return
 	}
 	if a.err != nil || event.Open(a.env, &r) != nil || r.Record == nil || r.Record.File == nil || r.Record.File.Version == 0 ||
-		inos.CheckPath(inos.Path(r.Record.File.Path)) != nil || !r.Record.Tombstone && len(r.Record.File.ManifestId) != inos.HashBytes {
+		inos.CheckPath(inos.Path(r.Record.File.Path)) != nil || !r.Record.Tombstone && !whole(r.Record) {
 		u.refused++
 		u.drop(x)
 		return
@@ -147,6 +147,14 @@ func (u *rebuilding) opened(x *restoring, a *answer) {
 	x.record = r.Record
 	x.record.RecordId, x.record.Nodes = x.held.id, names(x.held.nodes)
 	u.send(x, opProbeVersion)
+}
+
+// whole says that a record of a version has what the version is restored from: a file's manifest, or a fact.
+func whole(r *eventpb.Record) bool {
+	if r.File.Owner == "" {
+		return len(r.Fact) > 0
+	}
+	return len(r.File.ManifestId) == inos.HashBytes
 }
 
 // send asks the semantic memory to write the version. At first only to see whether a higher one is there, or its content already is.
@@ -161,14 +169,14 @@ func (u *rebuilding) send(x *restoring, op uint8) {
 func (u *rebuilding) probed(x *restoring, a *answer) {
 	var r eventpb.RestoreVersionReply
 	switch {
-	case a.err != nil && a.err.Code == inos.CodeConflict && !x.record.Tombstone:
+	case a.err != nil && a.err.Code == inos.CodeConflict && !x.record.Tombstone && x.record.File.Owner != "":
 		u.open(x, inos.Entry{ChunkID: inos.ChunkID(x.record.File.ManifestId)}, false)
 	case a.err != nil:
 		u.unreadable(x, a.err)
 	case event.Open(a.env, &r) == nil && r.Restored:
 		u.versions++
 		u.drop(x)
-	case x.record.Tombstone:
+	case x.record.Tombstone || x.record.File.Owner == "":
 		u.drop(x)
 	default: // superseded, or there already
 		f := x.record.File

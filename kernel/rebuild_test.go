@@ -44,7 +44,7 @@ func (w *world) performRestore(e *eventpb.Envelope) (event.Message, *inos.Error)
 		delete(w.pins, q.Upload)
 		return &eventpb.RestoreVersionReply{}, nil
 	}
-	if !q.Record.Tombstone && w.rows[string(f.ManifestId)] == nil {
+	if !q.Record.Tombstone && f.Owner != "" && w.rows[string(f.ManifestId)] == nil {
 		return nil, missing(inos.CodeConflict, "the manifest has no row")
 	}
 	for _, node := range q.Record.Nodes {
@@ -54,7 +54,7 @@ func (w *world) performRestore(e *eventpb.Envelope) (event.Message, *inos.Error)
 	}
 	w.versions[at] = f.Version
 	w.files[at] = f.CloneVT()
-	if q.Record.Tombstone {
+	if q.Record.Tombstone || f.Owner == "" {
 		delete(w.files, at)
 	}
 	w.settled[at] = q.Record.CloneVT()
@@ -78,6 +78,9 @@ func (w *world) namespace() (out []string) {
 		line := fmt.Sprintf("%s version %d", at, w.versions[at])
 		if f := w.files[at]; f != nil {
 			line += fmt.Sprintf(" %x %x %d", f.FileId, f.ManifestId, f.PlainBytes)
+		}
+		if s := w.settled[at]; s != nil && s.File.Owner == "" {
+			line += fmt.Sprintf(" %t %x", s.Tombstone, s.Fact)
 		}
 		out = append(out, line)
 	}
@@ -241,5 +244,61 @@ func TestRebuildIsBrokenOff(t *testing.T) {
 		}
 		w.drive(t, again, func() bool { return len(w.pending) == 0 })
 		w.check(t)
+	}
+}
+
+// Facts of identity are on the mesh moments after they have changed, although nothing else is to be looked through, and an emptied switchboard
+// has them again. What changed after their last version was written is not lost by it.
+func TestRebuildOfFacts(t *testing.T) {
+	old, k := builtWorld(t, 4)
+	pending := func(w *world) bool {
+		return slices.ContainsFunc(sortedKeys(w.pendings), func(at string) bool { return w.pendings[at].File.Owner == "" })
+	}
+	// Long after the last full look, when the next one is far away.
+	for i := 0; k.records.scanning || k.records.scanAt < old.now+30*inos.Minute; i++ {
+		if i > 200 {
+			t.Fatal("the pending versions are looked through without an end")
+		}
+		old.tick(old.now + inos.Minute)
+		old.drive(t, k, func() bool { return len(old.pending) == 0 })
+	}
+	due := k.records.scanAt
+	old.pendings["ann/hidden"] = &eventpb.Record{File: &eventpb.FileInfo{Owner: "ann", Path: "/hidden", Version: 1}, Tombstone: true}
+	old.versions["ann/hidden"] = 1
+	old.give(old.host(event.IdentitySession, &eventpb.Session{TokenId: "op", Subject: "root", Capabilities: []string{"*:*:*"}}))
+	old.users["root"] = &eventpb.User{Name: "root", Operator: true}
+	ask := func(typ string, m event.Message) {
+		t.Helper()
+		e := old.request("op", typ, m)
+		old.give(e)
+		old.drive(t, k, func() bool { _, ends := old.last(e.Id); return ends > 0 })
+		old.mustComplete(t, e.Id)
+	}
+	for i := range 70 { // more than a page
+		ask(event.UsersPut, &eventpb.UsersPutRequest{User: &eventpb.User{Name: fmt.Sprintf("u%d", i)}, Create: true})
+	}
+	ask(event.UsersPut, &eventpb.UsersPutRequest{User: &eventpb.User{Name: "u3", Disabled: true}})
+	ask(event.GroupsPut, &eventpb.GroupsPutRequest{Group: &eventpb.Group{Name: "g", Members: []string{"u1", "u2"}}})
+	ask(event.GroupsPut, &eventpb.GroupsPutRequest{Group: &eventpb.Group{Name: "h", Members: []string{"u1"}}})
+	ask(event.GroupsPut, &eventpb.GroupsPutRequest{Group: &eventpb.Group{Name: "h"}})
+	old.drive(t, k, func() bool { return !pending(old) && !k.records.scanning && k.records.idle() })
+	if old.now >= due || old.pendings["ann/hidden"] == nil {
+		t.Errorf("all versions were looked through for the facts, at %d, due at %d", old.now, due)
+	}
+	if s := old.settled["/users/u3"]; s == nil || s.File.Version != 2 || len(s.Nodes) < 3 {
+		t.Errorf("u3's record: %v", s)
+	}
+	delete(old.pendings, "ann/hidden")
+	delete(old.versions, "ann/hidden")
+	want := old.namespace()
+	again := New()
+	w := old.emptied(&pair{t: t, k: again, every: 50})
+	w.start()
+	w.drive(t, again, func() bool { return !again.rebuilding.active() })
+	if got := w.namespace(); !slices.Equal(got, want) {
+		t.Errorf("it was\n%v\nit is\n%v", want, got)
+	}
+	if p := again.rebuilding.progress(); p.Refused != 0 || p.Unreadable != 0 {
+		t.Errorf("progress %v", p)
 	}
 }

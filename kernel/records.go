@@ -34,6 +34,10 @@ type records struct {
 	trashAt  inos.Micros
 
 	scanning bool
+	last     bool               // the page is the scan's last
+	facts    bool               // the scan is of the facts only
+	factsAt  inos.Micros        // when to look through the facts; 0: none has changed
+	resumeAt inos.Micros        // when the scan of all was due that the one of the facts has put off
 	after    *eventpb.RecordKey // the page begins behind it
 	page     []*eventpb.Record  // of the page, what is left
 	asked    bool               // for a page
@@ -89,6 +93,10 @@ func (u *records) code(c *coder) {
 	trash(&u.trashing)
 	num(c, &u.trashAt)
 	c.bool(&u.scanning)
+	c.bool(&u.last)
+	c.bool(&u.facts)
+	num(c, &u.factsAt)
+	num(c, &u.resumeAt)
 	recordKey(c, &u.after)
 	list(c, &u.page, pendingPage, record)
 	c.bool(&u.asked)
@@ -137,6 +145,7 @@ func record(c *coder, p **eventpb.Record) {
 	c.bool(&r.Tombstone)
 	c.bytes(&r.RecordId)
 	list(c, &r.Nodes, fanoutNodesMax, text[string])
+	c.bytes(&r.Fact)
 }
 
 // keyOfRecord names the version that a record is of.
@@ -197,6 +206,9 @@ func (u *records) wake() (at inos.Micros) {
 	}
 	if !u.scanning || len(u.page) == 0 && !u.asked {
 		at = earlier(at, u.scanAt)
+	}
+	if !u.scanning {
+		at = earlier(at, u.factsAt)
 	}
 	return at
 }

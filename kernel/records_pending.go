@@ -15,8 +15,25 @@ import (
 // rescan has the pending versions looked through soon, again when they are being looked through.
 func (u *records) rescan() {
 	u.short = true
-	if !u.scanning {
-		u.scanAt = max(1, min(u.scanAt, u.k.now+recordsSettle))
+	soon := u.k.now + recordsSettle
+	switch {
+	case !u.scanning:
+		u.scanAt = max(1, min(u.scanAt, soon))
+	case u.facts:
+		u.resumeAt = max(1, min(u.resumeAt, soon))
+	}
+}
+
+// factVerbs are the verbs of the semantic memory that change facts of identity. Nobody waits for the records of these.
+var factVerbs = map[string]bool{
+	event.PutUser: true, event.OpenSession: true, event.RevokeDevice: true, event.PutGroup: true, event.PutGrant: true, event.RemoveGrant: true,
+	event.UseGrant: true,
+}
+
+// factChanged has the pending facts looked through soon. They come before all files, so that the files need not be looked through for them.
+func (u *records) factChanged() {
+	if u.factsAt == 0 {
+		u.factsAt = u.k.now + recordsSettle
 	}
 }
 
@@ -28,15 +45,24 @@ func (u *records) scan() {
 			u.scanFrom = k.members.changedAt
 			u.rescan()
 		}
-		if u.scanAt > k.now {
+		if u.scanAt > k.now && (u.factsAt == 0 || u.factsAt > k.now) {
 			return
 		}
-		u.scanning, u.after, u.scanFrom, u.pending, u.short = true, nil, k.now, 0, false
+		u.scanning, u.after, u.factsAt = true, nil, 0
+		if u.facts = u.scanAt > k.now; u.facts {
+			u.resumeAt, u.scanAt = u.scanAt, k.now
+		} else {
+			u.scanFrom, u.pending, u.short = k.now, 0, false
+		}
 	}
 	for len(u.page) > 0 && u.upkeep < recordsUpkeep && len(u.table) < sealingsMax/2 {
 		r := u.page[0]
 		u.page = u.page[1:]
 		u.begin(r)
+	}
+	if u.last && len(u.page) == 0 {
+		u.ended()
+		return
 	}
 	if len(u.page) > 0 || u.asked || u.scanAt > k.now {
 		return
@@ -45,7 +71,7 @@ func (u *records) scan() {
 	k.send(nil, ask{owner: threadRecords, op: opPending}, event.PendingRecords, &eventpb.PendingRecordsRequest{After: u.after, Limit: pendingPage})
 }
 
-// listed takes a page. The scan ends with an empty one.
+// listed takes a page. The scan ends with an empty one, that of the facts with the first file too.
 func (u *records) listed(a *answer) {
 	k := u.k
 	u.asked = false
@@ -54,18 +80,36 @@ func (u *records) listed(a *answer) {
 		u.scanAt = k.now + retryBackoffMax
 		return
 	}
+	end := len(r.Records) == 0
 	for _, rec := range r.Records {
 		if rec.File == nil {
 			continue
+		}
+		if u.facts && rec.File.Owner != "" {
+			end = true
+			break
 		}
 		u.page = append(u.page, rec)
 		u.after = keyOfRecord(rec)
 	}
 	u.scanAt = k.now + recordsPace
-	if len(r.Records) > 0 {
+	if u.last = end; end && len(u.page) == 0 {
+		u.ended()
+	}
+}
+
+// ended ends a scan.
+func (u *records) ended() {
+	k := u.k
+	u.scanning, u.last = false, false
+	if u.facts {
+		u.facts, u.scanAt = false, u.resumeAt
+		if u.short {
+			u.scanAt = min(u.scanAt, k.now+recordsEvery)
+		}
 		return
 	}
-	u.scanning, u.lately = false, u.pending
+	u.lately = u.pending
 	u.scanAt = k.now + recordsIdleEvery
 	if u.short {
 		u.scanAt = k.now + recordsEvery

@@ -123,7 +123,7 @@ func (u *records) start(x *sealing, sealed bool) {
 }
 
 func (u *records) seal(x *sealing) {
-	r := &eventpb.Record{File: x.record.File.CloneVT(), Tombstone: x.record.Tombstone}
+	r := &eventpb.Record{File: x.record.File.CloneVT(), Tombstone: x.record.Tombstone, Fact: x.record.Fact}
 	r.File.Degraded, r.File.DegradedReason = false, ""
 	x.id, x.held, x.copies, x.busy = nil, nil, nil, true
 	x.output = u.k.buffer()

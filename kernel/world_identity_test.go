@@ -151,6 +151,7 @@ func (w *world) performUsers(e *eventpb.Envelope) (event.Message, *inos.Error) {
 			return nil, missing(inos.CodeConflict, "user %s", q.User.Name)
 		}
 		w.users[q.User.Name] = q.User
+		w.pendFact("/users/"+q.User.Name, event.Payload(q.User))
 		if q.Credits > 0 {
 			if err := w.move(q.Key.Id, []*eventpb.LedgerEntry{{Account: "grant", Amount: -q.Credits}, {Account: "user:" + q.User.Name, Amount: q.Credits}}, false); err != nil {
 				return nil, err
@@ -202,6 +203,11 @@ func (w *world) performUsers(e *eventpb.Envelope) (event.Message, *inos.Error) {
 			w.problem("the members of a group are not sorted")
 		}
 		w.groups[q.Group.Name] = q.Group.Members
+		var fact []byte
+		if len(q.Group.Members) > 0 {
+			fact = event.Payload(q.Group)
+		}
+		w.pendFact("/groups/"+q.Group.Name, fact)
 		return &eventpb.PutGroupReply{}, nil
 	}
 	r := &eventpb.ListGroupsReply{}

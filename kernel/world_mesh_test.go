@@ -379,6 +379,12 @@ func (w *world) pendRecord(f *eventpb.FileInfo, tombstone bool) {
 	w.pendings[f.Owner+f.Path] = &eventpb.Record{File: f.CloneVT(), Tombstone: tombstone}
 }
 
+// pendFact makes the next version of a fact's record pending; nil: its tombstone.
+func (w *world) pendFact(path string, fact []byte) {
+	w.versions[path]++
+	w.pendings[path] = &eventpb.Record{File: &eventpb.FileInfo{Path: path, Version: w.versions[path], CreatedUs: int64(w.now)}, Tombstone: fact == nil, Fact: fact}
+}
+
 // performMesh are the verbs of the semantic memory that concern more than one node.
 func (w *world) performMesh(e *eventpb.Envelope) (event.Message, *inos.Error) {
 	switch e.EventType {

@@ -26,6 +26,11 @@
 //	sightings   what nodes were seen to hold, while a map is made again
 //	replies     what was answered under a request key
 //	tokens      sessions by the hash of their secret
+//	users       and devices, user_groups, group_members, grants: the facts of identity; each has a row in records under the owner ""
+//	enrolments  hashes of secrets that are good for one device
+//	sessions    by token id, with the hash of the present refresh secret; refreshes has those that were used before, RefreshesMax of a session
+//	namespaces  the counters of each owner's live files
+//	accounts    the balances of the ledger, and entries what they are sums of
 //	totals      one row: the counters, the last generation and the last lease given out
 //
 // The count of references is edges to the chunk + live files with it as root + superseded versions with it as root + pins. Each statement that adds or
@@ -50,6 +55,15 @@
 // stays, with the reference of its root, until a later one is settled: whichever of them a rebuild would find, its content
 // is there. Settling names the records that this makes needless; they are not kept after that, so a caller that stops
 // before it has trashed them leaves them on their nodes, where a rebuild passes them over for the higher version and UnknownRecords names them.
+//
+// # Identity
+//
+// A fact of identity is in a table of its own and has versions in records as a file has: its record on the mesh is made of the row as it is when
+// the record is asked for. Restoring one checks what it says by itself, and not that what it names is there: that may be restored after it.
+// A refresh secret that comes twice ends its session in a transaction that succeeds, for a refusal would undo it.
+//
+// Bounds are per user or owner and counted when a row is added; what is over makes room first. Entries of the ledger are kept for good: they are what explains
+// a balance. They grow with the pledges and transfers that are made, and a pledge is paid for.
 //
 // What it leaves out: policy (permission, expiry, when to collect, where copies belong, when to repair), history of versions (only the
 // live one, tombstones and what is not settled yet are kept), and file bytes.
