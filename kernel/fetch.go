@@ -388,6 +388,9 @@ func (u *fetches) failed(f *fetch, err *inos.Error) *inos.Error {
 		}
 		said = append(said, "node "+string(t.node)+": "+t.code.Name())
 	}
+	if code == inos.CodePermissionDenied {
+		code = inos.CodePeerUnreachable // a node that refuses a switchboard's ticket, by its clock say, judges nobody's right to the file
+	}
 	return inos.Errorf(code, op, "no node gave the chunk %s: %s", f.chunk, strings.Join(said, ", "))
 }
 

@@ -204,3 +204,13 @@ func TestGetWaitsForNodesThatCome(t *testing.T) {
 	}
 	w.check(t)
 }
+
+// What a node refuses the switchboard says nothing of what a client may.
+func TestAReadThatNodesRefuse(t *testing.T) {
+	k := New()
+	threeNodes(native{k})
+	f := &fetch{tries: []*fetchTry{{node: "node-2", code: inos.CodePermissionDenied}, {node: "node-3", code: inos.CodeChunkNotFound}}}
+	if err := k.fetches.failed(f, nil); err.Code != inos.CodePeerUnreachable {
+		t.Errorf("%v", err)
+	}
+}
