@@ -56,7 +56,7 @@ func (w *World) strike(f Fault) {
 	case FaultSlowMemory:
 		w.semantic.slowTo = until
 	case FaultWorker:
-		w.board.killWorker(f.Other%int(max(1, w.board.workerSlots)), "killed by the world")
+		w.killBusy(f.Other%int(max(1, w.board.workerSlots)), busyTries)
 	case FaultClock:
 		w.crash(p)
 		p.offset = inos.Micros(f.N) * inos.Second
@@ -66,6 +66,25 @@ func (w *World) strike(f Fault) {
 			p.liar = lie{drops: f.N == 1, garbles: f.N == 2}
 		}
 	}
+}
+
+// busyTries is how often, every few milliseconds, the world looks whether a worker has something to do before it kills one: a call that is lost
+// with it is what matters.
+const busyTries = 2000
+
+// killBusy kills a worker in the middle of a call, or the one of a slot when none gets one for long.
+func (w *World) killBusy(slot, tries int) {
+	p := w.board
+	if !p.up {
+		return
+	}
+	for i := range p.workers {
+		if x := &p.workers[i]; x.up && x.free > w.now || tries == 0 && i == slot {
+			p.killWorker(i, "killed by the world")
+			return
+		}
+	}
+	w.at(w.now+5*inos.Millisecond, func() { w.killBusy(slot, tries-1) })
 }
 
 // cut keeps messages of one direction away until a time.

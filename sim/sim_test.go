@@ -214,6 +214,7 @@ func TestManyNodes(t *testing.T) {
 	if !*long {
 		t.Skip("it belongs to the long set: -sim.long")
 	}
+	defer debug.SetGCPercent(debug.SetGCPercent(200)) // one large world
 	began := time.Now()
 	p := bigPlan(max(*oneSeed, 1), 1000)
 	r := p.run(nil)
