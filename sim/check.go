@@ -185,9 +185,8 @@ func sameDomain(p *process, level, name string) bool {
 
 // recorded says that the process's disk has a commit record of the version.
 func (w *World) recorded(p *process, v *version, blameless bool) bool {
-	for id, r := range w.truth.records {
-		if r.File.GetVersion() == v.number && r.File.GetPath() == v.info.Path && r.File.GetOwner() == v.info.Owner &&
-			(p.disk.holds(id, true) || blameless && p.disk.spoiled[id]) {
+	for _, id := range w.truth.recordsOf[recordKey{v.info.Owner, v.info.Path, v.number}] {
+		if p.disk.holds(id, true) || blameless && p.disk.spoiled[id] {
 			return true
 		}
 	}

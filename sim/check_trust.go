@@ -57,7 +57,8 @@ func (w *World) checkRetired(q *eventpb.RetireCopyRequest) {
 }
 
 // checkRepaired looks at a repair that ends although nothing was copied: the copies that the map trusted all the while are enough, together with
-// those of nodes that may still be compared, or no more could be made.
+// those of nodes that may still be compared, or no more could be made. Those of a node that the switchboard itself had given up when the repair was
+// claimed, and not heard of since, are not among them.
 func (w *World) checkRepaired(q *eventpb.SettleRepairRequest) {
 	id := w.chunkID(q.ChunkId)
 	before, v := w.claims[id], w.truth.guard()[id]
@@ -75,6 +76,7 @@ func (w *World) checkRepaired(q *eventpb.SettleRepairRequest) {
 	for _, p := range w.nodes {
 		switch {
 		case !p.provider || !p.member || p.removed || p.draining:
+		case p.gone > p.heard && p.gone < before.at:
 		case slices.Contains(now, p.id), !w.away(p) && slices.ContainsFunc(w.named(id), func(c inos.Copy) bool { return c.Node == p.id }):
 			have[p.domainOf(level)] = true
 		case p.up && !p.frozen && max(p.since, p.apart) < w.now-steady && !p.named && !p.liar.any():
@@ -143,10 +145,11 @@ func (p *process) garbled(reply []byte) {
 	}
 }
 
-// learnHistory takes a line of the history: whom the switchboard calls dead, and whom the audits name.
+// learnHistory takes a line of the history: whom the switchboard calls dead or gives up, and whom the audits name.
 func (w *World) learnHistory(r *eventpb.EventRecord) {
 	named := strings.Contains(r.Detail, " is named by the audits")
-	if !named && !strings.Contains(r.Detail, " is dead: ") {
+	gone := strings.Contains(r.Detail, " did not come back: ")
+	if !named && !gone && !strings.Contains(r.Detail, " is dead: ") {
 		return
 	}
 	for _, p := range w.nodes {
@@ -155,6 +158,8 @@ func (w *World) learnHistory(r *eventpb.EventRecord) {
 			continue
 		case named:
 			w.learnNamed(p)
+		case gone:
+			p.gone = inos.Micros(r.TimestampUs) - w.board.offset
 		default:
 			p.dead = inos.Micros(r.TimestampUs) - w.board.offset
 		}

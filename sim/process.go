@@ -53,6 +53,7 @@ type process struct {
 	crashed    inos.Micros           // when it last came back from a crash
 	distrusted inos.Micros           // when the map last stopped trusting its copies
 	dead       inos.Micros           // when the switchboard last called it so; 0: not in its present life
+	gone       inos.Micros           // when it last gave the node up: its copies are made elsewhere; 0: not in its present life
 	heard      inos.Micros           // when something of it last came to the switchboard
 
 	buffers  map[uint64][]byte
@@ -140,7 +141,7 @@ func (w *World) start(p *process) {
 	}
 	if p == w.board {
 		for _, q := range w.nodes {
-			q.dead = 0
+			q.dead, q.gone = 0, 0
 		}
 	}
 	w.logf("%s starts, life %d, unclean %t", p, p.life, boot.Unclean)

@@ -14,10 +14,18 @@ type truth struct {
 	byKey   map[string]*version // by the request that made it
 	ops     map[string]*request // puts by the id of their request
 	records map[inos.ChunkID]*eventpb.Record
-	changes uint64
+	// recordsOf are the records of each version: one that is written anew gets another nonce, and so another id.
+	recordsOf map[recordKey][]inos.ChunkID
+	changes   uint64
 	// guarded are the chunks of versions that must stay readable, with the version that wants most; made anew when changes moved on.
 	guarded   map[inos.ChunkID]*version
 	guardedAt uint64
+}
+
+// recordKey names a version.
+type recordKey struct {
+	owner, path string
+	version     uint64
 }
 
 // history is all versions of a path, in their order.
@@ -45,7 +53,8 @@ type version struct {
 func newTruth() truth {
 	return truth{
 		files: map[string]*history{}, byKey: map[string]*version{}, ops: map[string]*request{}, records: map[inos.ChunkID]*eventpb.Record{},
-		changes: 1,
+		recordsOf: map[recordKey][]inos.ChunkID{},
+		changes:   1,
 	}
 }
 
@@ -212,6 +221,8 @@ func (w *World) below(root inos.ChunkID) (ids []inos.ChunkID) {
 // sealed takes a commit record that was made.
 func (w *World) sealed(id inos.ChunkID, r *eventpb.Record) {
 	w.truth.records[id] = r.CloneVT()
+	key := recordKey{r.File.GetOwner(), r.File.GetPath(), r.File.GetVersion()}
+	w.truth.recordsOf[key] = append(w.truth.recordsOf[key], id)
 	h := w.truth.history(r.File.GetOwner(), r.File.GetPath())
 	v := h.find(r.File.GetVersion())
 	if v == nil {

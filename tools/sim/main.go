@@ -67,30 +67,39 @@ type change struct {
 
 var errBuild = errors.New("it does not compile")
 
-// build compiles the simulation with a change and returns the program.
-func build(dir string, c change) (string, error) {
-	file, err := filepath.Abs(c.file)
-	if err != nil {
-		return "", err
-	}
-	changed := filepath.Join(dir, "changed.go")
-	if err := os.WriteFile(changed, []byte(c.text), 0o600); err != nil {
-		return "", err
-	}
-	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {file: changed}})
-	if err != nil {
-		return "", err
-	}
+// build compiles the simulation with a change, or without one, and returns the program.
+func build(dir, name string, c *change) (string, error) {
 	list := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(list, overlay, 0o600); err != nil {
+	if err := overlay(dir, list, c); err != nil {
 		return "", err
 	}
-	program := filepath.Join(dir, "sim.test")
+	program := filepath.Join(dir, name)
 	out, err := exec.Command("go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-overlay", list, "-o", program, "./sim").CombinedOutput() //nolint:gosec // our own files
 	if err != nil {
 		return "", fmt.Errorf("%w: %s", errBuild, out)
 	}
 	return program, nil
+}
+
+// overlay writes which file of the build has another text.
+func overlay(dir, list string, c *change) error {
+	replace := map[string]string{}
+	if c != nil {
+		file, err := filepath.Abs(c.file)
+		if err != nil {
+			return err
+		}
+		changed := filepath.Join(dir, "changed.go")
+		if err := os.WriteFile(changed, []byte(c.text), 0o600); err != nil {
+			return err
+		}
+		replace[file] = changed
+	}
+	text, err := json.Marshal(map[string]map[string]string{"Replace": replace})
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(list, text, 0o600)
 }
 
 // worldSeconds bounds the processor time of a round, for each of its worlds, which needs a tenth of a second: a kernel that loops for ever is
@@ -129,6 +138,27 @@ func worlds(program string, first uint64, seeds int) (found, error) {
 	return found{}, nil
 }
 
+// noticed runs the program from a seed on until a world is bad that is good with the kernel as it is.
+func noticed(program, control string, first uint64, seeds int) (found, error) {
+	for from := 0; from < seeds; {
+		f, err := worlds(program, first+uint64(from), seeds-from)
+		if err != nil || f.seeds == 0 {
+			return f, err
+		}
+		from += f.seeds
+		before, err := worlds(control, first+uint64(from-1), 1)
+		if err != nil {
+			return found{}, err
+		}
+		if before.seeds == 0 {
+			f.seeds = from
+			return f, nil
+		}
+		fmt.Printf("seed %d is bad as it is: %.200s\n", first+uint64(from-1), before.how)
+	}
+	return found{}, nil
+}
+
 // bugs looks for each planted bug.
 func bugs(dir string, names []string, rounds, seeds int) error {
 	files, err := filepath.Glob("sim/bugs/*.txt")
@@ -136,6 +166,10 @@ func bugs(dir string, names []string, rounds, seeds int) error {
 		return err
 	}
 	slices.Sort(files)
+	control, err := build(dir, "control.test", nil)
+	if err != nil {
+		return err
+	}
 	missed, all := 0, 0
 	for _, file := range files {
 		name := strings.TrimSuffix(filepath.Base(file), ".txt")
@@ -147,7 +181,7 @@ func bugs(dir string, names []string, rounds, seeds int) error {
 		if err != nil {
 			return err
 		}
-		program, err := build(dir, b.change)
+		program, err := build(dir, "sim.test", &b.change)
 		if err != nil {
 			fmt.Printf("%-26s %v\n", name, err)
 			missed++
@@ -156,7 +190,7 @@ func bugs(dir string, names []string, rounds, seeds int) error {
 		var took []int
 		how := ""
 		for round := range rounds {
-			f, err := worlds(program, uint64(round+1)*1_000_000, seeds)
+			f, err := noticed(program, control, uint64(round+1)*1_000_000, seeds)
 			if err != nil {
 				return err
 			}
