@@ -89,12 +89,12 @@ func (w *World) beginCall(f *effect) {
 		return
 	}
 	w.at(w.now+delay, func() { w.arrive(d) })
-	if w.now < w.network.twiceTo && w.random.IntN(1000) < w.network.twice {
+	if w.now < w.network.twiceTo && (w.random.IntN(1000) < w.network.twice || bytes.Contains(d.q.Envelope, []byte(event.ContentTrash))) {
 		w.at(w.now+delay+twiceAfter(w.micros(2*inos.Second)), func() { w.arrive(d) })
 	}
 }
 
-// twiceAfter is when a request comes a second time: a quarter of them so late that the kernels have done other things with the chunk meanwhile.
+// twiceAfter is when a request comes a second time (what trashes always does): a quarter of them so late that the kernels have done other things with the chunk meanwhile.
 func twiceAfter(d inos.Micros) inos.Micros {
 	if d > 1500*inos.Millisecond {
 		return (d - 1500*inos.Millisecond) * 60
