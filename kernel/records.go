@@ -173,8 +173,7 @@ func (u *records) act() {
 			}
 		}
 	}
-	for len(u.settles) > 0 && len(u.settling) < settlesInFlight {
-		u.settle()
+	for len(u.settling) < settlesInFlight && u.settle() {
 	}
 	if len(u.needless) > 0 && len(u.trashing) == 0 && u.trashAt <= k.now {
 		u.trash()
@@ -253,13 +252,28 @@ func (u *records) note(s settling) {
 	u.settles = append(u.settles, s)
 }
 
-func (u *records) settle() {
-	s := u.settles[0]
-	u.settles = u.settles[1:]
+// settle sends the first note whose version has none under way: of two records of one version that are noted at once, and again when the
+// outcome is not known, each would be told that the other is needless, and both would go.
+func (u *records) settle() bool {
+	i := slices.IndexFunc(u.settles, func(s settling) bool {
+		for _, work := range sortedKeys(u.settling) {
+			x := u.settling[work]
+			if x.key.Version == s.key.Version && x.key.Path == s.key.Path && x.key.Owner == s.key.Owner {
+				return false
+			}
+		}
+		return true
+	})
+	if i < 0 {
+		return false
+	}
+	s := u.settles[i]
+	u.settles = slices.Delete(u.settles, i, i+1)
 	work := u.k.work()
 	u.settling[work] = s
 	u.k.send(nil, ask{owner: threadRecords, op: opSettle, work: work}, event.SettleRecord,
 		&eventpb.SettleRecordRequest{Key: s.key, RecordId: s.id, Nodes: s.nodes, Full: s.full})
+	return true
 }
 
 // settled takes the records that a version's makes needless. Content that only versions before it referred to may be collected now.
@@ -267,9 +281,9 @@ func (u *records) settled(a *answer) {
 	s := u.settling[a.work]
 	delete(u.settling, a.work)
 	if a.err != nil {
-		if a.err.Code == inos.CodeIO && s.tries < retriesMax {
+		if a.err.Code == inos.CodeIO && s.tries < retriesMax && len(u.settles) < settlesMax {
 			s.tries++
-			u.note(s) // it may have happened; the verb is idempotent
+			u.settles = slices.Insert(u.settles, 0, s) // it may have happened; the verb is idempotent, but not behind another record of the version
 			return
 		}
 		u.short = true
