@@ -382,10 +382,27 @@ func (w *World) checkTrash(p *process, id inos.ChunkID) {
 	if f, err := w.semantic.LookupFile(background, inos.Subject(v.info.Owner), inos.Path(v.info.Path), inos.FileID{}); (err != nil || f.Version < v.number) && w.forsaken(v) {
 		return // a rebuild could not restore it
 	}
-	level := w.levelOf(int(v.info.ReplicasWanted))
-	if left, need := w.spreadOf(id, level, p), min(int(v.info.ReplicasWanted), 2, w.domainsAt(level)); left < need {
+	replicas := w.promised(v)
+	level := w.levelOf(replicas)
+	if left, need := w.spreadOf(id, level, p), w.safe(replicas); left < need {
 		w.violate("chunk %s of version %d of %s is trashed on %s, which leaves it in %d domains of level %s", id, v.number, v.info.Path, p, left, level)
 	}
+}
+
+// promised is how many replicas of a version's chunks may be counted on. A change of the number is answered when its record is safe, and repairs
+// make the copies that are missing: for a while there may be as few as before, and a surplus copy that was on its way out goes.
+func (w *World) promised(v *version) int {
+	replicas := int(v.info.ReplicasWanted)
+	r := w.truth.ops[v.key]
+	if r == nil || r.op.kind != opSet || v.at < w.now-steady {
+		return replicas
+	}
+	for _, before := range w.truth.history(v.info.Owner, v.info.Path).versions {
+		if before.number < v.number && !before.tomb && before.info.ReplicasWanted < v.info.ReplicasWanted && bytes.Equal(before.info.ManifestId, v.info.ManifestId) {
+			replicas = min(replicas, int(before.info.ReplicasWanted))
+		}
+	}
+	return replicas
 }
 
 // checkTrashRecord looks at a commit record that is about to be trashed: of the newest version that was acknowledged one has to stay.
