@@ -19,6 +19,8 @@ type Effects struct {
 type Kernel struct {
 	node      node
 	now       inos.Micros // time of the step under way; never goes back
+	wanted    inos.Micros // the tick that the last step asked for; 0: none
+	woke      inos.Micros // when it was last woken much later than it wanted; 0: never
 	steps     uint64
 	random    rng
 	lastWork  uint64 // numbers of units of work: requests and rounds of upkeep
@@ -231,9 +233,13 @@ func (k *Kernel) wire() {
 // Step takes one envelope at a time and returns what follows from it. The envelope belongs to the kernel from here on.
 // Time may stand still between steps; a time before the last step's counts as the last step's.
 func (k *Kernel) Step(now inos.Micros, e *eventpb.Envelope) Effects {
+	late := k.slept(now)
 	k.now = max(k.now, now)
 	k.steps++
 	k.out, k.released = nil, k.released[:0]
+	if late > 0 {
+		k.woken(late)
+	}
 	k.take(e)
 	for _, t := range k.threads {
 		t.act()
@@ -245,7 +251,8 @@ func (k *Kernel) Step(now inos.Micros, e *eventpb.Envelope) Effects {
 			Payload: event.Payload(&eventpb.BufferRelease{Buffers: released}),
 		})
 	}
-	return Effects{Out: k.out, Wake: k.nextWake()}
+	k.wanted = k.nextWake()
+	return Effects{Out: k.out, Wake: k.wanted}
 }
 
 // take hands an envelope to the thread it is for.

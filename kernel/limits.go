@@ -202,6 +202,7 @@ const (
 	avoidFor          = 5 * inos.Second        // a put sends nothing more to a node that failed it
 	lateEvery         = 100 * inos.Millisecond // late copies wait to be told together
 	commitPatience    = 100 * inos.Millisecond // a commit waits for late copies
+	sleepShare        = 2                      // a step that comes later than it was asked for by more than the heartbeat's interval through this shows a sleep
 	heartbeatMin      = 100 * inos.Millisecond
 	heartbeatMax      = 10 * inos.Minute
 	heartbeatAgain    = inos.Second     // after one that nobody answered, doubling

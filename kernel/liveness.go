@@ -193,16 +193,6 @@ func (u *memberships) times(m *member) (suspect, dead, gone inos.Micros) {
 	return suspect, dead, dead + u.grace(m.row.Tier)
 }
 
-// slept begins the grace of a member now that has been dead for all of it and was not looked at meanwhile: this node did not run, or its clock
-// has leapt, and nobody could be heard.
-func (u *memberships) slept(m *member, by inos.Micros) {
-	for _, t := range []*inos.Micros{&m.seen, &m.lost, &m.mute} {
-		if *t != 0 {
-			*t += by
-		}
-	}
-}
-
 // look goes through the members and finds when to look again.
 func (u *memberships) look() {
 	k := u.k
@@ -232,10 +222,6 @@ func (u *memberships) look() {
 			u.revive(m)
 			state = m.state
 			u.next = earlier(u.next, suspect)
-		}
-		if state == liveDead && m.state != liveDead && gone <= k.now {
-			u.slept(m, k.now-dead)
-			_, _, gone = u.times(m)
 		}
 		if state != m.state {
 			u.turn(m, state)
@@ -452,6 +438,9 @@ func (u *memberships) answered(f *flight, err *inos.Error) {
 		return
 	}
 	if unanswered {
+		if f.started < u.k.woke {
+			return // it was under way while this node slept
+		}
 		if m.failures++; m.failures == 1 {
 			m.mute = u.k.now
 		}

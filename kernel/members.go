@@ -138,16 +138,19 @@ func (u *memberships) act() {
 	}
 }
 
-func (u *memberships) wake() inos.Micros {
+func (u *memberships) wake() (at inos.Micros) {
+	if u.loaded && u.next != 0 {
+		at = u.k.now + u.interval() // so that a sleep is seen for what it was (sleep.go)
+	}
 	switch {
 	case !u.k.node.switchboard:
 		return 0
 	case !u.loaded:
 		return u.again
 	case u.listing || u.k.node.draining:
-		return u.next
+		return earlier(u.next, at)
 	}
-	return earlier(u.next, u.listAt)
+	return earlier(earlier(u.next, u.listAt), at)
 }
 
 func (u *memberships) answer(a *answer) {

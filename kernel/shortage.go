@@ -116,7 +116,7 @@ func (k *Kernel) sureDomains(s *eventpb.ChunkState) uint32 {
 	for _, held := range s.Copies {
 		m := k.members.member(inos.NodeID(held.Node))
 		switch {
-		case m == nil || !held.Trusted || m.state != liveAlive || m.failures > 0:
+		case m == nil || !held.Trusted || !k.members.heeds(m) || m.failures > 0:
 		case m.draining() || m.avoided || m.distrust || m.doubtful || k.losses.holds(m.id(), inos.ChunkID(s.ChunkId)):
 		default:
 			nodes = append(nodes, m.id())

@@ -95,6 +95,8 @@ func (k *Kernel) code(c *coder) {
 	num(c, &n.repairRate)
 	c.bool(&n.rebuild)
 	num(c, &k.now)
+	num(c, &k.wanted)
+	num(c, &k.woke)
 	num(c, &k.steps)
 	k.random.code(c)
 	num(c, &k.lastWork)

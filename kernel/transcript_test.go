@@ -32,7 +32,7 @@ var rewrite = flag.Bool("rewrite", false, "write what the kernel does into testd
 //	perform type=PREFIX                   performs the first such effect; complete tells its end
 //	complete [type=PREFIX] [all]          performs the first pending effect, or all that follow from it too
 //	fail type=PREFIX code=NAME            ends the first such effect with an error
-//	kill worker=N    gone path=P    tick [DURATION|wake]
+//	kill worker=N    gone path=P    tick [DURATION|wake] [awake]   in one leap; awake: with every tick that the kernel wants
 //	wake                                  how long from now the kernel wants to be woken
 //	hang name=N                           the module loops for ever at the body of that name
 //	nodes [ZONE/]HOST/NODE …              other members, each with a disk; before boot
@@ -355,7 +355,12 @@ func (s *script) run(line string) {
 			}
 			to = w.now + inos.Micros(d.Microseconds())
 		}
-		s.capture(func() { w.tick(to) })
+		s.capture(func() {
+			for has("awake") && w.wake != 0 && w.wake < to {
+				w.tick(w.wake)
+			}
+			w.tick(to)
+		})
 	case "wake":
 		s.lines = append(s.lines, (time.Duration(w.wake-w.now) * time.Microsecond).String())
 	case "hang":

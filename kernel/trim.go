@@ -128,7 +128,7 @@ func (t *trims) choose(u *repairs, s *eventpb.ChunkState) bool {
 	for _, held := range s.Copies {
 		m := k.members.member(inos.NodeID(held.Node))
 		switch {
-		case m == nil || m.state != liveAlive || m.distrust || k.reconciles.busy(m.id()):
+		case m == nil || !k.members.heeds(m) || m.distrust || k.reconciles.busy(m.id()):
 		case held.Trusted && !m.draining() && !m.avoided && !k.losses.holds(m.id(), t.chunk):
 			keepable = append(keepable, held)
 		default:

@@ -23,7 +23,7 @@ func (w *World) strike(f Fault) {
 	case FaultCrash:
 		w.crash(p)
 		w.at(until, func() { w.start(p) })
-	case FaultStop:
+	case FaultStop, FaultPause:
 		p.freeze()
 		w.at(until, p.melt)
 	case FaultLose, FaultWipe:
@@ -61,6 +61,11 @@ func (w *World) strike(f Fault) {
 		w.crash(p)
 		p.offset = inos.Micros(f.N) * inos.Second
 		w.at(until, func() { w.start(p) })
+	case FaultLeap:
+		if by := inos.Micros(f.N) * inos.Second; p.up && p.offset+by < leapMost {
+			p.offset += by
+			p.setAlarm()
+		}
 	case FaultLie:
 		if p != w.board {
 			p.liar = lie{drops: f.N == 1, garbles: f.N == 2}
@@ -86,6 +91,9 @@ func (w *World) killBusy(slot, tries int) {
 	}
 	w.at(w.now+5*inos.Millisecond, func() { w.killBusy(slot, tries-1) })
 }
+
+// leapMost bounds how far a clock is ahead: when it is set right again, what was put off by it has to be done soon.
+const leapMost = 5 * inos.Minute
 
 // cut keeps messages of one direction away until a time.
 func (w *World) cut(from, to *process, until inos.Micros) {

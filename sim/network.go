@@ -147,6 +147,9 @@ func (w *World) arrive(d *delivery) {
 	if to.switchboard && len(from.invite) > 0 && w.introduces(d.q.Envelope) {
 		m.Invite = from.invite
 	}
+	if to.switchboard {
+		w.introduced(d)
+	}
 	if d.q.Input != 0 {
 		to.hostBuf++
 		m.Input, m.InputBytes = to.hostBuf, lengthOf(d.input)

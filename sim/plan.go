@@ -74,12 +74,14 @@ const (
 	FaultWorker                      // a worker of the switchboard dies
 	FaultClock                       // the process comes back with its clock N seconds off
 	FaultLie                         // from here on the node lies (N: 1 drops, 2 garbles)
+	FaultPause                       // the switchboard is stopped for For, longer than every grace
+	FaultLeap                        // the clock of the switchboard leaps forward by N seconds
 	faultKinds
 )
 
 var faultNames = [faultKinds]string{
 	"crash", "stop", "lose", "wipe", "cut", "isolate", "loss", "late", "twice", "rot", "disk error", "disk full", "disk slow",
-	"doubt", "slow memory", "worker", "clock", "lie",
+	"doubt", "slow memory", "worker", "clock", "lie", "pause", "leap",
 }
 
 // String names the kind.
@@ -157,6 +159,7 @@ func newPlan(seed uint64) Plan {
 	p.drawOps(r, nodes, 30+r.IntN(50))
 	p.drawFaults(r, nodes, 20+r.IntN(7))
 	p.drawPace()
+	p.drawSleep()
 	return p
 }
 

@@ -41,6 +41,7 @@ type process struct {
 	life     int  // counts its starts
 	clean    bool // it was stopped in order
 	since    inos.Micros
+	slept    inos.Micros // for how long it was stopped in all its lives
 	offset   inos.Micros // of its clock
 	kernel   *kernel.Kernel
 	disk     *disk
@@ -55,6 +56,7 @@ type process struct {
 	dead       inos.Micros           // when the switchboard last called it so; 0: not in its present life
 	gone       inos.Micros           // when it last gave the node up: its copies are made elsewhere; 0: not in its present life
 	heard      inos.Micros           // when something of it last came to the switchboard
+	silence    silence
 
 	buffers  map[uint64][]byte
 	hostBuf  uint64
@@ -142,6 +144,7 @@ func (w *World) start(p *process) {
 	if p == w.board {
 		for _, q := range w.nodes {
 			q.dead, q.gone = 0, 0
+			q.silence.heard, q.silence.failed = w.awake(), 0 // its kernel knows of no silence before
 		}
 	}
 	w.logf("%s starts, life %d, unclean %t", p, p.life, boot.Unclean)
@@ -338,7 +341,7 @@ func (p *process) setAlarm() {
 func (p *process) freeze() {
 	if p.up && !p.frozen {
 		p.w.logf("%s is stopped", p)
-		p.frozen = true
+		p.frozen, p.since = true, p.w.now
 	}
 }
 
@@ -347,6 +350,7 @@ func (p *process) melt() {
 		return
 	}
 	p.w.logf("%s goes on", p)
+	p.slept += p.w.sleepOf(p.w.now - p.since)
 	p.frozen, p.since = false, p.w.now
 	if p == p.w.board {
 		for _, q := range p.w.nodes {
@@ -422,6 +426,9 @@ func (f *effect) end() {
 func (f *effect) tell() {
 	p := f.p
 	f.ended = true
+	if p.switchboard && f.env.EventType == event.MeshCall {
+		p.w.called(f)
+	}
 	delete(p.pending, f.env.Id)
 	var reply *eventpb.Envelope
 	if f.err != nil {

@@ -81,8 +81,13 @@ func (w *World) learn(e *eventpb.Envelope, m event.Message) {
 		for _, c := range r.Repairs {
 			id := w.chunkID(c.ChunkId)
 			w.leases[id] = c.CloneVT()
+			w.checkClaimed(c)
 			w.claims[id] = &claim{at: w.now, trusted: w.trusted(id), members: w.memberChanges}
 		}
+	case *eventpb.WantRepairsReply:
+		var q eventpb.WantRepairsRequest
+		w.open(e, &q)
+		w.checkWanted(&q)
 	case *eventpb.SettleRepairReply:
 		var q eventpb.SettleRepairRequest
 		w.open(e, &q)
@@ -101,6 +106,7 @@ func (w *World) learn(e *eventpb.Envelope, m event.Message) {
 		w.open(e, &q)
 		w.memberChanges++
 		if p := w.byID[inos.NodeID(q.Node)]; p != nil {
+			w.checkDistrusted(p)
 			p.proved, p.distrusted = map[inos.ChunkID]bool{}, w.now
 		}
 	case *eventpb.AdmitNodeReply:

@@ -36,6 +36,7 @@ type World struct {
 	network  network
 	leases   map[inos.ChunkID]*eventpb.RepairInfo // the last claim of each repair
 	claims   map[inos.ChunkID]*claim              // what the map named then
+	bereft   map[inos.ChunkID]bool                // chunks that a node held which was silent for long
 	ever     map[inos.ChunkID][]byte              // stored bytes of every chunk that was ever made
 
 	memberChanges uint64 // members that came or changed their state, and epochs
