@@ -246,10 +246,23 @@ func (u *challenges) stated(a *answer) {
 		return
 	}
 	for i, x := range list {
+		if u.challenged(x) {
+			continue // one lost copy counts once, however often it is asked for at a time
+		}
 		if s := r.States[i]; named(s, x.node) && u.k.members.alive(x.node) && len(u.table) < challengesMax {
 			u.challenge(x, s.StoredBytes)
 		}
 	}
+}
+
+// challenged says that a challenge of the copy is under way.
+func (u *challenges) challenged(x heldCopy) bool {
+	for _, work := range sortedKeys(u.table) {
+		if c := u.table[work]; c.node == x.node && c.chunk == x.chunk {
+			return true
+		}
+	}
+	return false
 }
 
 // named says that the map names a node for a chunk and trusts it.
