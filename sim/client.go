@@ -21,10 +21,12 @@ const (
 	opNodes
 	opRepairs
 	opNodeSet
+	opUserPut
+	opGroupPut
 	opKinds
 )
 
-var opNames = [opKinds]string{"put", "get", "delete", "set", "verify", "list", "stat", "status", "nodes", "repairs", "node set"}
+var opNames = [opKinds]string{"put", "get", "delete", "set", "verify", "list", "stat", "status", "nodes", "repairs", "node set", "user put", "group put"}
 
 // op is one thing that a client will ask, once and, when it gets no answer, again.
 type op struct {
@@ -44,6 +46,9 @@ type op struct {
 	discard  bool
 	node     int
 	state    inos.MemberState
+	name     string      // of a user or a group
+	create   bool        // the user; otherwise it is disabled
+	members  []string    // of the group; none: it is removed
 	leave    inos.Micros // the client goes away so long after it has asked; 0: it stays
 }
 
@@ -202,6 +207,10 @@ func (r *request) message() (string, event.Message) {
 		return event.RepairsList, &eventpb.RepairsListRequest{}
 	case opNodeSet:
 		return event.NodesSet, &eventpb.NodesSetRequest{Node: string(r.w.nodes[o.node].id), State: uint32(o.state)}
+	case opUserPut:
+		return event.UsersPut, &eventpb.UsersPutRequest{User: &eventpb.User{Name: o.name, Disabled: !o.create}, Create: o.create}
+	case opGroupPut:
+		return event.GroupsPut, &eventpb.GroupsPutRequest{Group: &eventpb.Group{Name: o.name, Members: o.members}}
 	}
 	return event.NodeStatus, &eventpb.NodeStatusRequest{}
 }

@@ -20,9 +20,15 @@ func (w *World) settle() {
 	w.quieten()
 	w.readAll()
 	if w.plan.rebuild && !w.over {
+		w.people()
+		w.quieten()
+		facts, kept := w.facts(), w.factsKept()
 		w.rebuild()
 		w.quieten()
 		w.compare()
+		if kept {
+			w.compareFacts(facts)
+		}
 		w.writeAll()
 		w.quieten()
 		w.readAll()
@@ -169,10 +175,10 @@ func (w *World) unsettled() string {
 	}
 	for _, r := range pending {
 		wanted := int(r.File.ReplicasWanted)
-		if r.Tombstone {
+		if r.Tombstone || r.File.Owner == "" {
 			wanted = inos.ReplicasDefault
 		}
-		if w.possible(wanted) >= wanted {
+		if can := w.possible(wanted); can >= wanted || r.File.Owner == "" && can >= 2 && len(r.Nodes) < can {
 			return fmt.Sprintf("the record of version %d of %s is pending", r.File.Version, r.File.Path)
 		}
 	}
