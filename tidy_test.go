@@ -93,8 +93,8 @@ var importRules = []importRule{
 		why: "what both SQLite memories share of the engine; it knows no memory",
 	},
 	{
-		room: "data/verbs", may: []string{".", "event/..."},
-		why: "it translates events to the contract of a memory for hosts and simulations alike, and knows no implementation",
+		room: "data/verbs", may: []string{".", "event/..."}, inTests: []string{"data/semantic"},
+		why: "it translates events to the contract of a memory for hosts and simulations alike, and knows no implementation; a test asks the twin",
 	},
 	{
 		room: "data/datatest", may: []string{".", "event/...", blake3, rapid},

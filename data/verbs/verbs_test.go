@@ -1,6 +1,7 @@
 package verbs_test
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"reflect"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/data/semantic"
 	"github.com/inos-mesh/inos/data/verbs"
 	"github.com/inos-mesh/inos/event"
 	"github.com/inos-mesh/inos/event/eventpb"
@@ -52,6 +54,83 @@ func TestRecordsComeBack(t *testing.T) {
 	}
 	if _, err := verbs.Record(nil); inos.CodeOf(err) != inos.CodeInternal {
 		t.Errorf("no record: %v", err)
+	}
+}
+
+func TestIdentityComesBack(t *testing.T) {
+	u := inos.User{Name: "ann", Operator: true, Disabled: true, Quota: inos.Quota{PlainBytes: 1, Files: 2, RequestsPerSecond: 3}, CreatedAt: 4}
+	s := inos.SessionInfo{Name: "n", CreatedAt: 5, Refreshable: true, Session: inos.Session{
+		TokenID: "t", Subject: "ann", Device: "d", Capabilities: []string{"files:*:*"}, ExpiresAt: 6, Audience: "a", Peer: "p",
+	}}
+	g := inos.AccessGrant{
+		ID: "g", Owner: "ann", Prefix: "/a", Grantee: "link:g", Verbs: []string{"read"}, ExpiresAt: 7, UsesMax: 8, Uses: 9, By: "bob", CreatedAt: 10,
+	}
+	for what, pair := range map[string][2]any{
+		"user": {verbs.User(verbs.UserPayload(&u)), u}, "session": {verbs.SessionInfo(verbs.SessionInfoPayload(&s)), s},
+		"grant":  {verbs.AccessGrant(verbs.AccessGrantPayload(&g)), g},
+		"nobody": {verbs.User(nil), inos.User{}}, "no session": {verbs.SessionInfo(nil), inos.SessionInfo{}}, "no grant": {verbs.AccessGrant(nil), inos.AccessGrant{}},
+	} {
+		if !reflect.DeepEqual(pair[0], pair[1]) {
+			t.Errorf("%s: %+v, want %+v", what, pair[0], pair[1])
+		}
+	}
+}
+
+// What a kernel asks by events is what the memory does: who is made, let in and given a grant is found by the next event.
+func TestIdentityByEvents(t *testing.T) {
+	m := semantic.NewMemory()
+	do := func(typ string, q, reply event.Message) {
+		t.Helper()
+		r, err := verbs.Perform(context.Background(), m, &eventpb.Envelope{EventType: typ, Payload: event.Payload(q)}, 50)
+		if err != nil {
+			t.Fatalf("%s: %v", typ, err)
+		}
+		if reply != nil {
+			if err := event.Open(&eventpb.Envelope{Payload: event.Payload(r)}, reply); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	key := func(id string) *eventpb.RequestKey {
+		return &eventpb.RequestKey{Subject: "host", Id: id, EventType: "e"}
+	}
+	hash := func(b byte) []byte { return bytes.Repeat([]byte{b}, inos.HashBytes) }
+	for _, name := range []string{"ann", "bob"} {
+		do(event.PutUser, &eventpb.PutUserRequest{User: &eventpb.User{Name: name}, Create: true, Credits: 9, Key: key(name), NowUs: 5}, nil)
+	}
+	do(event.PutGroup, &eventpb.PutGroupRequest{Group: &eventpb.Group{Name: "g", Members: []string{"bob"}}}, nil)
+	do(event.PutEnrolment, &eventpb.PutEnrolmentRequest{Hash: hash(1), User: "ann", ExpiresUs: 90, NowUs: 5}, nil)
+	var opened eventpb.OpenSessionReply
+	do(event.OpenSession, &eventpb.OpenSessionRequest{
+		Session:   &eventpb.SessionInfo{Session: &eventpb.Session{TokenId: "t", Subject: "ann", Device: "d", ExpiresUs: 99}},
+		PublicKey: hash(2), DeviceName: "laptop", Enrolment: hash(1), Refresh: hash(3), NowUs: 6,
+	}, &opened)
+	if opened.User.Balance != 9 || !opened.Session.Refreshable {
+		t.Errorf("opened %v", &opened)
+	}
+	var refreshed eventpb.RefreshSessionReply
+	for i, reused := range []bool{false, true} {
+		do(event.RefreshSession, &eventpb.RefreshSessionRequest{Refresh: hash(3), Next: hash(byte(4 + i)), NowUs: 7}, &refreshed)
+		if refreshed.Reused != reused || refreshed.Session.Session.TokenId != "t" {
+			t.Errorf("refreshed %v", &refreshed)
+		}
+	}
+	grant := &eventpb.AccessGrant{Id: "x", Owner: "ann", Prefix: "/a", Grantee: "group:g", Verbs: []string{"read"}, By: "ann", ExpiresUs: 60}
+	do(event.PutGrant, &eventpb.PutGrantRequest{Grant: grant, Key: key("x"), NowUs: 8}, nil)
+	for now, want := range map[int64]int{59: 1, 60: 0} {
+		var access eventpb.ReadAccessReply
+		do(event.ReadAccess, &eventpb.ReadAccessRequest{Owner: "ann", Subject: "bob", NowUs: now}, &access)
+		if len(access.Grants) != want || access.Owner.Name != "ann" {
+			t.Errorf("access at %d: %v", now, &access)
+		}
+	}
+	var nobody eventpb.ReadAccessReply
+	if do(event.ReadAccess, &eventpb.ReadAccessRequest{Owner: "cat", Subject: "bob", NowUs: 1}, &nobody); nobody.Owner != nil {
+		t.Errorf("access to nobody's: %v", &nobody)
+	}
+	_, err := verbs.Perform(context.Background(), m, &eventpb.Envelope{EventType: event.PutEnrolment, Payload: event.Payload(&eventpb.PutEnrolmentRequest{Hash: hash(1)[:31], User: "ann"})}, 50)
+	if inos.CodeOf(err) != inos.CodeInternal {
+		t.Errorf("a hash of 31 bytes: %v", err)
 	}
 }
 
