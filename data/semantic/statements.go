@@ -266,8 +266,8 @@ var text = [statements]string{
 		plain_bytes = excluded.plain_bytes, stored_bytes = excluded.stored_bytes, chunks = excluded.chunks, created_us = excluded.created_us,
 		content_type = excluded.content_type, replicas_wanted = excluded.replicas_wanted, replicas_reached = excluded.replicas_reached, pledged = excluded.pledged`,
 	deleteFile: `DELETE FROM files WHERE owner = $1 AND path = $2`,
-	// The plus keeps the planner from walking all files of the owner, whose paths are in order too.
-	selectFileByID: `SELECT ` + fileColumns + ` FROM files WHERE file_id = $1 AND +owner = $2 ORDER BY owner, path LIMIT 1`,
+	// With the empty text the planner does not walk all files of the owner, whose paths are in order too.
+	selectFileByID: `SELECT ` + fileColumns + ` FROM files WHERE file_id = $1 AND owner || '' = $2 ORDER BY owner, path LIMIT 1`,
 	listFiles:      `SELECT ` + fileColumns + ` FROM files WHERE owner = $1 AND path > $2 AND path >= $3 AND path < $4 ORDER BY path LIMIT $5`,
 	insertTombstone: `INSERT INTO tombstones (owner, path, version, deleted_us) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (owner, path) DO UPDATE SET version = excluded.version, deleted_us = excluded.deleted_us`,
@@ -392,7 +392,7 @@ var text = [statements]string{
 	countSessions: `SELECT count(*) FROM sessions WHERE user_name = $1`,
 	// The plus has the planner walk the sessions of one user, and not all that are over.
 	deleteOverSessions:     `DELETE FROM sessions WHERE user_name = $1 AND +expires_us > 0 AND +expires_us <= $2`,
-	deleteSession:          `DELETE FROM sessions WHERE token_id = $1 AND +user_name = $2 RETURNING token_id`,
+	deleteSession:          `DELETE FROM sessions WHERE token_id = $1 AND user_name = $2 RETURNING token_id`,
 	deleteSessionsOf:       `DELETE FROM sessions WHERE user_name = $1 RETURNING token_id`,
 	deleteSessionsOfDevice: `DELETE FROM sessions WHERE user_name = $1 AND device = $2 RETURNING token_id`,
 	pruneSessions: `DELETE FROM sessions WHERE token_id IN
@@ -410,8 +410,8 @@ var text = [statements]string{
 	relinkGrant: `UPDATE grants SET link = $2 WHERE grant_id = $1`,
 	useGrant:    `UPDATE grants SET uses = uses + 1 WHERE grant_id = $1`,
 	deleteGrant: `DELETE FROM grants WHERE grant_id = $1`,
-	countAccess: `SELECT count(*) FROM grants WHERE owner = $1 AND +link IS NULL`,
-	countLinks:  `SELECT count(*) FROM grants WHERE owner = $1 AND +link IS NOT NULL`,
+	countAccess: `SELECT count(*) FROM grants WHERE owner = $1 AND coalesce(length(link), 0) = 0`,
+	countLinks:  `SELECT count(*) FROM grants WHERE owner = $1 AND coalesce(length(link), 0) > 0`,
 	selectOverGrants: `SELECT ` + grantColumns + ` FROM grants WHERE owner = $1 AND grant_id > '' AND expires_us > 0 AND expires_us <= $2
 		ORDER BY grant_id`,
 	selectGrantsTo: `SELECT ` + grantColumns + ` FROM grants WHERE grantee = $1 ORDER BY grant_id LIMIT $2`,
