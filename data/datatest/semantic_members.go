@@ -443,7 +443,7 @@ func semanticRetire(t *testing.T, m inos.Semantic) {
 	epoch, err := m.DistrustNode(background, "c")
 	must(t, err)
 	retire(g, "a", inos.CodeConflict, "b", "c")
-	wantCopies(t, m, id, "a* b* c")
+	wantCopies(t, m, id, "a* b*@7 c")
 	_, err = m.ConfirmCopies(background, "c", epoch, []inos.ChunkID{id})
 	must(t, err)
 	retire(g, "a", inos.CodeConflict, "b", "c") // it says that it holds the copy again, and has not proved it
@@ -451,7 +451,7 @@ func semanticRetire(t *testing.T, m inos.Semantic) {
 	equal(t, "the generation moves with references alone", generation(), g)
 	for range 2 { // again it changes nothing
 		retire(g, "a", 0, "b", "c")
-		wantCopies(t, m, id, "b* c*")
+		wantCopies(t, m, id, "b*@7 c*@7")
 	}
 	equal(t, "copies of a", members(t, m)["a"].Copies, 0)
 	// A new reference makes the order void.
