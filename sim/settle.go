@@ -296,9 +296,8 @@ func (w *World) short() string {
 }
 
 // unrecorded names a version whose commit record lies on fewer nodes than it wants and could, or a record that lies on a disk for nothing. Records
-// stay where they are when the mesh gets wider domains, and none is trashed while there is a version of which no node that stays has one.
+// stay where they are when the mesh gets wider domains, and none is trashed while the map has a version of which it knows no record on a node that is alive.
 func (w *World) unrecorded() string {
-	bare := false
 	for _, h := range w.truth.sorted() {
 		v := h.last()
 		if v == nil || !v.tomb && w.forsaken(v) {
@@ -314,10 +313,12 @@ func (w *World) unrecorded() string {
 				have++
 			}
 		}
-		bare = bare || have == 0
 		if have < need {
 			return fmt.Sprintf("the record of version %d of %s lies on %d nodes, %d are wanted and possible", v.number, h.path, have, need)
 		}
+	}
+	if w.bare() {
+		return ""
 	}
 	for _, p := range w.nodes {
 		if !p.up || !p.member || p.removed || p.liar.any() {
@@ -328,11 +329,32 @@ func (w *World) unrecorded() string {
 		if err != nil {
 			w.violate("unknown records: %v", err)
 		}
-		if len(unknown) > 0 && !bare {
+		if len(unknown) > 0 {
 			return fmt.Sprintf("%d records of no version that stays lie on %s, %s among them", len(unknown), p, unknown[0])
 		}
 	}
 	return ""
+}
+
+// bare says that the map has a version of which it knows no record on a node that is alive.
+func (w *World) bare() bool {
+	var after inos.RecordKey
+	for {
+		page, err := w.semantic.PendingRecords(background, after, 0)
+		if err != nil {
+			w.violate("pending records: %v", err)
+		}
+		if len(page) == 0 {
+			return false
+		}
+		for i := range page {
+			r := &page[i]
+			if r.RecordID == (inos.ChunkID{}) || !slices.ContainsFunc(w.nodes, func(p *process) bool { return p.up && slices.Contains(r.Nodes, p.id) }) {
+				return true
+			}
+			after = inos.RecordKey{Owner: r.File.Owner, Path: r.File.Path, Version: r.File.Version}
+		}
+	}
 }
 
 // usable says that a node's copies count when everything is well.
