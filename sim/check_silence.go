@@ -103,7 +103,7 @@ func (w *World) checkClaimed(c *eventpb.RepairInfo) {
 
 // checkDistrusted looks at a node whose copies the map trusts no more: it came back from a crash, or from a silence of its grace.
 func (w *World) checkDistrusted(p *process) {
-	if p.crashed == 0 && !p.liar.any() && len(p.disk.spoiled) == 0 && !w.silentForLong(p) {
+	if p.crashed == 0 && !p.liar.any() && !p.disk.hurt && !w.silentForLong(p) {
 		w.violate("%s is distrusted, and it neither crashed nor was silent for its grace while the switchboard was awake", p)
 	}
 }

@@ -171,7 +171,7 @@ func (w *World) learnHistory(r *eventpb.EventRecord) {
 // learnNamed takes whom the audits name: it has lied, or has lost chunks by the world's doing.
 func (w *World) learnNamed(p *process) {
 	p.named = true
-	if !p.liar.any() && len(p.disk.spoiled) == 0 {
+	if !p.liar.any() && !p.disk.hurt {
 		w.violate("%s is named by the audits, and it has neither lied nor lost anything", p)
 	}
 }

@@ -21,6 +21,7 @@ type disk struct {
 	// spoiled are the chunks and records that the world itself has taken from this disk: rotten, wiped, or acknowledged by a liar and
 	// dropped. The kernels are not to blame for them.
 	spoiled  map[inos.ChunkID]bool
+	hurt     bool // some were, once
 	capacity int64
 	fullTo   inos.Micros // until then nothing fits
 	errorsTo inos.Micros // until then calls fail now and then
@@ -32,6 +33,9 @@ func (w *World) newDisk(capacity int64) *disk {
 	w.format(d)
 	return d
 }
+
+// spoil notes that the world itself has taken a chunk or record from the disk.
+func (d *disk) spoil(id inos.ChunkID) { d.spoiled[id], d.hurt = true, true }
 
 // format makes the disk empty.
 func (w *World) format(d *disk) {
@@ -81,14 +85,14 @@ func (d *disk) accounts(id inos.ChunkID, record bool) bool {
 // rot makes the bytes of a chunk wrong.
 func (d *disk) rot(id inos.ChunkID, record bool) {
 	if d.store(record).Corrupt(id) {
-		d.spoiled[id] = true
+		d.spoil(id)
 	}
 }
 
 // vanish takes a record off the disk, without a word to its node's kernel.
 func (d *disk) vanish(id inos.ChunkID) {
 	if n, _, err := d.records.Trash(background, []inos.ChunkID{id}); err == nil && n > 0 {
-		d.spoiled[id] = true
+		d.spoil(id)
 	}
 }
 

@@ -127,7 +127,7 @@ func (w *World) destroy(p *process, f Fault, until inos.Micros) {
 	w.crash(p)
 	for _, record := range []bool{false, true} {
 		for _, id := range p.disk.list(record) {
-			p.disk.spoiled[id] = true
+			p.disk.spoil(id)
 		}
 	}
 	w.format(p.disk)

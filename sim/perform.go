@@ -191,7 +191,7 @@ func (p *process) writeChunk(q *eventpb.ContentWriteRequest) (event.Message, err
 	}
 	if p.liar.drops && chunkID(b) == id && w.random.IntN(3) > 0 {
 		if !d.holds(id, q.Record) {
-			d.spoiled[id] = true
+			d.spoil(id)
 		}
 		return &eventpb.ContentWriteReply{StoredBytes: lengthOf(b)}, nil
 	}
