@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -236,10 +237,10 @@ func TestReadsLikeTheReference(t *testing.T) {
 func TestReplacedBetweenTwoRanges(t *testing.T) {
 	d, s := serve(t, Options{})
 	call(t, s, "PUT", "/v1/files/a", "0123456789")
-	gets := 0
+	var gets atomic.Int32
 	d.hook = func(_ context.Context, e *eventpb.Envelope, _ func(*eventpb.Envelope)) (*eventpb.Envelope, error) {
 		if e.EventType == event.FilesGet {
-			if gets++; gets == 2 {
+			if gets.Add(1) == 2 {
 				d.mu.Lock()
 				f := d.files["/a"]
 				f.info.Version++
@@ -255,7 +256,7 @@ func TestReplacedBetweenTwoRanges(t *testing.T) {
 	if strings.Contains(got, "ef") || strings.HasSuffix(got, "--\r\n") {
 		t.Errorf("a whole answer of two versions: %q", got)
 	}
-	if gets != 2 {
-		t.Errorf("%d reads", gets)
+	if n := gets.Load(); n != 2 {
+		t.Errorf("%d reads", n)
 	}
 }
