@@ -119,6 +119,7 @@ func list[T any](c *coder, p *[]T, limit int, element func(*coder, *T)) {
 	for i := range *p {
 		element(c, &(*p)[i])
 		if c.err != nil {
+			*p = (*p)[:i+1] // behind it a list of pointers has none, and who codes it may look at all
 			return
 		}
 	}
