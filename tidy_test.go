@@ -32,6 +32,7 @@ const (
 	libp2p     = "github.com/libp2p"
 	multiaddr  = "github.com/multiformats/go-multiaddr"
 	rapid      = "pgregory.net/rapid"
+	openapi    = "github.com/getkin/kin-openapi"
 	testscript = "github.com/rogpeppe/go-internal"
 )
 
@@ -105,8 +106,12 @@ var importRules = []importRule{
 		why: "engine, mesh and api meet only in host",
 	},
 	{
-		room: "host/api", may: []string{".", "event/...", blake3, websocket}, inTests: []string{rapid},
+		room: "host/api", may: []string{".", "event/...", blake3, websocket}, inTests: []string{rapid, "host/api/contract"},
 		why: "engine, mesh and api meet only in host",
+	},
+	{
+		room: "host/api/contract", may: []string{".", openapi},
+		why: "it knows the interface by its OpenAPI document alone, as a stranger would",
 	},
 	{
 		room: "host/trust", may: []string{".", "event/...", base58, jwt}, never: append([]string{"time"}, noWorld...),
@@ -117,8 +122,8 @@ var importRules = []importRule{
 		why: "engine, mesh and api meet only in host; nobody else knows which library carries the mesh",
 	},
 	{
-		room: "host", may: []string{".", "event/...", "build", "host/...", "data/content", "data/semantic", "data/episodic", "data/verbs", blake3, base58, xsys},
-		inTests: []string{"data/datatest/...", rapid},
+		room: "host", may: []string{".", "event/...", "build", "host/api", "host/engine", "host/mesh", "host/trust", "data/content", "data/semantic", "data/episodic", "data/verbs", blake3, base58, xsys},
+		inTests: []string{"data/datatest/...", rapid, "host/api/contract"},
 		why:     "it holds kernel.wasm as bytes and never imports the kernel: the seam stays real",
 	},
 	{
@@ -226,6 +231,7 @@ func TestImportRulesRefuse(t *testing.T) {
 		{"kernel", module + "/host"},
 		{"host", module + "/kernel"},
 		{"host/api", module + "/host/engine"},
+		{"host/api", module + "/host/api/contract"},
 		{"host/mesh", module + "/host/api"},
 		{"host", libp2p + "/go-libp2p"},
 		{"data/content", module + "/data/semantic"},

@@ -213,12 +213,12 @@ func TestMeshRefusals(t *testing.T) {
 	}
 	for _, code := range []inos.Code{inos.CodeQuorumLost, inos.CodePeerUnreachable} {
 		refusal = inos.Errorf(code, "files:put", "1 of 2 domains is alive")
-		if a := call(t, s, "GET", "/v1/files/a", ""); a.status != 503 || a.header.Get("Retry-After") != "5" {
+		if a := call(t, s, "DELETE", "/v1/files/a", ""); a.status != 503 || a.header.Get("Retry-After") != "5" {
 			t.Errorf("%+v", a)
 		}
 	}
 	refusal = &inos.Error{Code: inos.CodeQuorumLost, Op: "files:put", RetryAfter: 30 * inos.Second}
-	if a := call(t, s, "GET", "/v1/files/a", ""); a.header.Get("Retry-After") != "30" {
+	if a := call(t, s, "DELETE", "/v1/files/a", ""); a.header.Get("Retry-After") != "30" {
 		t.Errorf("%+v", a)
 	}
 }

@@ -53,6 +53,7 @@ const (
 	routePublic
 	routeCodes
 	routeDashboard
+	routeOpenAPI
 )
 
 // target is a parsed address.
@@ -138,6 +139,7 @@ var routes = map[route]struct {
 	routeLink:       {"link", true, methods{{"GET", (*exchange).getLink}, {"HEAD", (*exchange).getLink}}},
 	routePublic:     {"public", true, methods{{"GET", (*exchange).getPublic}, {"HEAD", (*exchange).getPublic}}},
 	routeCodes:      {"dashboard_code", false, methods{{"POST", (*exchange).dashboardCode}}},
+	routeOpenAPI:    {"openapi", true, methods{{"GET", (*exchange).openAPI}, {"HEAD", (*exchange).openAPI}}},
 	routeDashboard:  {"dashboard", true, methods{{"POST", (*exchange).openDashboard}, {"DELETE", (*exchange).closeDashboard}}},
 }
 
@@ -162,7 +164,7 @@ var exact = map[string]route{
 	"/v1/verify": routeVerify, "/v1/events": routeEvents, "/v1/nodes": routeNodes, "/v1/invites": routeInvites, "/v1/repairs": routeRepairs,
 	"/v1/login": routeLogin, "/v1/login/challenge": routeChallenge, "/v1/login/refresh": routeRefresh, "/v1/users": routeUsers, "/v1/devices": routeDevices,
 	"/v1/groups": routeGroups, "/v1/tokens": routeTokens, "/v1/grants": routeGrants, "/v1/ledger": routeLedger, "/v1/keys": routeKeys,
-	"/v1/dashboard/codes": routeCodes, "/v1/dashboard/session": routeDashboard,
+	"/v1/dashboard/codes": routeCodes, "/v1/dashboard/session": routeDashboard, "/v1/openapi.json": routeOpenAPI,
 }
 
 // named are the addresses that end in one name, and what a name has to be.

@@ -38,6 +38,7 @@ type Handler struct {
 
 	challenges challenges
 	dashboards dashboards
+	document   func() []byte // of OpenAPI; a field, because the routes lead to who asks for it
 
 	registerOnce sync.Once
 	closeOnce    sync.Once
@@ -45,9 +46,9 @@ type Handler struct {
 }
 
 // New returns the handler of a node's HTTP interface. It trusts nothing of a request but its TCP connection: every
-// route except /, /healthz and /readyz needs a bearer token.
+// route that is not open needs a token or a dashboard's cookie.
 func New(node Node, o Options) *Handler {
-	h := &Handler{node: node, now: o.Now, stall: o.StallTimeout, limit: int64(o.RequestsMax), traceWait: traceWait, keepAlive: keepAliveInterval, closed: make(chan struct{})}
+	h := &Handler{node: node, now: o.Now, stall: o.StallTimeout, limit: int64(o.RequestsMax), traceWait: traceWait, keepAlive: keepAliveInterval, closed: make(chan struct{}), document: sync.OnceValue(openAPIDocument)}
 	if h.now == nil {
 		h.now = time.Now
 	}

@@ -83,6 +83,7 @@ func call(t *testing.T, s *httptest.Server, method, target, body string, headers
 	if err != nil {
 		t.Fatalf("%s %s: %v", method, target, err)
 	}
+	holdToDocument(t, method, r.URL.EscapedPath(), response, b)
 	return answer{response.StatusCode, response.Header, string(b)}
 }
 
