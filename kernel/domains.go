@@ -198,7 +198,7 @@ func (u *memberships) choose(key chunkKey, id inos.ChunkID, replicas uint32, hav
 func (u *memberships) possible(have []inos.NodeID, replicas uint32) bool {
 	all := slices.Clone(have)
 	for _, m := range u.now().members {
-		if m.row.State == uint32(inos.MemberActive) && !m.avoided && !m.gone {
+		if m.stays() {
 			all = append(all, m.id())
 		}
 	}

@@ -235,6 +235,7 @@ func (u *inspections) answer(a *answer) {
 		return
 	}
 	u.at = u.k.now + min(retryBackoffMin<<min(u.tries, 8), retryBackoffMax)
+	u.began = u.at // waiting for a node that does not answer is no work
 	if u.tries++; u.tries > retriesMax {
 		u.stop()
 	}

@@ -120,7 +120,7 @@ func (u *inspections) diskPageDone() {
 }
 
 func (u *inspections) rest() {
-	took := u.k.now - u.began
+	took := max(0, u.k.now-u.began)
 	u.worked += took
 	u.at = u.k.now + took
 }

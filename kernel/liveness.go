@@ -127,6 +127,11 @@ func (m *member) id() inos.NodeID { return inos.NodeID(m.row.Node) }
 func (m *member) removed() bool   { return m.row.State == uint32(inos.MemberRemoved) }
 func (m *member) draining() bool  { return m.row.State == uint32(inos.MemberDraining) }
 
+// stays says that what a member takes now counts as long as it is heard: it does not leave, is not given up, and the audits do not name it.
+func (m *member) stays() bool {
+	return m.row.State == uint32(inos.MemberActive) && !m.avoided && !m.gone
+}
+
 // label names a member for a person.
 func (m *member) label() string {
 	return shortID(m.row.Node) + " (" + m.row.Zone + "/" + m.row.Host + ")"

@@ -153,9 +153,13 @@ func keyOfRecord(r *eventpb.Record) *eventpb.RecordKey {
 	return &eventpb.RecordKey{Owner: r.File.Owner, Path: r.File.Path, Version: r.File.Version}
 }
 
-// nodeGone makes the records that a node held pending again.
+// nodeGone makes the records that a node held pending again, once more when that is under way: it may have passed what was noted since.
 func (u *records) nodeGone(node inos.NodeID) {
-	if !slices.Contains(u.gone, node) && len(u.gone) < membersMax {
+	waiting := u.gone
+	if u.ungoing {
+		waiting = waiting[1:]
+	}
+	if !slices.Contains(waiting, node) && len(u.gone) < membersMax {
 		u.gone = append(u.gone, node)
 	}
 }
@@ -290,6 +294,11 @@ func (u *records) settled(a *answer) {
 		return
 	}
 	u.k.collector.changed()
+	for _, node := range s.nodes {
+		if m := u.k.members.member(inos.NodeID(node)); m != nil && !m.stays() {
+			u.nodeGone(inos.NodeID(node)) // it began to leave while its copy of the record was being noted
+		}
+	}
 	var r eventpb.SettleRecordReply
 	if event.Open(a.env, &r) != nil {
 		return

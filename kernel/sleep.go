@@ -18,6 +18,8 @@ func (k *Kernel) woken(late inos.Micros) {
 	k.woke = k.now
 	k.members.slept(late)
 	k.rebuilding.slept(late)
+	k.collector.sweep.slept(late)
+	k.inspections.slept(late)
 }
 
 // slept takes a sleep of this node out of the members' silence. One that is not given up has time to be heard at any rate: what remained of its
@@ -59,6 +61,12 @@ func (u *rebuilding) slept(late inos.Micros) {
 		u.came += late
 	}
 }
+
+// slept takes a sleep out of the time that a page took, and with it out of the pause before the next node's turn.
+func (s *sweep) slept(late inos.Micros) { s.began += late }
+
+// slept takes a sleep out of the time that a page took, and with it out of the pause before the next node's turn.
+func (u *inspections) slept(late inos.Micros) { u.began += late }
 
 // heeds says that a member is alive for sure: it was heard since this node last slept. What is trashed because of others' copies, is trashed
 // because of such members' only.

@@ -337,9 +337,10 @@ func (u *collector) pageDone() {
 	s := &u.sweep
 	u.letGo()
 	s.from, s.tries = s.to, 0
-	s.worked += u.k.now - s.began
+	took := max(0, u.k.now-s.began)
+	s.worked += took
 	if !u.k.lone() {
-		s.at = u.k.now + (u.k.now - s.began)
+		s.at = u.k.now + took
 	}
 }
 
