@@ -14,6 +14,7 @@ import (
 type domains struct {
 	placement *Placement
 	members   []*member   // by node of the placement
+	alone     bool        // this node is the only member, drained ones counted
 	rampAt    inos.Micros // when a newcomer's share grows and the weights change; 0: never
 	step      uint64      // in which the candidates were found: they are those of one step
 	cold      []bool      // by node: cold, and may take a copy now
@@ -75,7 +76,8 @@ func (u *memberships) room(m *member) uint64 {
 func (u *memberships) prepare() *domains {
 	d := &domains{}
 	var nodes []PlacementNode
-	first := u.k.now
+	first, all := u.k.now, u.all()
+	d.alone = len(all) == 1 && all[0] == u.k.self()
 	for _, id := range u.sorted() {
 		first = min(first, inos.Micros(u.table[id].row.JoinedUs))
 	}

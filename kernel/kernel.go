@@ -383,14 +383,9 @@ func (k *Kernel) holds(id inos.ChunkID) bool {
 // self returns this node's id.
 func (k *Kernel) self() inos.NodeID { return inos.NodeID(k.node.id) }
 
-// lone says that this node is the mesh's only member: whatever there is, it holds.
-func (k *Kernel) lone() bool {
-	if !k.node.switchboard {
-		return true
-	}
-	nodes := k.members.now().placement.nodes
-	return len(nodes) == 1 && nodes[0].ID == k.self()
-}
+// lone says that this node is the mesh's only member: whatever there is, it holds. Where all others are drained it is not, for they hold
+// copies until they are removed.
+func (k *Kernel) lone() bool { return !k.node.switchboard || k.members.now().alone }
 
 // started says that recovery is done: nodes are let in, and an operator is answered.
 func (k *Kernel) started() bool { return k.node.booted && k.recovery.done }
