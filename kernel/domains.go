@@ -195,8 +195,8 @@ func (u *memberships) choose(key chunkKey, id inos.ChunkID, replicas uint32, hav
 	return out
 }
 
-// possible says that a chunk which those nodes hold could be in more domains if all members that take copies and are not given up could be
-// written to now.
+// possible says that a chunk which those nodes hold could be in more domains, of some level of which it lacks one, if all members that take
+// copies and are not given up could be written to now.
 func (u *memberships) possible(have []inos.NodeID, replicas uint32) bool {
 	all := slices.Clone(have)
 	for _, m := range u.now().members {
@@ -204,7 +204,8 @@ func (u *memberships) possible(have []inos.NodeID, replicas uint32) bool {
 			all = append(all, m.id())
 		}
 	}
-	return u.lacking(all, replicas) < u.lacking(have, replicas)
+	p := u.now().placement
+	return p.helps(p.indices(have), p.indices(all), replicas)
 }
 
 // lacking returns how many copies a chunk that those nodes hold lacks: of so many at their level, and of as many as there are domains at

@@ -163,13 +163,29 @@ func (p *Placement) indices(nodes []inos.NodeID) (at []int) {
 func (p *Placement) lacking(nodes []int, replicas uint32) (missing uint32) {
 	own := p.Level(int(replicas))
 	for level := range own + 1 {
-		want := replicas
-		if level < own {
-			want = min(want, p.counts[level])
-		}
-		missing = max(missing, want-min(want, p.distinct(level, nodes)))
+		missing = max(missing, p.lackingAt(level, own, nodes, replicas))
 	}
 	return missing
+}
+
+// lackingAt returns how many of them are missing at one level.
+func (p *Placement) lackingAt(level, own int, nodes []int, replicas uint32) uint32 {
+	want := replicas
+	if level < own {
+		want = min(want, p.counts[level])
+	}
+	return want - min(want, p.distinct(level, nodes))
+}
+
+// helps says that fewer copies are missing at some level when the nodes are more, although another level may lack as many as before.
+func (p *Placement) helps(nodes, more []int, replicas uint32) bool {
+	own := p.Level(int(replicas))
+	for level := range own + 1 {
+		if p.lackingAt(level, own, more, replicas) < p.lackingAt(level, own, nodes, replicas) {
+			return true
+		}
+	}
+	return false
 }
 
 // matching gives every domain an operator of its own, as far as it goes (Kuhn 1955).

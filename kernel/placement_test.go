@@ -339,6 +339,24 @@ func TestPlacementCountsMachines(t *testing.T) {
 	}
 }
 
+// A copy that helps at one level is worth making although another level lacks as many as before.
+func TestPlacementHelps(t *testing.T) {
+	p := NewPlacement([]PlacementNode{
+		{ID: "1", Zone: "b", Host: "h1", Offered: 1}, {ID: "2", Zone: "a", Host: "h2", Offered: 1}, {ID: "3", Zone: "b", Host: "h3", Offered: 1}, {ID: "4", Zone: "b", Host: "h4", Offered: 1},
+	}, 0)
+	have := p.indices([]inos.NodeID{"1", "4"})
+	for _, c := range []struct {
+		more  inos.NodeID
+		helps bool
+		lacks uint32
+	}{{"2", true, 0}, {"3", true, 1}, {"4", false, 1}} {
+		more := append(p.indices([]inos.NodeID{c.more}), have...)
+		if helps, lacks := p.helps(have, more, 3), p.lacking(more, 3); helps != c.helps || lacks != c.lacks {
+			t.Errorf("with node %s: helps %t, lacks %d", c.more, helps, lacks)
+		}
+	}
+}
+
 func TestPlacementOddities(t *testing.T) {
 	if at := NewPlacement(nil, 3).Place(nil, chunkNumber(1), 3); len(at) != 0 {
 		t.Errorf("no node, and placed on %v", at)
