@@ -1,6 +1,8 @@
 package kernel
 
 import (
+	"slices"
+
 	"github.com/inos-mesh/inos"
 	"github.com/inos-mesh/inos/event"
 	"github.com/inos-mesh/inos/event/eventpb"
@@ -164,8 +166,13 @@ func (u *repairs) want(id []byte, reason string, live uint32) {
 	u.wants([]*eventpb.RepairWant{{ChunkId: id, Reason: reason, Live: live}})
 }
 
-// wants asks for repairs. What does not fit is found by the next scan of the map.
+// wants asks for repairs. What does not fit is found by the next scan of the map. A repair of the same chunk that is claimed may have been
+// planned before the reason for this one; the queue does not take a chunk twice, so it is wanted once more when that claim has ended.
 func (u *repairs) wants(list []*eventpb.RepairWant) {
+	for _, work := range sortedKeys(u.table) {
+		x := u.table[work]
+		x.short = x.short || slices.ContainsFunc(list, func(w *eventpb.RepairWant) bool { return string(w.ChunkId) == string(x.id[:]) })
+	}
 	for _, w := range list {
 		if len(u.waiting) >= repairWantsMax {
 			u.scan.again = true

@@ -48,7 +48,7 @@ type mending struct {
 	target     inos.NodeID
 	buffer     uint64
 	held       bool        // a chunk is accounted in repairs.buffers
-	short      bool        // it lost a copy since it was claimed: it is wanted again when the claim has ended
+	short      bool        // it lost a copy, or was wanted anew, since it was claimed: it is wanted again when the claim has ended
 	paid       bool        // the rate has let the next copy through
 	tried      uint32      // copies that failed
 	retry      inos.Micros // for which the claim is settled; 0: it is done

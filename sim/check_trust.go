@@ -12,10 +12,11 @@ import (
 
 // The checkers of trust: what the kernels may count on, and whom the audits name.
 
-// claim is what the map named when a repair was claimed.
+// claim is what the map named when a repair was claimed, and how many replicas the chunk had to have then.
 type claim struct {
 	at      inos.Micros
 	trusted []inos.NodeID
+	wanted  uint32
 	members uint64        // of World.memberChanges
 	bad     []inos.NodeID // sent the repair other bytes than the chunk's, or none
 }
@@ -58,19 +59,53 @@ func (w *World) checkRetired(q *eventpb.RetireCopyRequest) {
 
 // checkRepaired looks at a repair that ends although nothing was copied: the copies that the map trusted all the while are enough, together with
 // those of nodes that may still be compared, or no more could be made. Those of a node that the switchboard itself had given up when the repair was
-// claimed, and not heard of since, are not among them.
+// claimed, and not heard of since, are not among them. When more replicas have come to be wanted since the claim, the repair could not know: the
+// chunk has to be in the queue again soon.
 func (w *World) checkRepaired(q *eventpb.SettleRepairRequest) {
 	id := w.chunkID(q.ChunkId)
-	before, v := w.claims[id], w.truth.guard()[id]
-	if q.RetryUs != 0 || len(q.Added) > 0 || before == nil || v == nil || before.members != w.memberChanges {
+	c := w.claims[id]
+	if q.RetryUs != 0 || len(q.Added) > 0 || c == nil || !w.lacks(id, c) {
 		return
 	}
+	v := w.truth.guard()[id]
+	if v.info.ReplicasWanted <= c.wanted {
+		w.violate("the repair of chunk %s of version %d of %s ends with too few copies that may count, %d are wanted and more nodes could have one", id, v.number, v.info.Path, v.info.ReplicasWanted)
+		return
+	}
+	life := w.board.life
+	w.at(w.now+wantedWithin, func() {
+		if w.board.life == life && w.board.since < w.now-wantedWithin && w.lacks(id, c) && !w.queued(id) {
+			w.violate("chunk %s of version %d of %s has too few copies, and %s after its repair ended for the number that was wanted before nobody asks for another",
+				id, v.number, v.info.Path, clock(epoch+wantedWithin))
+		}
+	})
+}
+
+// wantedWithin is for how long a repair may be on its way to the queue.
+const wantedWithin = 30 * inos.Second
+
+// queued says that a repair of the chunk waits or is under way.
+func (w *World) queued(id inos.ChunkID) bool {
+	repairs, _, err := w.semantic.ListRepairs(background, 0)
+	if err != nil {
+		w.violate("repairs: %v", err)
+	}
+	return slices.ContainsFunc(repairs, func(r inos.Repair) bool { return r.ID == id })
+}
+
+// lacks says that a chunk lacks copies which nodes could have that are well, if what the map and the switchboard know is what they knew when
+// its repair was claimed.
+func (w *World) lacks(id inos.ChunkID, before *claim) bool {
+	v := w.truth.guard()[id]
+	if v == nil || before.members != w.memberChanges {
+		return false
+	}
 	if w.now < max(w.network.lossTo, w.network.lateTo)+steady {
-		return // nodes may seem to be gone
+		return false // nodes may seem to be gone
 	}
 	now := w.trusted(id)
 	if !slices.Equal(now, before.trusted) {
-		return // what has changed meanwhile is looked at again
+		return false // what has changed meanwhile is looked at again
 	}
 	level, have, could := w.levelOf(int(v.info.ReplicasWanted)), map[string]bool{}, map[string]bool{}
 	for _, p := range w.nodes {
@@ -86,10 +121,7 @@ func (w *World) checkRepaired(q *eventpb.SettleRepairRequest) {
 	for d := range have {
 		delete(could, d)
 	}
-	if wanted := int(v.info.ReplicasWanted); len(have) < wanted && len(could) > 0 {
-		w.violate("the repair of chunk %s of version %d of %s ends with copies that may count in %d domains of level %s, %d are wanted and %d more could have one",
-			id, v.number, v.info.Path, len(have), level, wanted, len(could))
-	}
+	return len(have) < int(v.info.ReplicasWanted) && len(could) > 0
 }
 
 // checkSource looks at the source of a repair: none that the switchboard itself had called dead when the repair was claimed, and not heard of

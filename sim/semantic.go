@@ -83,6 +83,9 @@ func (w *World) learn(e *eventpb.Envelope, m event.Message) {
 			w.leases[id] = c.CloneVT()
 			w.checkClaimed(c)
 			w.claims[id] = &claim{at: w.now, trusted: w.trusted(id), members: w.memberChanges}
+			if v := w.truth.guard()[id]; v != nil {
+				w.claims[id].wanted = v.info.ReplicasWanted
+			}
 		}
 	case *eventpb.WantRepairsReply:
 		var q eventpb.WantRepairsRequest
