@@ -20,6 +20,8 @@ func (k *Kernel) woken(late inos.Micros) {
 	k.rebuilding.slept(late)
 	k.collector.sweep.slept(late)
 	k.inspections.slept(late)
+	k.repairs.scan.slept(late)
+	k.reconciles.slept(late)
 }
 
 // slept takes a sleep of this node out of the members' silence. One that is not given up has time to be heard at any rate: what remained of its
@@ -67,6 +69,19 @@ func (s *sweep) slept(late inos.Micros) { s.began += late }
 
 // slept takes a sleep out of the time that a page took, and with it out of the pause before the next node's turn.
 func (u *inspections) slept(late inos.Micros) { u.began += late }
+
+// slept takes a sleep out of the time that a page and the whole look took: the next ones wait for as long, and for a multiple of it.
+func (s *scan) slept(late inos.Micros) {
+	s.began += late
+	s.asked += late
+}
+
+// slept takes a sleep out of the time that pages took: the next ones wait for as long.
+func (u *reconciles) slept(late inos.Micros) {
+	for _, name := range sortedKeys(u.table) {
+		u.table[name].asked += late
+	}
+}
 
 // heeds says that a member is alive for sure: it was heard since this node last slept. What is trashed because of others' copies, is trashed
 // because of such members' only.

@@ -136,3 +136,21 @@ func TestSleepShowsNothing(t *testing.T) {
 		t.Errorf("%d of %d calls after the sleep count as unanswered", m.failures, muteFailures)
 	}
 }
+
+// What was asked of a disk or of the map before a sleep did not take that long: the look goes on at once, and the next turn is not put off.
+func TestSleepIsNobodysWork(t *testing.T) {
+	k, _ := sleeper(liveAlive)
+	tick(k, k.now)
+	x := &reconcile{node: "a", asked: k.now}
+	k.reconciles.table["a"] = x
+	k.inspections.began, k.collector.sweep.began, k.repairs.scan.began, k.repairs.scan.asked = k.now, k.now, k.now, k.now
+	k.now += 8 * inos.Hour
+	k.woken(8 * inos.Hour)
+	for name, began := range map[string]inos.Micros{
+		"inspection": k.inspections.began, "sweep": k.collector.sweep.began, "scan": k.repairs.scan.began, "page of the scan": k.repairs.scan.asked, "reconciliation": x.asked,
+	} {
+		if began != k.now {
+			t.Errorf("%s: it has taken %s", name, seconds(k.now-began))
+		}
+	}
+}
