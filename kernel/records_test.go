@@ -62,3 +62,22 @@ func TestRecordsOfOneVersionAreNotedInTurn(t *testing.T) {
 		}
 	}
 }
+
+// A record is noted for a node that is drained meanwhile: its records are made pending once more behind the note, which may have come after
+// the first time, even while that is under way.
+func TestRecordNotedBehindADrain(t *testing.T) {
+	for _, state := range []inos.MemberState{inos.MemberActive, inos.MemberDraining, inos.MemberRemoved} {
+		k := New()
+		m := k.members.newMember()
+		m.row = &eventpb.Member{Node: "n2", State: uint32(state)}
+		k.members.table["n2"] = m
+		u := &k.records
+		u.nodeGone("n2")
+		u.ungoing = true
+		u.settling[1] = settling{key: &eventpb.RecordKey{}, nodes: []string{"n2"}, full: true}
+		u.settled(&answer{work: 1, env: &eventpb.Envelope{Payload: event.Payload(&eventpb.SettleRecordReply{})}})
+		if again := len(u.gone) == 2; again != (state != inos.MemberActive) {
+			t.Errorf("%s: made pending again %t", state, again)
+		}
+	}
+}
