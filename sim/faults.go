@@ -10,8 +10,8 @@ import (
 // long as one domain lives.
 func (w *World) strike(f Fault) {
 	p := w.nodes[f.Node]
-	if !p.joined {
-		return
+	if !p.joined || w.ending {
+		return // what was drawn for a moment behind a late request may come when the faults have stopped
 	}
 	w.logf("fault %s", f)
 	w.faultsDone++
@@ -67,7 +67,7 @@ func (w *World) strike(f Fault) {
 			p.setAlarm()
 		}
 	case FaultLie:
-		if p != w.board {
+		if p != w.board && w.spareable(p, p.disk.list(false), p.disk.list(true)) {
 			p.liar = lie{drops: f.N == 1, garbles: f.N == 2}
 		}
 	}
@@ -80,7 +80,7 @@ const busyTries = 2000
 // killBusy kills a worker in the middle of a call, or the one of a slot when none gets one for long.
 func (w *World) killBusy(slot, tries int) {
 	p := w.board
-	if !p.up {
+	if !p.up || w.ending {
 		return
 	}
 	for i := range p.workers {
