@@ -295,7 +295,7 @@ func (u *records) settled(a *answer) {
 	}
 	u.k.collector.changed()
 	for _, node := range s.nodes {
-		if m := u.k.members.member(inos.NodeID(node)); m != nil && !m.stays() {
+		if m := u.k.members.table[inos.NodeID(node)]; m != nil && !m.stays() {
 			u.nodeGone(inos.NodeID(node)) // it began to leave while its copy of the record was being noted
 		}
 	}
