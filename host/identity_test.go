@@ -41,10 +41,15 @@ func (l *lockedBuffer) Write(p []byte) (int, error) {
 	return l.b.Write(p)
 }
 
-func newIdentityRig(t testing.TB) *identityRig {
+func newIdentityRig(t testing.TB, changes ...func(*Config)) *identityRig {
 	t.Helper()
 	r := &identityRig{t: t, log: &lockedBuffer{}}
-	r.testNode = openNode(t, t.TempDir(), func(c *Config) { c.Stderr = r.log })
+	r.testNode = openNode(t, t.TempDir(), func(c *Config) {
+		c.Stderr = r.log
+		for _, change := range changes {
+			change(c)
+		}
+	})
 	r.waitFor("its start", func(s *eventpb.NodeStatusReply) bool { return s.Ready })
 	r.operator = r.client(func(context.Context, string) (string, error) {
 		b, err := os.ReadFile(r.folder.path("token"))

@@ -21,12 +21,16 @@ const eventsLastDefault = 100
 // traceWait is how long a question about a trace waits for the history of its end to be written.
 const traceWait = 2 * time.Second
 
-// historyFilter restricts who may not operate the node to their own events.
-func (x *exchange) historyFilter() inos.EventFilter {
+// historyFilter restricts who may not operate the node to their own events. They name paths of the whole namespace, so a program's token that may
+// not read all of it sees none.
+func (x *exchange) historyFilter() (inos.EventFilter, error) {
 	if x.may("node", "read") {
-		return inos.EventFilter{}
+		return inos.EventFilter{}, nil
 	}
-	return inos.EventFilter{Subject: x.session.Subject}
+	if !x.may("files", "read") {
+		return inos.EventFilter{}, inos.Errorf(inos.CodePermissionDenied, "node:events", "history names paths of the whole namespace, which needs the capability files:read:/*")
+	}
+	return inos.EventFilter{Subject: x.session.Subject}, nil
 }
 
 // historyQuery is what a client wants of the history.
@@ -82,7 +86,7 @@ func (x *exchange) historyQuery(values url.Values, follow bool, fallback uint64)
 	if err != nil {
 		return nil, err
 	}
-	f := x.historyFilter()
+	f, refusal := x.historyFilter()
 	f.TypePrefix, f.TraceID = values.Get("prefix"), values.Get("trace")
 	if len(f.TypePrefix) > inos.EventTypeBytesMax {
 		return nil, inos.Errorf(inos.CodeBadRequest, "node:events", "prefix has at most %d bytes", inos.EventTypeBytesMax)
@@ -101,7 +105,10 @@ func (x *exchange) historyQuery(values url.Values, follow bool, fallback uint64)
 			return nil, inos.Errorf(inos.CodeBadRequest, "parse "+name, "%.40q is not a sequence number", after)
 		}
 		q.filter.AfterSeq, q.wanted = seq, true
-		return q, nil
+		return q, refusal
+	}
+	if q.wanted && refusal != nil {
+		return nil, refusal
 	}
 	if last > 0 {
 		if q.first, err = x.newest(f, int(last)); q.first == nil {
@@ -258,7 +265,10 @@ func (t *Trace) complete() bool {
 
 func (x *exchange) readTrace(id string) (Trace, error) {
 	out := Trace{TraceID: id, Events: []Event{}, Spans: []Span{}}
-	f := x.historyFilter()
+	f, err := x.historyFilter()
+	if err != nil {
+		return out, err
+	}
 	f.TraceID = id
 	events, err := x.h.node.Events(x.r.Context(), f)
 	if err != nil {

@@ -21,6 +21,7 @@ import (
 const (
 	operatorSecret = "operator-secret"
 	guestSecret    = "guest-secret"
+	narrowSecret   = "narrow-secret"
 	linkSecret     = "inos-link-0123456789abcdef0123456789abcdef"
 	rootLinkSecret = "inos-link-fedcba9876543210fedcba9876543210"
 )
@@ -65,7 +66,9 @@ func (d *double) Authenticate(_ context.Context, secret string) (inos.Session, e
 		}
 		return inos.Session{TokenID: "t-operator", Subject: "operator", Device: "laptop", Capabilities: []string{"files:*:*", "node:read:*"}}, nil
 	case guestSecret:
-		return inos.Session{TokenID: "t-guest", Subject: "guest", Device: "phone", Capabilities: []string{"files:read:/public/*"}}, nil
+		return inos.Session{TokenID: "t-guest", Subject: "guest", Device: "phone", Capabilities: []string{"files:read:/*"}}, nil
+	case narrowSecret:
+		return inos.Session{TokenID: "t-narrow", Subject: "guest", Capabilities: []string{"files:read:/public/*", "files:write:*"}}, nil
 	case "expired-secret":
 		return inos.Session{TokenID: "t-old", Subject: "operator", ExpiresAt: 1}, nil
 	case "broken-memory":

@@ -123,7 +123,7 @@ var describedFiles = map[route]description{
 		summary: "what the operator wants of a member", request: NodeQuestion{}, answers: ok(Member{}), codes: [][]inos.Code{whereQuestion, {inos.CodeNodeUnknown, inos.CodeConflict}},
 	}}},
 	routeInvites: {[]string{"/v1/invites"}, map[string]operation{"POST": {
-		summary: "signs an invite for one newcomer", request: InviteQuestion{}, answers: created(InviteReply{}), codes: [][]inos.Code{whereQuestion},
+		summary: "signs an invite for one newcomer", request: InviteQuestion{}, answers: created(InviteReply{}), codes: [][]inos.Code{whereQuestion, {inos.CodeConflict}},
 	}}},
 	routeRepairs: {[]string{"/v1/repairs"}, map[string]operation{"GET": {summary: "the repair queue", answers: ok(RepairsReply{}), parameters: []parameter{inLimit}}}},
 	routeLink:    {[]string{"/v1/links/{secret}", "/v1/links/{secret}/{path}"}, shared("a file, to whoever has the link")},

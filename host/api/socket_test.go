@@ -242,6 +242,26 @@ func TestSocketFollowsHistory(t *testing.T) {
 	}
 }
 
+// A token that may read a part of the namespace sees no history, which names paths of all of it; requests on a socket are the kernel's to judge.
+func TestNarrowTokensSeeNoHistory(t *testing.T) {
+	d, s := serve(t, Options{})
+	d.record(inos.Event{ID: "1", Type: "files:put:v1:completed", Subject: "guest", Path: "/private", TraceID: strings.Repeat("1", 32)})
+	for _, address := range []string{"/v1/events", "/v1/events?after=0", "/v1/events?follow=1", "/v1/traces/" + strings.Repeat("1", 32)} {
+		if a := call(t, s, "GET", address, "", "Authorization", "Bearer "+narrowSecret); a.status != 403 || strings.Contains(a.body, "/private") {
+			t.Errorf("%s: %d %s", address, a.status, a.body)
+		}
+	}
+	handshake := []string{
+		"Authorization", "Bearer " + narrowSecret, "Connection", "Upgrade", "Upgrade", "websocket", "Sec-WebSocket-Version", "13", "Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA==",
+	}
+	for _, query := range []string{"?last=1", "?after=0", "?follow=1"} {
+		if a := call(t, s, "GET", "/v1/events"+query, "", handshake...); a.status != 403 {
+			t.Errorf("a socket with %s: %d %s", query, a.status, a.body)
+		}
+	}
+	dial(t, s, narrowSecret, "")
+}
+
 func TestSocketHandshake(t *testing.T) {
 	_, s := serve(t, Options{})
 	good := map[string]string{
