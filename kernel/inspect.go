@@ -234,6 +234,9 @@ func (u *inspections) answer(a *answer) {
 		u.tries = 0
 		return
 	}
+	if a.op == opInspectLost {
+		u.k.records.rescan() // it may have been done, and is told to nobody then: the next time there is nothing left to do
+	}
 	u.at = u.k.now + min(retryBackoffMin<<min(u.tries, 8), retryBackoffMax)
 	u.began = u.at // waiting for a node that does not answer is no work
 	if u.tries++; u.tries > retriesMax {

@@ -95,6 +95,9 @@ func (u *inspections) proved(a *answer) {
 		}
 	case opProofLost:
 		var r eventpb.UnsettleRecordsReply
+		if a.err != nil {
+			k.records.rescan() // it may have been done
+		}
 		if a.err != nil || event.Open(a.env, &r) != nil || r.Unsettled == 0 {
 			return // the map does not name it any more, and it may have been trashed
 		}
