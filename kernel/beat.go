@@ -66,6 +66,7 @@ func (u *beats) boot() {
 	if u.k.node.switchboard {
 		return
 	}
+	u.k.serving.orders.forgot = true
 	for _, id := range u.k.node.switchboards {
 		u.home(inos.NodeID(id))
 	}
@@ -200,8 +201,11 @@ func (u *beats) answer(a *answer) {
 	default:
 		var r eventpb.HeartbeatReply
 		h.heard, h.failures = k.now, 0
-		if event.Open(a.env, &r) == nil && r.IntervalUs > 0 {
-			interval = inos.Micros(r.IntervalUs)
+		if event.Open(a.env, &r) == nil {
+			k.serving.orders.resume(r.Order)
+			if r.IntervalUs > 0 {
+				interval = inos.Micros(r.IntervalUs)
+			}
 		}
 		if h.join = r.Unknown && len(k.node.invite) > 0; h.join && (h.joined == 0 || h.joined+interval <= k.now) {
 			interval = 0

@@ -275,15 +275,20 @@ func (u *memberships) served(work uint64, peer inos.NodeID, invite *eventpb.Invi
 	case m == nil && invite != nil && u.grants(invite) == nil && len(u.table) < membersMax:
 		if invite.ExpiresUs != 0 && inos.Micros(invite.ExpiresUs) <= u.k.now && u.k.rebuilding.phase == rebuildOff ||
 			u.stranger(peer, m, q.Usage.GetChunks()+q.Records) != nil {
-			return &eventpb.HeartbeatReply{IntervalUs: int64(u.interval()), Unknown: true}, nil
+			return u.heartbeat(u.interval(), true), nil
 		}
 		// The map was made anew, and the node was let in before: when the invite expires does not matter any more.
 		u.admit(work, &admission{node: peer, beat: true}, invite, q.Addrs)
 		return nil, nil
 	default:
-		return &eventpb.HeartbeatReply{IntervalUs: int64(u.interval()), Unknown: true}, nil
+		return u.heartbeat(u.interval(), true), nil
 	}
-	return &eventpb.HeartbeatReply{IntervalUs: int64(u.interval())}, nil
+	return u.heartbeat(u.interval(), false), nil
+}
+
+// heartbeat answers a heartbeat.
+func (u *memberships) heartbeat(interval inos.Micros, unknown bool) *eventpb.HeartbeatReply {
+	return &eventpb.HeartbeatReply{IntervalUs: int64(interval), Unknown: unknown, Order: u.k.order()}
 }
 
 // stranger refuses a node that the map does not know and that holds something, unless the map is being made again: it came too late for
@@ -383,7 +388,7 @@ func (u *memberships) admitted(a *answer) {
 	}
 	u.heard(m)
 	if waiting.beat {
-		u.k.serving.replied(a.work, &eventpb.HeartbeatReply{IntervalUs: int64(heartbeatMin)}, nil)
+		u.k.serving.replied(a.work, u.heartbeat(heartbeatMin, false), nil)
 		return
 	}
 	u.k.serving.replied(a.work, &eventpb.NodeJoinReply{Member: r.Member}, nil)

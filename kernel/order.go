@@ -7,7 +7,9 @@ import (
 )
 
 // A call that its sender has given up may still be on its way. What a switchboard sends about the chunks of other nodes is
-// numbered, so that a node can tell a trash order that comes behind a later write, and pass it over.
+// numbered, so that a node can tell a trash order that comes behind a later write, and pass it over. What it has written is forgotten with its
+// kernel, while calls of before may wait in its host: a kernel that begins carries out no trash order until a switchboard has answered a heartbeat
+// of its own, with a number above those of all that was sent before; what is older is void.
 
 // order returns the number of what is sent now: it never goes back, over restarts neither, as long as the clock does not.
 func (k *Kernel) order() uint64 {
@@ -32,6 +34,7 @@ type orders struct {
 	latest map[string]uint64 // by orderKey
 	queue  []orderedKey      // in the order in which they were served; of a key that is there again the last one counts
 	floor  uint64            // of the writes that are forgotten
+	forgot bool              // the kernel has begun, and no switchboard has said yet from which number on orders are of its time
 }
 
 type orderedKey struct {
@@ -53,11 +56,19 @@ func (o *orders) code(c *coder) {
 		num(c, &e.order)
 	})
 	num(c, &o.floor)
+	c.bool(&o.forgot)
 	if c.reading {
 		o.latest = map[string]uint64{}
 		for _, e := range o.queue {
 			o.latest[e.key] = e.order
 		}
+	}
+}
+
+// resume takes a switchboard's number: writes that the kernel before may have served have lower ones.
+func (o *orders) resume(order uint64) {
+	if o.forgot {
+		o.forgot, o.floor = false, max(o.floor, order)
 	}
 }
 

@@ -145,6 +145,9 @@ func (u *serving) take(x *served, inner *eventpb.Envelope, q *eventpb.MeshServeR
 	if failure != nil {
 		return failure
 	}
+	if inner.EventType == event.ContentTrash && u.orders.forgot {
+		return again(inos.Errorf(inos.CodeBusy, stage, "node %s has begun and was told by no switchboard yet which orders are old", k.node.id))
+	}
 	if x.writes() && u.trashing(x.chunk, x.record) {
 		return again(inos.Errorf(inos.CodeBusy, stage, "the chunk is being trashed"))
 	}

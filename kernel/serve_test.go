@@ -121,3 +121,18 @@ func TestServingIsBounded(t *testing.T) {
 		t.Error("a write that came late hides a later one")
 	}
 }
+
+// A kernel that begins knows nothing of what the one before has written: orders that are older than the switchboard's first answer are void.
+func TestOrdersOfBeforeAreVoid(t *testing.T) {
+	w := providerWorld()
+	w.run(10)
+	o := &w.kernel.(native).k.serving.orders
+	if *o = (orders{latest: map[string]uint64{}, forgot: true}); o.void(hashOf("chunk"), false, 5) {
+		t.Error("no floor is known yet")
+	}
+	o.resume(1000)
+	o.resume(2000) // a later heartbeat: what has been written since is remembered
+	if o.forgot || o.floor != 1000 || !o.void(hashOf("chunk"), false, 999) || o.void(hashOf("chunk"), false, 1001) {
+		t.Errorf("the floor is %d, forgot %t", o.floor, o.forgot)
+	}
+}

@@ -540,8 +540,9 @@ func (x *HeartbeatRequest) GetUnclean() bool {
 
 type HeartbeatReply struct {
 	unknownFields []byte
-	IntervalUs    int64 `protobuf:"varint,1,opt,name=interval_us,json=intervalUs,proto3" json:"intervalUs,omitempty"` // when to beat again
-	Unknown       bool  `protobuf:"varint,2,opt,name=unknown,proto3" json:"unknown,omitempty"`                        // this switchboard's map does not have the node
+	IntervalUs    int64  `protobuf:"varint,1,opt,name=interval_us,json=intervalUs,proto3" json:"intervalUs,omitempty"` // when to beat again
+	Unknown       bool   `protobuf:"varint,2,opt,name=unknown,proto3" json:"unknown,omitempty"`                        // this switchboard's map does not have the node
+	Order         uint64 `protobuf:"varint,3,opt,name=order,proto3" json:"order,omitempty"`                            // above the number of every order that was sent before this reply
 }
 
 func (x *HeartbeatReply) Reset() {
@@ -562,6 +563,13 @@ func (x *HeartbeatReply) GetUnknown() bool {
 		return x.Unknown
 	}
 	return false
+}
+
+func (x *HeartbeatReply) GetOrder() uint64 {
+	if x != nil {
+		return x.Order
+	}
+	return 0
 }
 
 // content:copy_chunk:v1: fetch a chunk from another node under the call's ticket, verify it and keep it.
@@ -1761,6 +1769,7 @@ func (m *HeartbeatReply) CloneVT() *HeartbeatReply {
 	r := new(HeartbeatReply)
 	r.IntervalUs = m.IntervalUs
 	r.Unknown = m.Unknown
+	r.Order = m.Order
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = slices.Clone(m.unknownFields)
 	}
@@ -2591,6 +2600,9 @@ func (this *HeartbeatReply) EqualVT(that *HeartbeatReply) bool {
 		return false
 	}
 	if this.Unknown != that.Unknown {
+		return false
+	}
+	if this.Order != that.Order {
 		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
@@ -4011,6 +4023,11 @@ func (m *HeartbeatReply) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.Order != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Order))
+		i--
+		dAtA[i] = 0x18
 	}
 	if m.Unknown {
 		i--
@@ -5688,6 +5705,9 @@ func (m *HeartbeatReply) SizeVT() (n int) {
 	}
 	if m.Unknown {
 		n += 2
+	}
+	if m.Order != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Order))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -7724,6 +7744,15 @@ func (m *HeartbeatReply) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			m.Unknown = bool(v != 0)
+		case 3:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Order", wireType)
+			}
+			m.Order = 0
+			m.Order, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])

@@ -1353,6 +1353,9 @@ pub struct HeartbeatReply {
     /// this switchboard's map does not have the node
     #[prost(bool, tag = "2")]
     pub unknown: bool,
+    /// above the number of every order that was sent before this reply
+    #[prost(uint64, tag = "3")]
+    pub order: u64,
 }
 /// content:copy_chunk:v1: fetch a chunk from another node under the call's ticket, verify it and keep it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
