@@ -199,6 +199,7 @@ func (s *supervisor) ended(a *answer) {
 	delete(s.jobs, j.id)
 	result := &answer{op: j.op, work: j.work, slot: j.slot, err: a.err}
 	if a.err == nil {
+		delete(s.suspects.added, string(j.key[:])) // it went through: what ended a worker before was something else
 		result.env, result.output, result.err = moduleReply(a.env, j)
 	}
 	if result.err == nil {

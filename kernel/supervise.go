@@ -43,7 +43,7 @@ type supervisor struct {
 	clock    uint64 // turn of the latest job that was handed out
 	underWay uint32
 	poison   recent // inputs in quarantine
-	suspects recent // inputs that killed one worker
+	suspects recent // inputs that killed one worker and have not gone through since
 	total    uint64 // inputs put into quarantine since the boot
 }
 
