@@ -17,6 +17,14 @@ const (
 	NodesSet    = "nodes:set:v1:requested"    // NodesSetRequest, NodesSetReply
 	RepairsList = "repairs:list:v1:requested" // RepairsListRequest, RepairsListReply
 
+	UploadsOpen   = "uploads:open:v1:requested"   // UploadsOpenRequest, UploadsOpenReply
+	UploadsList   = "uploads:list:v1:requested"   // UploadsListRequest, UploadsListReply
+	UploadsStat   = "uploads:stat:v1:requested"   // UploadsStatRequest, UploadsStatReply
+	UploadsClaim  = "uploads:claim:v1:requested"  // UploadsClaimRequest, UploadsClaimReply
+	UploadsSend   = "uploads:send:v1:requested"   // UploadsSendRequest, UploadsSendReply
+	UploadsCommit = "uploads:commit:v1:requested" // UploadsCommitRequest, FilesPutProgress, FilesPutReply
+	UploadsDrop   = "uploads:drop:v1:requested"   // UploadsDropRequest, UploadsDropReply
+
 	UsersPut       = "users:put:v1:requested"       // UsersPutRequest, UsersPutReply
 	UsersList      = "users:list:v1:requested"      // UsersListRequest, UsersListReply
 	UsersEnrol     = "users:enrol:v1:requested"     // UsersEnrolRequest, UsersEnrolReply
@@ -108,6 +116,14 @@ const (
 	Sighted           = "semantic:sighted:v1:requested"
 	RestoreVersion    = "semantic:restore_version:v1:requested"
 	EndRestore        = "semantic:end_restore:v1:requested"
+	OpenUpload        = "semantic:open_upload:v1:requested"
+	FindUpload        = "semantic:find_upload:v1:requested"
+	ListUploads       = "semantic:list_uploads:v1:requested"
+	ExpiredUploads    = "semantic:expired_uploads:v1:requested"
+	ClaimSlots        = "semantic:claim_slots:v1:requested"
+	FillSlot          = "semantic:fill_slot:v1:requested"
+	EmptySlots        = "semantic:empty_slots:v1:requested"
+	UploadSlots       = "semantic:upload_slots:v1:requested"
 	PutUser           = "semantic:put_user:v1:requested"
 	ListUsers         = "semantic:list_users:v1:requested"
 	PutEnrolment      = "semantic:put_enrolment:v1:requested"
@@ -139,6 +155,7 @@ const (
 	EncodeChunk    = "storage:encode_chunk:v1:requested"
 	DescribeChunk  = "storage:describe_chunk:v1:requested"
 	InflateChunk   = "storage:inflate_chunk:v1:requested"
+	AdmitChunk     = "storage:admit_chunk:v1:requested"
 	BuildNode      = "storage:build_node:v1:requested"
 	OpenNode       = "storage:open_node:v1:requested"
 	ProveChunk     = "storage:prove_chunk:v1:requested"

@@ -140,6 +140,68 @@ func (x *InflateChunkReply) Reset() {
 
 func (*InflateChunkReply) ProtoMessage() {}
 
+// storage:admit_chunk:v1. Bulk in: a stored form from somebody who is not trusted. No bulk out. It has to hash to the id, to inflate to as many bytes
+// as are expected, and to decode to the same bytes behind whatever stands before it.
+type AdmitChunkRequest struct {
+	unknownFields []byte
+	OffsetBytes   uint64 `protobuf:"varint,1,opt,name=offset_bytes,json=offsetBytes,proto3" json:"offsetBytes,omitempty"` // of the chunk in its file, a multiple of 1 MiB
+	ChunkId       []byte `protobuf:"bytes,2,opt,name=chunk_id,json=chunkId,proto3" json:"chunkId,omitempty"`
+	PlainBytes    uint32 `protobuf:"varint,3,opt,name=plain_bytes,json=plainBytes,proto3" json:"plainBytes,omitempty"`
+	Quality       uint32 `protobuf:"varint,4,opt,name=quality,proto3" json:"quality,omitempty"` // that its sender says; kept as a note, 0: not known
+}
+
+func (x *AdmitChunkRequest) Reset() {
+	*x = AdmitChunkRequest{}
+}
+
+func (*AdmitChunkRequest) ProtoMessage() {}
+
+func (x *AdmitChunkRequest) GetOffsetBytes() uint64 {
+	if x != nil {
+		return x.OffsetBytes
+	}
+	return 0
+}
+
+func (x *AdmitChunkRequest) GetChunkId() []byte {
+	if x != nil {
+		return x.ChunkId
+	}
+	return nil
+}
+
+func (x *AdmitChunkRequest) GetPlainBytes() uint32 {
+	if x != nil {
+		return x.PlainBytes
+	}
+	return 0
+}
+
+func (x *AdmitChunkRequest) GetQuality() uint32 {
+	if x != nil {
+		return x.Quality
+	}
+	return 0
+}
+
+type AdmitChunkReply struct {
+	unknownFields []byte
+	Entry         []byte `protobuf:"bytes,1,opt,name=entry,proto3" json:"entry,omitempty"`
+}
+
+func (x *AdmitChunkReply) Reset() {
+	*x = AdmitChunkReply{}
+}
+
+func (*AdmitChunkReply) ProtoMessage() {}
+
+func (x *AdmitChunkReply) GetEntry() []byte {
+	if x != nil {
+		return x.Entry
+	}
+	return nil
+}
+
 // storage:build_node:v1. No bulk in. Bulk out: the manifest node's stored form.
 type BuildNodeRequest struct {
 	unknownFields []byte
@@ -495,6 +557,45 @@ func (m *InflateChunkReply) CloneMessageVT() protobuf_go_lite.CloneMessage {
 	return m.CloneVT()
 }
 
+func (m *AdmitChunkRequest) CloneVT() *AdmitChunkRequest {
+	if m == nil {
+		return (*AdmitChunkRequest)(nil)
+	}
+	r := new(AdmitChunkRequest)
+	r.OffsetBytes = m.OffsetBytes
+	r.PlainBytes = m.PlainBytes
+	r.Quality = m.Quality
+	if rhs := m.ChunkId; rhs != nil {
+		r.ChunkId = slices.Clone(rhs)
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = slices.Clone(m.unknownFields)
+	}
+	return r
+}
+
+func (m *AdmitChunkRequest) CloneMessageVT() protobuf_go_lite.CloneMessage {
+	return m.CloneVT()
+}
+
+func (m *AdmitChunkReply) CloneVT() *AdmitChunkReply {
+	if m == nil {
+		return (*AdmitChunkReply)(nil)
+	}
+	r := new(AdmitChunkReply)
+	if rhs := m.Entry; rhs != nil {
+		r.Entry = slices.Clone(rhs)
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = slices.Clone(m.unknownFields)
+	}
+	return r
+}
+
+func (m *AdmitChunkReply) CloneMessageVT() protobuf_go_lite.CloneMessage {
+	return m.CloneVT()
+}
+
 func (m *BuildNodeRequest) CloneVT() *BuildNodeRequest {
 	if m == nil {
 		return (*BuildNodeRequest)(nil)
@@ -780,6 +881,53 @@ func (this *InflateChunkReply) EqualVT(that *InflateChunkReply) bool {
 
 func (this *InflateChunkReply) EqualMessageVT(thatMsg any) bool {
 	that, ok := thatMsg.(*InflateChunkReply)
+	if !ok {
+		return false
+	}
+	return this.EqualVT(that)
+}
+func (this *AdmitChunkRequest) EqualVT(that *AdmitChunkRequest) bool {
+	if this == that {
+		return true
+	} else if this == nil || that == nil {
+		return false
+	}
+	if this.OffsetBytes != that.OffsetBytes {
+		return false
+	}
+	if string(this.ChunkId) != string(that.ChunkId) {
+		return false
+	}
+	if this.PlainBytes != that.PlainBytes {
+		return false
+	}
+	if this.Quality != that.Quality {
+		return false
+	}
+	return string(this.unknownFields) == string(that.unknownFields)
+}
+
+func (this *AdmitChunkRequest) EqualMessageVT(thatMsg any) bool {
+	that, ok := thatMsg.(*AdmitChunkRequest)
+	if !ok {
+		return false
+	}
+	return this.EqualVT(that)
+}
+func (this *AdmitChunkReply) EqualVT(that *AdmitChunkReply) bool {
+	if this == that {
+		return true
+	} else if this == nil || that == nil {
+		return false
+	}
+	if string(this.Entry) != string(that.Entry) {
+		return false
+	}
+	return string(this.unknownFields) == string(that.unknownFields)
+}
+
+func (this *AdmitChunkReply) EqualMessageVT(thatMsg any) bool {
+	that, ok := thatMsg.(*AdmitChunkReply)
 	if !ok {
 		return false
 	}
@@ -1236,6 +1384,101 @@ func (m *InflateChunkReply) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *AdmitChunkRequest) MarshalVT() (dAtA []byte, err error) {
+	if m == nil {
+		return nil, nil
+	}
+	size := m.SizeVT()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBufferVT(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *AdmitChunkRequest) MarshalToVT(dAtA []byte) (int, error) {
+	size := m.SizeVT()
+	return m.MarshalToSizedBufferVT(dAtA[:size])
+}
+
+func (m *AdmitChunkRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+	if m == nil {
+		return 0, nil
+	}
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.unknownFields != nil {
+		i -= len(m.unknownFields)
+		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.Quality != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Quality))
+		i--
+		dAtA[i] = 0x20
+	}
+	if m.PlainBytes != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.PlainBytes))
+		i--
+		dAtA[i] = 0x18
+	}
+	if len(m.ChunkId) > 0 {
+		i -= len(m.ChunkId)
+		copy(dAtA[i:], m.ChunkId)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.ChunkId)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if m.OffsetBytes != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.OffsetBytes))
+		i--
+		dAtA[i] = 0x8
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *AdmitChunkReply) MarshalVT() (dAtA []byte, err error) {
+	if m == nil {
+		return nil, nil
+	}
+	size := m.SizeVT()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBufferVT(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *AdmitChunkReply) MarshalToVT(dAtA []byte) (int, error) {
+	size := m.SizeVT()
+	return m.MarshalToSizedBufferVT(dAtA[:size])
+}
+
+func (m *AdmitChunkReply) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+	if m == nil {
+		return 0, nil
+	}
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.unknownFields != nil {
+		i -= len(m.unknownFields)
+		copy(dAtA[i:], m.unknownFields)
+	}
+	if len(m.Entry) > 0 {
+		i -= len(m.Entry)
+		copy(dAtA[i:], m.Entry)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Entry)))
+		i--
+		dAtA[i] = 0xa
 	}
 	return len(dAtA) - i, nil
 }
@@ -1749,6 +1992,43 @@ func (m *InflateChunkReply) SizeVT() (n int) {
 	}
 	var l int
 	_ = l
+	n += len(m.unknownFields)
+	return n
+}
+
+func (m *AdmitChunkRequest) SizeVT() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if m.OffsetBytes != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.OffsetBytes))
+	}
+	l = len(m.ChunkId)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	if m.PlainBytes != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.PlainBytes))
+	}
+	if m.Quality != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Quality))
+	}
+	n += len(m.unknownFields)
+	return n
+}
+
+func (m *AdmitChunkReply) SizeVT() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Entry)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -2299,6 +2579,169 @@ func (m *InflateChunkReply) UnmarshalVT(dAtA []byte) error {
 			return fmt.Errorf("proto: InflateChunkReply: illegal tag %d (wire type %d)", fieldNum, wire)
 		}
 		switch fieldNum {
+		default:
+			iNdEx = preIndex
+			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.unknownFields = append(m.unknownFields, dAtA[iNdEx:iNdEx+skippy]...)
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *AdmitChunkRequest) UnmarshalVT(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	var err error
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		wire, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+		if err != nil {
+			return err
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: AdmitChunkRequest: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: AdmitChunkRequest: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field OffsetBytes", wireType)
+			}
+			m.OffsetBytes = 0
+			m.OffsetBytes, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ChunkId", wireType)
+			}
+			var byteLen int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			byteLen = int(_v)
+			if err != nil {
+				return err
+			}
+			if byteLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + byteLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.ChunkId = append(m.ChunkId[:0], dAtA[iNdEx:postIndex]...)
+			if m.ChunkId == nil {
+				m.ChunkId = []byte{}
+			}
+			iNdEx = postIndex
+		case 3:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field PlainBytes", wireType)
+			}
+			m.PlainBytes = 0
+			m.PlainBytes, iNdEx, err = protobuf_go_lite.DecodeVarintUint32(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 4:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Quality", wireType)
+			}
+			m.Quality = 0
+			m.Quality, iNdEx, err = protobuf_go_lite.DecodeVarintUint32(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		default:
+			iNdEx = preIndex
+			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.unknownFields = append(m.unknownFields, dAtA[iNdEx:iNdEx+skippy]...)
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *AdmitChunkReply) UnmarshalVT(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	var err error
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		wire, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+		if err != nil {
+			return err
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: AdmitChunkReply: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: AdmitChunkReply: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Entry", wireType)
+			}
+			var byteLen int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			byteLen = int(_v)
+			if err != nil {
+				return err
+			}
+			if byteLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + byteLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Entry = append(m.Entry[:0], dAtA[iNdEx:postIndex]...)
+			if m.Entry == nil {
+				m.Entry = []byte{}
+			}
+			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])

@@ -3,13 +3,11 @@
 
 #[path = "../tests/common/mod.rs"]
 mod common;
-#[path = "../tests/walk/mod.rs"]
-mod walk;
 
 use common::chunks::Chunks;
 use std::path::PathBuf;
 
-/// Chunks up to this size are walked: the walker reads bit by bit.
+/// Chunks up to this size are walked: the walker is slow.
 const WALK_BYTES_MAX: usize = 65_540;
 
 fn main() -> std::io::Result<()> {
@@ -26,7 +24,7 @@ fn main() -> std::io::Result<()> {
         let (mut stream, mut plain) = (vec![0x6b, 0x00], Vec::new());
         for chunk in chunks.by_ref().take(batch.min(count - n * batch)) {
             if chunk.plain.len() <= WALK_BYTES_MAX {
-                match walk::walk(&chunk.stored) {
+                match inos_storage::walk::walk(&chunk.stored, chunk.plain.len()) {
                     Ok(seen) if seen.plain == chunk.plain => {}
                     Ok(_) => panic!("seed {seed}, batch {n}: the walker reads other bytes"),
                     Err(e) => panic!("seed {seed}, batch {n}: {e}"),

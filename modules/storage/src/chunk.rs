@@ -1,4 +1,4 @@
-//! One chunk: encoded, described at another offset, inflated.
+//! One chunk: encoded, described at another offset, inflated, admitted from somebody else.
 
 use crate::compress::{QUALITY_MAX, QUALITY_MIN, append_compressed};
 use crate::entry::{CODEC_BROTLI, CODEC_RAW, Entry};
@@ -6,7 +6,8 @@ use crate::hash::{Hash, chain_at, check_offset, hash, plain_and_chain};
 use crate::inflate::{compare, equal, inflate_exact};
 use crate::output::Output;
 use crate::probe::is_compressible;
-use crate::raw::{append_raw, for_each_raw};
+use crate::raw::{append_raw, for_each_raw, raw_len};
+use crate::walk::walk;
 use crate::{CHUNK_BYTES_MAX, Error, Kind, Result};
 
 /// Appends the stored form of `plain` to `out` and returns its entry at `offset` of its file. `plain` has 1 to 2^20
@@ -131,6 +132,53 @@ pub fn inflate_chunk(stored: &[u8], entry: &Entry, out: &mut impl Output) -> Res
         ));
     }
     Ok(())
+}
+
+/// Returns the entry, at `offset` of its file, of a chunk from somebody who is not trusted: it has to hash to `chunk_id`, to hold
+/// `plain_bytes`, 1 to 2^20, and to decode to the same bytes behind whatever stands before it. Two decoders have to agree on them. No
+/// form is taken that is longer than the raw one. `quality` is what its sender says of it, a note: 0 when it is not known.
+pub fn admit_chunk(stored: &[u8], chunk_id: &Hash, plain_bytes: usize, offset: u64, quality: u32) -> Result<Entry> {
+    const OP: &str = "admit chunk";
+    if plain_bytes == 0 || plain_bytes > CHUNK_BYTES_MAX {
+        let message = format!("{plain_bytes} plain bytes, a chunk has 1 to {CHUNK_BYTES_MAX}");
+        return Err(Error::new(Kind::BadRequest, OP, message));
+    }
+    check_offset(OP, offset, plain_bytes)?;
+    let corrupt = |message: String| Error::new(Kind::ChunkCorrupt, OP, message);
+    if hash(stored) != *chunk_id {
+        return Err(corrupt(format!("{} stored bytes do not hash to the chunk id", stored.len())));
+    }
+    if stored.len() > raw_len(plain_bytes) {
+        return Err(corrupt(format!(
+            "{} stored bytes for {plain_bytes} plain ones: the raw form is shorter",
+            stored.len()
+        )));
+    }
+    let seen = walk(stored, plain_bytes).map_err(|e| corrupt(format!("it cannot stand behind other chunks: {e}")))?;
+    if seen.plain.len() != plain_bytes {
+        return Err(corrupt(format!("{} plain bytes, {plain_bytes} are expected", seen.plain.len())));
+    }
+    let raw = seen.raw_blocks == 1 && seen.compressed_blocks + seen.metadata_blocks == 0;
+    if !raw {
+        compare(OP, stored, &seen.plain).map_err(|e| corrupt(e.message))?;
+        if stored.len() == raw_len(plain_bytes) {
+            return Err(corrupt(format!(
+                "{} stored bytes for {plain_bytes} plain ones: the raw form is as short",
+                stored.len()
+            )));
+        }
+    }
+    let (plain_hash, chain) = plain_and_chain(&seen.plain, offset);
+    Ok(Entry {
+        chunk_id: *chunk_id,
+        plain_hash,
+        chain,
+        plain_bytes: plain_bytes as u64,
+        stored_bytes: stored.len() as u64,
+        codec: if raw { CODEC_RAW } else { CODEC_BROTLI },
+        quality: if raw { 0 } else { quality.clamp(1, u32::from(crate::entry::QUALITY_MAX)) as u8 },
+        chunks: 1,
+    })
 }
 
 fn inflate_raw(op: &'static str, stored: &[u8], plain_bytes: usize, out: &mut impl Output) -> Result<()> {

@@ -1,6 +1,6 @@
 //! The binding: storage events in, replies out. One function per event; the rules are elsewhere.
 
-use crate::chunk::{describe_chunk, encode_chunk, inflate_chunk};
+use crate::chunk::{admit_chunk, describe_chunk, encode_chunk, inflate_chunk};
 use crate::entry::Entry;
 use crate::hash::Hash;
 use crate::node::{build_node, open_node};
@@ -28,6 +28,7 @@ impl Module for Storage {
             "encode_chunk",
             "describe_chunk",
             "inflate_chunk",
+            "admit_chunk",
             "build_node",
             "open_node",
             "prove_chunk",
@@ -47,6 +48,7 @@ impl Module for Storage {
             "storage:encode_chunk:v1:requested" => encode(&request.open()?, bulk, reply),
             "storage:describe_chunk:v1:requested" => describe(&request.open()?, bulk, reply),
             "storage:inflate_chunk:v1:requested" => inflate(&request.open()?, bulk, reply),
+            "storage:admit_chunk:v1:requested" => admit(&request.open()?, bulk, reply),
             "storage:build_node:v1:requested" => build(&request.open()?, bulk, reply),
             "storage:open_node:v1:requested" => open(&request.open()?, bulk, reply),
             "storage:prove_chunk:v1:requested" => prove(&request.open()?, bulk, reply),
@@ -81,6 +83,13 @@ fn inflate(request: &pb::InflateChunkRequest, bulk: &[u8], reply: &mut Reply) ->
     let entry = Entry::decode("inflate chunk", &request.entry)?;
     inflate_chunk(bulk, &entry, &mut reply.bulk())?;
     reply.complete(&pb::InflateChunkReply {});
+    Ok(())
+}
+
+fn admit(request: &pb::AdmitChunkRequest, bulk: &[u8], reply: &mut Reply) -> Result<()> {
+    let id = hash_of("admit chunk", "chunk id", &request.chunk_id)?;
+    let entry = admit_chunk(bulk, id, request.plain_bytes as usize, request.offset_bytes, request.quality)?;
+    reply.complete(&pb::AdmitChunkReply { entry: entry.encode().into() });
     Ok(())
 }
 

@@ -8,6 +8,7 @@
 //!   without reading the file again ([`hash`](mod@hash)).
 //! - An **entry** says all of this in 128 bytes ([`entry`]); a **manifest** is a tree of nodes of up to 1,024 entries,
 //!   stored as chunks themselves ([`node`]).
+//! - A chunk from somebody else is **admitted** when it decodes to the same bytes behind whatever stands before it ([`walk`]).
 //! - A **proof** shows one KiB of a stored chunk against the chunk id alone ([`proof`]).
 //!
 //! All but [`Storage`], the binding, knows nothing of events. The crate leaves out encryption (reserved fields of the
@@ -25,6 +26,7 @@ mod output;
 mod probe;
 pub mod proof;
 pub mod raw;
+pub mod walk;
 
 pub use error::{Error, Kind, Result};
 pub use guest::Storage;

@@ -3,9 +3,11 @@
 mod common;
 
 use common::{kinds, random, text};
-use inos_storage::chunk::{describe_chunk, encode_chunk, inflate_chunk};
+use inos_storage::chunk::{admit_chunk, describe_chunk, encode_chunk, inflate_chunk};
 use inos_storage::entry::{CODEC_BROTLI, CODEC_RAW, ENTRY_BYTES, Entry};
-use inos_storage::raw::raw_len;
+use inos_storage::hash::hash;
+use inos_storage::raw::{append_raw, raw_len};
+use inos_storage::walk::META_BLOCKS_MAX;
 use inos_storage::{CHUNK_BYTES_MAX, Kind};
 
 /// Sizes with a reason each.
@@ -167,4 +169,60 @@ fn entries_go_round_and_refuse_what_they_do_not_know() {
     for length in [0, ENTRY_BYTES - 1, ENTRY_BYTES + 1] {
         assert!(Entry::decode("test", &vec![0; length]).is_err());
     }
+}
+
+#[test]
+fn what_the_encoder_writes_is_admitted() {
+    for (size, why) in SIZES {
+        for (kind, plain) in kinds(size) {
+            let mut stored = Vec::new();
+            let offset = 7 << 20;
+            let entry = encode_chunk(&plain, offset, 5, None, &mut stored).unwrap();
+            let admitted = admit_chunk(&stored, &entry.chunk_id, size, offset, 5);
+            assert_eq!(admitted.as_ref(), Ok(&entry), "{size} bytes ({why}) of {kind}");
+            let mut back = Vec::new();
+            inflate_chunk(&stored, &admitted.unwrap(), &mut back).unwrap();
+            assert!(back == plain);
+        }
+    }
+}
+
+#[test]
+fn what_is_not_what_it_says_is_not_admitted() {
+    let plain = text(10_000);
+    let mut stored = Vec::new();
+    let entry = encode_chunk(&plain, 0, 5, None, &mut stored).unwrap();
+    let refused = |stored: &[u8], id: &[u8; 32], plain: usize, offset: u64, kind: Kind, what: &str| {
+        let error = admit_chunk(stored, id, plain, offset, 5).expect_err(what);
+        assert_eq!(error.kind, kind, "{error}");
+        assert!(error.message.contains(what), "{error}");
+    };
+    let own =
+        |stored: &[u8], plain: usize, what: &str| refused(stored, &hash(stored), plain, 0, Kind::ChunkCorrupt, what);
+    refused(&stored, &[7; 32], 10_000, 0, Kind::ChunkCorrupt, "do not hash");
+    refused(&stored, &entry.chunk_id, 0, 0, Kind::BadRequest, "0 plain bytes");
+    refused(&stored, &entry.chunk_id, CHUNK_BYTES_MAX + 1, 0, Kind::BadRequest, "plain bytes");
+    refused(&stored, &entry.chunk_id, 10_000, 5, Kind::BadRequest, "offset 5");
+    own(&stored, 9_999, "more than 9999");
+    own(&stored, 10_001, "10001 are expected");
+    own(&stored[..stored.len() - 1], 10_000, "ends inside");
+    own(&[&stored[..], &[3]].concat(), 10_000, "last meta-block");
+    own(&[], 1, "0 plain bytes");
+    // A bomb: as much as a chunk can say in few bytes. It ends where the chunk has to.
+    let mut bomb = Vec::new();
+    encode_chunk(&vec![0; CHUNK_BYTES_MAX], 0, 9, None, &mut bomb).unwrap();
+    let many = bomb.repeat(1000);
+    own(&many, CHUNK_BYTES_MAX, "more than 1048576");
+    own(&bomb, 1000, "more than 1000");
+    // Meta-blocks that hold nothing: 06 is one of metadata, of no bytes.
+    own(&vec![6; META_BLOCKS_MAX + 1], 100_000, "meta-blocks");
+    // Longer than raw, though it says the same.
+    let mut raw = Vec::new();
+    append_raw(&mut raw, &plain);
+    own(&[&raw[..], &[6]].concat(), 10_000, "raw form is shorter");
+    let mut halves = Vec::new();
+    append_raw(&mut halves, &plain[..5000]);
+    append_raw(&mut halves, &plain[5000..]);
+    own(&halves, 10_000, "raw form is shorter");
+    assert_eq!(admit_chunk(&raw, &hash(&raw), 10_000, 0, 5).unwrap().codec, CODEC_RAW);
 }

@@ -136,10 +136,11 @@ fn each_fault_has_its_code() {
     assert_eq!(host.encode(0, &plain).0.len(), 128);
 }
 
-const ACTIONS: [&str; 7] = [
+const ACTIONS: [&str; 8] = [
     "storage:encode_chunk",
     "storage:describe_chunk",
     "storage:inflate_chunk",
+    "storage:admit_chunk",
     "storage:build_node",
     "storage:open_node",
     "storage:prove_chunk",

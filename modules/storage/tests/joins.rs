@@ -2,11 +2,10 @@
 //! zlib and a Go decoder too.
 
 mod common;
-mod walk;
 
 use brotli_decompressor::{BrotliDecompressStream, BrotliResult, BrotliState, StandardAlloc};
 use common::chunks::Chunks;
-use walk::walk;
+use inos_storage::walk::walk;
 
 /// Inflates a stream that is given `step` bytes at a time.
 fn inflate(stream: &[u8], step: usize) -> Vec<u8> {
@@ -43,7 +42,8 @@ fn joins() {
     for batch in 0..count.div_ceil(100) {
         let (mut stream, mut plain) = (vec![0x6b, 0x00], Vec::new());
         for chunk in chunks.by_ref().take(100.min(count - 100 * batch)) {
-            let seen = walk(&chunk.stored).unwrap_or_else(|e| panic!("SEED={seed}, batch {batch}: {e}"));
+            let seen =
+                walk(&chunk.stored, chunk.plain.len()).unwrap_or_else(|e| panic!("SEED={seed}, batch {batch}: {e}"));
             assert!(seen.plain == chunk.plain, "SEED={seed}, batch {batch}: the walker reads other bytes");
             stream.extend_from_slice(&chunk.stored);
             plain.extend_from_slice(&chunk.plain);

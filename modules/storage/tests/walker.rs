@@ -1,12 +1,15 @@
 //! Every chunk that the encoder writes can stand behind any other: shown by the walker, over sizes, kinds and qualities.
 
 mod common;
-mod walk;
 
 use common::{Rng, kinds, random, text_of};
 use inos_storage::chunk::encode_chunk;
 use inos_storage::entry::CODEC_RAW;
-use walk::{Walk, walk};
+use inos_storage::walk::{self, Walk};
+
+fn walk(stored: &[u8]) -> Result<Walk, String> {
+    walk::walk(stored, 1 << 20)
+}
 
 fn encoded(plain: &[u8], quality: u32) -> Vec<u8> {
     let mut stored = Vec::new();

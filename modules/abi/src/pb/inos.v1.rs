@@ -2732,6 +2732,327 @@ pub struct RestoreVersionReply {
 pub struct EndRestoreRequest {}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EndRestoreReply {}
+/// An upload that is open. Its file has ceil(plain_bytes / 1 MiB) chunks, by index: all but the last have 1 MiB of plain bytes.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UploadInfo {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// who opened it; nobody else can use it
+    #[prost(string, tag = "2")]
+    pub subject: ::prost::alloc::string::String,
+    /// whose namespace the file will be in
+    #[prost(string, tag = "3")]
+    pub owner: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub path: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "5")]
+    pub plain_bytes: u64,
+    /// that the file has to have; empty: not known beforehand
+    #[prost(bytes = "vec", tag = "6")]
+    pub file_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "7")]
+    pub content_type: ::prost::alloc::string::String,
+    /// as in FilesPutRequest
+    #[prost(uint32, tag = "8")]
+    pub replicas: u32,
+    #[prost(uint32, tag = "9")]
+    pub sync: u32,
+    #[prost(string, tag = "10")]
+    pub tier: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "11")]
+    pub chunks: u64,
+    /// chunks that need not be sent any more
+    #[prost(uint64, tag = "12")]
+    pub held: u64,
+    #[prost(int64, tag = "13")]
+    pub created_us: i64,
+    /// a day after the last chunk
+    #[prost(int64, tag = "14")]
+    pub expires_us: i64,
+}
+/// uploads:open:v1. The upload's id is the request's: the same request again opens nothing anew.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UploadsOpenRequest {
+    #[prost(string, tag = "1")]
+    pub path: ::prost::alloc::string::String,
+    /// here and below: whose namespace; empty: the subject's own
+    #[prost(string, tag = "2")]
+    pub owner: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub plain_bytes: u64,
+    #[prost(bytes = "vec", tag = "4")]
+    pub file_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "5")]
+    pub content_type: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "6")]
+    pub replicas: u32,
+    #[prost(uint32, tag = "7")]
+    pub sync: u32,
+    #[prost(string, tag = "8")]
+    pub tier: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UploadsOpenReply {
+    #[prost(message, optional, tag = "1")]
+    pub upload: ::core::option::Option<UploadInfo>,
+}
+/// uploads:list:v1: the subject's own open uploads into one namespace.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UploadsListRequest {
+    #[prost(string, tag = "1")]
+    pub owner: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub after: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "3")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UploadsListReply {
+    #[prost(message, repeated, tag = "1")]
+    pub uploads: ::prost::alloc::vec::Vec<UploadInfo>,
+    #[prost(string, tag = "2")]
+    pub next: ::prost::alloc::string::String,
+}
+/// uploads:stat:v1: a page of the chunks that are here, by index; what lies between them is missing.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UploadsStatRequest {
+    #[prost(string, tag = "1")]
+    pub owner: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub upload: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub first_chunk: u64,
+    #[prost(uint32, tag = "4")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UploadsStatReply {
+    #[prost(message, optional, tag = "1")]
+    pub upload: ::core::option::Option<UploadInfo>,
+    #[prost(message, repeated, tag = "2")]
+    pub held: ::prost::alloc::vec::Vec<UploadChunk>,
+    /// where the next page begins; equal to upload.chunks: this was the last
+    #[prost(uint64, tag = "3")]
+    pub next_chunk: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UploadChunk {
+    #[prost(uint64, tag = "1")]
+    pub index: u64,
+    #[prost(bytes = "vec", tag = "2")]
+    pub chunk_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", tag = "3")]
+    pub plain_hash: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint64, tag = "4")]
+    pub stored_bytes: u64,
+}
+/// uploads:claim:v1: which chunks the client has, by plain hash, from first_chunk on without a gap. The answer names those that have to be sent;
+/// the others are in this upload, or in the owner's namespace, already.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UploadsClaimRequest {
+    #[prost(string, tag = "1")]
+    pub owner: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub upload: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub first_chunk: u64,
+    #[prost(bytes = "vec", repeated, tag = "4")]
+    pub plain_hashes: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UploadsClaimReply {
+    #[prost(uint64, repeated, tag = "1")]
+    pub missing: ::prost::alloc::vec::Vec<u64>,
+    #[prost(message, optional, tag = "2")]
+    pub upload: ::core::option::Option<UploadInfo>,
+}
+/// uploads:send:v1: one chunk in its stored form.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UploadsSendRequest {
+    #[prost(string, tag = "1")]
+    pub owner: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub upload: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "3")]
+    pub index: u64,
+    /// that the body has to hash to
+    #[prost(bytes = "vec", tag = "4")]
+    pub chunk_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint64, tag = "5")]
+    pub stream: u64,
+    /// length of the body
+    #[prost(uint64, tag = "6")]
+    pub stored_bytes: u64,
+    /// of Brotli, that the sender says it used; 0: not known
+    #[prost(uint32, tag = "7")]
+    pub quality: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UploadsSendReply {
+    #[prost(bool, tag = "1")]
+    pub existed: bool,
+    #[prost(message, optional, tag = "2")]
+    pub chunk: ::core::option::Option<UploadChunk>,
+}
+/// uploads:commit:v1: makes the file visible when all of its chunks are here. Progress and reply are those of files:put.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UploadsCommitRequest {
+    #[prost(string, tag = "1")]
+    pub owner: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub upload: ::prost::alloc::string::String,
+    /// BLAKE3 of the plain file, as its sender knows it; has to be what the chunks give. Empty: not said
+    #[prost(bytes = "vec", tag = "3")]
+    pub file_id: ::prost::alloc::vec::Vec<u8>,
+}
+/// uploads:drop:v1: gives an upload up. What nothing else refers to is collected.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UploadsDropRequest {
+    #[prost(string, tag = "1")]
+    pub owner: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub upload: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UploadsDropReply {}
+/// A chunk of an upload.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UploadSlot {
+    #[prost(uint64, tag = "1")]
+    pub index: u64,
+    /// manifest entry, 128 bytes
+    #[prost(bytes = "vec", tag = "2")]
+    pub entry: ::prost::alloc::vec::Vec<u8>,
+    /// its chaining value is that of the index
+    #[prost(bool, tag = "3")]
+    pub described: bool,
+}
+/// semantic:open_upload:v1: a subject that has as many open, or would have as many plain bytes in them as this, is refused with quota_exceeded.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OpenUploadRequest {
+    #[prost(message, optional, tag = "1")]
+    pub upload: ::core::option::Option<UploadInfo>,
+    #[prost(uint32, tag = "2")]
+    pub uploads_max: u32,
+    #[prost(uint64, tag = "3")]
+    pub plain_bytes_max: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct OpenUploadReply {
+    #[prost(message, optional, tag = "1")]
+    pub upload: ::core::option::Option<UploadInfo>,
+}
+/// semantic:find_upload:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FindUploadRequest {
+    #[prost(string, tag = "1")]
+    pub upload: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub index: u64,
+    #[prost(message, optional, tag = "3")]
+    pub key: ::core::option::Option<RequestKey>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FindUploadReply {
+    #[prost(message, optional, tag = "1")]
+    pub upload: ::core::option::Option<UploadInfo>,
+    /// of the index asked for; absent: nothing is there
+    #[prost(message, optional, tag = "2")]
+    pub slot: ::core::option::Option<UploadSlot>,
+    /// by a request with the key; the upload is over then
+    #[prost(message, optional, tag = "3")]
+    pub committed: ::core::option::Option<FileInfo>,
+}
+/// semantic:list_uploads:v1: those of a subject into one namespace, by id.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListUploadsRequest {
+    #[prost(string, tag = "1")]
+    pub subject: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub owner: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub after: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "4")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListUploadsReply {
+    #[prost(message, repeated, tag = "1")]
+    pub uploads: ::prost::alloc::vec::Vec<UploadInfo>,
+    #[prost(bool, tag = "2")]
+    pub more: bool,
+}
+/// semantic:expired_uploads:v1: ids of those that expired before a time.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExpiredUploadsRequest {
+    #[prost(int64, tag = "1")]
+    pub before_us: i64,
+    #[prost(uint32, tag = "2")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExpiredUploadsReply {
+    #[prost(string, repeated, tag = "1")]
+    pub uploads: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// semantic:claim_slots:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClaimSlotsRequest {
+    #[prost(string, tag = "1")]
+    pub upload: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub first: u64,
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    pub plain_hashes: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    #[prost(int64, tag = "4")]
+    pub expires_us: i64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClaimSlotsReply {
+    #[prost(uint64, repeated, tag = "1")]
+    pub missing: ::prost::alloc::vec::Vec<u64>,
+    #[prost(message, optional, tag = "2")]
+    pub upload: ::core::option::Option<UploadInfo>,
+}
+/// semantic:fill_slot:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FillSlotRequest {
+    #[prost(string, tag = "1")]
+    pub upload: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub index: u64,
+    #[prost(message, optional, tag = "3")]
+    pub chunk: ::core::option::Option<ChunkRow>,
+    #[prost(int64, tag = "4")]
+    pub expires_us: i64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FillSlotReply {}
+/// semantic:empty_slots:v1: chunks that turned out to be on too few nodes: they have to be sent again.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EmptySlotsRequest {
+    #[prost(string, tag = "1")]
+    pub upload: ::prost::alloc::string::String,
+    #[prost(uint64, repeated, tag = "2")]
+    pub indexes: ::prost::alloc::vec::Vec<u64>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EmptySlotsReply {}
+/// semantic:upload_slots:v1: a page by index.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UploadSlotsRequest {
+    #[prost(string, tag = "1")]
+    pub upload: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub first: u64,
+    #[prost(uint32, tag = "3")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct UploadSlotsReply {
+    #[prost(message, repeated, tag = "1")]
+    pub slots: ::prost::alloc::vec::Vec<UploadSlot>,
+}
 /// storage:encode_chunk:v1. Bulk in: at most 1 MiB of plain bytes. Bulk out: the stored form.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EncodeChunkRequest {
@@ -2772,6 +3093,26 @@ pub struct InflateChunkRequest {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct InflateChunkReply {}
+/// storage:admit_chunk:v1. Bulk in: a stored form from somebody who is not trusted. No bulk out. It has to hash to the id, to inflate to as many bytes
+/// as are expected, and to decode to the same bytes behind whatever stands before it.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdmitChunkRequest {
+    /// of the chunk in its file, a multiple of 1 MiB
+    #[prost(uint64, tag = "1")]
+    pub offset_bytes: u64,
+    #[prost(bytes = "vec", tag = "2")]
+    pub chunk_id: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint32, tag = "3")]
+    pub plain_bytes: u32,
+    /// that its sender says; kept as a note, 0: not known
+    #[prost(uint32, tag = "4")]
+    pub quality: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AdmitChunkReply {
+    #[prost(bytes = "vec", tag = "1")]
+    pub entry: ::prost::alloc::vec::Vec<u8>,
+}
 /// storage:build_node:v1. No bulk in. Bulk out: the manifest node's stored form.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BuildNodeRequest {

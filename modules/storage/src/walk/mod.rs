@@ -1,14 +1,15 @@
-//! A slow and strict Brotli decoder (RFC 7932), written from the text of the standard, that decodes one chunk knowing
-//! nothing of what came before it. It decodes every command, and refuses
+//! A strict Brotli decoder (RFC 7932), written from the text of the standard, that decodes one chunk knowing
+//! nothing of what came before it: what a chunk from somebody who is not trusted has to pass, and what the encoder's
+//! chunks are held to in the tests. It decodes every command, and refuses
 //!
 //! - a meta-block that is the stream's last, and an end anywhere but on a byte boundary;
 //! - a distance that reaches before the chunk's first byte (that is also how the static dictionary is named);
 //! - a distance taken from the last four when the chunk itself did not put it there;
-//! - a literal whose prefix code depends on bytes before the chunk.
+//! - a literal whose prefix code depends on bytes before the chunk;
+//! - more plain bytes than asked for, and more meta-blocks than any encoder needs: each of them has a head that costs time.
 //!
 //! What is left decodes to the same bytes behind any other chunks: nothing else of a decoder's state outlives a
 //! meta-block (RFC 7932 section 10: the ring buffer, the two last bytes, the last four distances).
-#![allow(dead_code)]
 
 mod bits;
 mod prefix;
@@ -16,39 +17,57 @@ mod prefix;
 use bits::Bits;
 use prefix::{Prefix, read_prefix_code};
 
+/// A result of the walk: the error says what makes the chunk unfit, for a person.
 pub type Result<T> = std::result::Result<T, String>;
+
+/// Meta-blocks of one chunk, at most; the encoder makes a few of a MiB.
+pub const META_BLOCKS_MAX: usize = 1024;
 
 /// What was seen of a chunk.
 #[derive(Debug, Default)]
 pub struct Walk {
+    /// The chunk's plain bytes.
     pub plain: Vec<u8>,
+    /// Meta-blocks of raw bytes.
     pub raw_blocks: usize,
+    /// Meta-blocks of commands.
     pub compressed_blocks: usize,
+    /// Meta-blocks that are skipped.
     pub metadata_blocks: usize,
+    /// Commands: literals, then a copy.
     pub commands: usize,
+    /// Copies among them.
     pub copies: usize,
+    /// Distances that were named by one of the last four.
     pub last_distance_uses: usize,
+    /// The longest distance.
     pub distance_max: usize,
+    /// Context maps with more than one tree.
     pub context_maps: usize,
+    /// Switches from one block to the next.
     pub block_switches: usize,
     /// The last four distances at the end, the latest first; None: never set.
     pub distances: [Option<usize>; 4],
 }
 
-/// Decodes a chunk, or says what makes it unfit to stand behind any other.
-pub fn walk(stored: &[u8]) -> Result<Walk> {
+/// Decodes a chunk of at most `plain_max` bytes, or says what makes it unfit to stand behind any other.
+pub fn walk(stored: &[u8], plain_max: usize) -> Result<Walk> {
     let mut bits = Bits::new(stored);
     let mut seen = Walk::default();
     let mut distances = [None; 4]; // last, second last, …; None: left by a chunk before
     // To the very last bit: a chunk that ends inside a byte leaves bits that are no meta-block.
     while !bits.at_end() {
-        meta_block(&mut bits, &mut seen, &mut distances).map_err(|e| format!("bit {}: {e}", bits.position()))?;
+        if seen.raw_blocks + seen.compressed_blocks + seen.metadata_blocks == META_BLOCKS_MAX {
+            return Err(format!("more than {META_BLOCKS_MAX} meta-blocks"));
+        }
+        meta_block(&mut bits, &mut seen, &mut distances, plain_max)
+            .map_err(|e| format!("bit {}: {e}", bits.position()))?;
     }
     seen.distances = distances;
     Ok(seen)
 }
 
-fn meta_block(bits: &mut Bits, seen: &mut Walk, distances: &mut [Option<usize>; 4]) -> Result<()> {
+fn meta_block(bits: &mut Bits, seen: &mut Walk, distances: &mut [Option<usize>; 4], plain_max: usize) -> Result<()> {
     if bits.read(1)? == 1 {
         return Err("a last meta-block".into());
     }
@@ -72,6 +91,9 @@ fn meta_block(bits: &mut Bits, seen: &mut Walk, distances: &mut [Option<usize>; 
     let length = bits.read(4 * nibbles)? as usize + 1;
     if nibbles > 4 && (length - 1) >> (4 * (nibbles - 1)) == 0 {
         return Err("more nibbles than needed".into());
+    }
+    if length > plain_max - seen.plain.len() {
+        return Err(format!("more than {plain_max} plain bytes"));
     }
     if bits.read(1)? == 1 {
         bits.align()?;
@@ -232,8 +254,13 @@ fn compressed(bits: &mut Bits, seen: &mut Walk, distances: &mut [Option<usize>; 
         if copy > end - seen.plain.len() {
             return Err("a copy beyond the meta-block".into());
         }
-        for _ in 0..copy {
-            seen.plain.push(seen.plain[seen.plain.len() - distance]);
+        let from = seen.plain.len() - distance;
+        if distance >= copy {
+            seen.plain.extend_from_within(from..from + copy);
+        } else {
+            for at in from..from + copy {
+                seen.plain.push(seen.plain[at]);
+            }
         }
         seen.copies += 1;
         seen.last_distance_uses += (symbol < 16) as usize;

@@ -3,12 +3,19 @@
 use super::Result;
 use super::bits::Bits;
 
+/// Bits that one look into a table decodes; longer codes are rare.
+const TABLE_BITS: u32 = 8;
+/// The longest code.
+const CODE_BITS_MAX: u32 = 15;
+
 /// A complete canonical prefix code, or a single symbol that takes no bits.
 pub struct Prefix {
     /// Number of symbols of each length.
     counts: [u32; 16],
     /// Symbols by length, then by value.
-    symbols: Vec<u32>,
+    symbols: Vec<u16>,
+    /// By the next bits: the symbol and its length, 0 when it is longer. Empty of a code of few symbols.
+    table: Vec<(u16, u8)>,
 }
 
 impl Prefix {
@@ -18,7 +25,7 @@ impl Prefix {
             counts[length as usize] += 1;
         }
         counts[0] = 0;
-        let mut symbols: Vec<u32> = (0..lengths.len() as u32).filter(|s| lengths[*s as usize] > 0).collect();
+        let mut symbols: Vec<u16> = (0..lengths.len() as u16).filter(|s| lengths[*s as usize] > 0).collect();
         symbols.sort_by_key(|s| lengths[*s as usize]); // stable
         let space: u32 = (1..16).map(|length| counts[length] << (15 - length)).sum();
         match symbols.len() {
@@ -27,19 +34,50 @@ impl Prefix {
             _ if space != 1 << 15 => return Err("a prefix code that is not complete".into()),
             _ => {}
         }
-        Ok(Prefix { counts, symbols })
+        let mut code = Prefix { counts, symbols, table: Vec::new() };
+        if code.symbols.len() > 4 {
+            code.tabulate(lengths);
+        }
+        Ok(code)
+    }
+
+    fn tabulate(&mut self, lengths: &[u8]) {
+        let mut table = vec![(0, 0); 1 << TABLE_BITS];
+        let (mut code, mut before) = (0u32, 0);
+        for &symbol in &self.symbols {
+            let length = u32::from(lengths[symbol as usize]);
+            if length > TABLE_BITS {
+                break;
+            }
+            code <<= length - before;
+            before = length;
+            let reversed = code.reverse_bits() >> (u32::BITS - length);
+            for high in 0..1 << (TABLE_BITS - length) {
+                table[(high << length | reversed) as usize] = (symbol, length as u8);
+            }
+            code += 1;
+        }
+        self.table = table;
     }
 
     pub fn decode(&self, bits: &mut Bits) -> Result<u32> {
         if self.symbols.len() == 1 {
-            return Ok(self.symbols[0]);
+            return Ok(u32::from(self.symbols[0]));
+        }
+        let next = bits.peek(CODE_BITS_MAX);
+        if let Some(&(symbol, length)) = self.table.get(next as usize & ((1 << TABLE_BITS) - 1))
+            && length > 0
+        {
+            bits.skip(u32::from(length))?;
+            return Ok(u32::from(symbol));
         }
         let (mut code, mut first, mut index) = (0, 0, 0);
-        for length in 1..16 {
-            code |= bits.read(1)?;
-            let count = self.counts[length];
+        for length in 1..=CODE_BITS_MAX {
+            code |= next >> (length - 1) & 1;
+            let count = self.counts[length as usize];
             if code < first + count {
-                return Ok(self.symbols[(index + code - first) as usize]);
+                bits.skip(length)?;
+                return Ok(u32::from(self.symbols[(index + code - first) as usize]));
             }
             index += count;
             first = (first + count) << 1;
