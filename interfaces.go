@@ -110,6 +110,7 @@ const RequestKeyLife = 24 * Hour
 type Semantic interface {
 	SemanticMesh
 	SemanticIdentity
+	SemanticUploads
 	// FindChunks returns for each hash the entry of a data chunk that owner holds with that plain hash, or nil; of
 	// several the one with the least id. A chunk without a reference, or that no node holds, is not returned. The entry's
 	// chaining value is that of the offset the chunk was first stored for. At most 65,536 hashes.
@@ -137,7 +138,7 @@ type Semantic interface {
 	// CodeQuotaExceeded. file.Pledged, 0 or more, is held in the owner's escrow in place of what the version before pledged, taken from or given back to the owner's
 	// account by entries of the key's request; CodeCreditsShort when the account would fall below zero.
 	CommitFile(ctx context.Context, upload UploadID, file FileInfo, chunks []ChunkRow, quota Quota, key RequestKey, now Micros) (f FileInfo, repeated bool, err error)
-	// AbortUpload drops one upload and its pins, or every upload when id is empty. An unknown one is no error.
+	// AbortUpload drops one upload and its pins, or every upload that is not open (OpenUpload) when id is empty. An unknown one is no error.
 	AbortUpload(ctx context.Context, upload UploadID) (uploads int, err error)
 	// LookupFile returns the live file at a path, or (path empty) the live file of owner with that FileID whose path
 	// is least; CodeFileNotFound.

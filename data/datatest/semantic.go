@@ -53,7 +53,7 @@ func Semantic(t *testing.T, open func(t *testing.T) inos.Semantic) {
 		{"a context that ended is refused", semanticContext},
 		{"verbs run from many goroutines at once", semanticConcurrent},
 		{"a closed memory says so", semanticClosed},
-	}, memberCases, stateCases, repairCases, recordCases, restoreCases, identityCases, grantCases, ledgerCases, factCases)
+	}, memberCases, stateCases, repairCases, recordCases, restoreCases, identityCases, grantCases, ledgerCases, factCases, uploadCases)
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			m := open(t)

@@ -58,6 +58,7 @@ func SemanticTwins(t *testing.T, open func(t *rapid.T) (a, b inos.Semantic, done
 			"restore":    w.restore,
 		}
 		maps.Copy(verbs, identityVerbs(w))
+		maps.Copy(verbs, uploadVerbs(w))
 		t.Repeat(verbs)
 	})
 }
@@ -119,7 +120,7 @@ func twinManifest(n int) inos.ChunkRow {
 
 var (
 	owners  = rapid.SampledFrom([]inos.Subject{"ann", "bob"})
-	uploads = rapid.SampledFrom([]inos.UploadID{"u1", "u2", "u3"})
+	uploads = rapid.SampledFrom([]inos.UploadID{"u1", "u2", "u3", "o1"})
 	paths   = rapid.SampledFrom([]inos.Path{"/a", "/a/b", "/b", "/b/c"})
 	keys    = rapid.Custom(func(t *rapid.T) inos.RequestKey { return keyOf(fmt.Sprint(rapid.IntRange(0, 40).Draw(t, "key"))) })
 	numbers = rapid.IntRange(0, twinData+twinManifests-1)
@@ -210,7 +211,7 @@ func (w *twins) delete(t *rapid.T) {
 }
 
 func (w *twins) abort(t *rapid.T) {
-	u := rapid.SampledFrom([]inos.UploadID{"u1", "u2", "u3", ""}).Draw(t, "upload")
+	u := rapid.SampledFrom([]inos.UploadID{"u1", "u2", "u3", "o1", ""}).Draw(t, "upload")
 	w.both(t, fmt.Sprintf("abort %q", u), func(m inos.Semantic) (any, error) { return m.AbortUpload(background, u) })
 }
 

@@ -41,11 +41,18 @@ func (s *Store) AbortUpload(ctx context.Context, upload inos.UploadID) (uploads 
 	}
 }
 
-// sweepUpload drops at most SweepRowsMax pins of an upload, and the upload with the last. An unknown upload is none.
+// sweepUpload drops at most SweepRowsMax pins of an upload, and as many slots, and the upload with the last. It is open no more from the first call on.
+// An unknown upload is none.
 func (t *tx) sweepUpload(op string, upload inos.UploadID, owner inos.Subject) (left bool, err error) {
 	known, err := t.checkUpload(op, upload, owner)
 	if err != nil || !known {
 		return false, err
+	}
+	if err := t.exec(deleteOpen, string(upload)); err != nil {
+		return false, err
+	}
+	if left, err := t.sweepSlots(upload); err != nil || left {
+		return left, err
 	}
 	pins, err := t.ids(selectPins, string(upload), SweepRowsMax+1)
 	if err != nil {

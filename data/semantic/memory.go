@@ -47,6 +47,8 @@ type twinChunk struct {
 type twinUpload struct {
 	owner inos.Subject
 	pins  map[inos.ChunkID]bool
+	open  *inos.Upload // nil: of a put
+	slots map[uint64]inos.UploadSlot
 }
 
 type twinReply struct {
@@ -153,7 +155,11 @@ func (m *Memory) upload(u *undo, id inos.UploadID) *twinUpload {
 	if up == nil {
 		return nil
 	}
-	changed := &twinUpload{up.owner, maps.Clone(up.pins)}
+	changed := &twinUpload{owner: up.owner, pins: maps.Clone(up.pins), slots: maps.Clone(up.slots)}
+	if up.open != nil {
+		open := *up.open
+		changed.open = &open
+	}
 	m.uploads[id] = changed
 	return changed
 }
@@ -171,7 +177,7 @@ func (m *Memory) StageChunks(ctx context.Context, upload inos.UploadID, owner in
 	u := m.begin()
 	up := m.upload(u, upload)
 	if up == nil {
-		up = &twinUpload{owner, map[inos.ChunkID]bool{}}
+		up = &twinUpload{owner: owner, pins: map[inos.ChunkID]bool{}}
 		m.uploads[upload] = up
 	}
 	err := m.stage(u, op, up, owner, rows, true)
@@ -407,8 +413,10 @@ func (m *Memory) AbortUpload(ctx context.Context, upload inos.UploadID) (int, er
 	if upload != "" {
 		m.drop(upload)
 	} else {
-		for id := range m.uploads {
-			m.drop(id)
+		for id, up := range m.uploads {
+			if up.open == nil {
+				m.drop(id)
+			}
 		}
 	}
 	return before - len(m.uploads), nil

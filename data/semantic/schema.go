@@ -163,4 +163,32 @@ CREATE TABLE sightings (
 );
 INSERT INTO records (owner, path, version, pending) SELECT owner, path, version, 1 FROM files;
 INSERT INTO records (owner, path, version, pending) SELECT owner, path, version, 1 FROM tombstones;
-`, identitySchema}
+`, identitySchema, uploadSchema}
+
+// uploadSchema is what files need that arrive in pieces: beside the pins of their uploads, what they will be, and the chunks by index.
+const uploadSchema = `
+CREATE TABLE open_uploads (
+	upload_id TEXT NOT NULL PRIMARY KEY REFERENCES uploads (upload_id),
+	subject TEXT NOT NULL,
+	owner TEXT NOT NULL,
+	path BYTEA NOT NULL,
+	plain_bytes BIGINT NOT NULL,
+	file_id BYTEA NOT NULL,
+	content_type TEXT NOT NULL,
+	replicas BIGINT NOT NULL,
+	sync BIGINT NOT NULL,
+	tier TEXT NOT NULL,
+	created_us BIGINT NOT NULL,
+	expires_us BIGINT NOT NULL,
+	held BIGINT NOT NULL CHECK (held >= 0)
+);
+CREATE INDEX open_uploads_by_subject ON open_uploads (subject, owner, upload_id);
+CREATE INDEX open_uploads_by_age ON open_uploads (expires_us, upload_id);
+CREATE TABLE slots (
+	upload_id TEXT NOT NULL REFERENCES uploads (upload_id),
+	idx BIGINT NOT NULL,
+	entry BYTEA NOT NULL,
+	described BIGINT NOT NULL,
+	PRIMARY KEY (upload_id, idx)
+);
+`

@@ -54,6 +54,19 @@ const (
 	deletePin
 	selectPins
 
+	selectOpen
+	insertOpen
+	touchOpen
+	deleteOpen
+	sumOpen
+	listOpen
+	expiredOpen
+	selectSlot
+	upsertSlot
+	deleteSlot
+	listSlots
+	deleteSlots
+
 	selectFile
 	upsertFile
 	deleteFile
@@ -205,6 +218,7 @@ const (
 	deviceColumns = `device, user_name, name, public_key, created_us, revoked`
 	grantColumns  = `grant_id, owner, prefix, grantee, verbs, expires_us, uses_max, uses, granted_by, created_us, link`
 	entryColumns  = `seq, event_id, account, amount, at_us, reason`
+	openColumns   = `upload_id, subject, owner, path, plain_bytes, file_id, content_type, replicas, sync, tier, created_us, expires_us, held`
 	memberColumns = `node, operator, zone, host, tier, offered_bytes, addrs, joined_us, state, epoch, copies, placed_bytes, granted`
 	repairColumns = `chunk_id, reason, live, added_us, not_before_us, tries, lease, lease_until_us, holder`
 )
@@ -253,12 +267,27 @@ var text = [statements]string{
 	deleteHoldings: `DELETE FROM holdings WHERE plain_hash = $1 AND chunk_id = $2`,
 
 	selectUpload: `SELECT owner FROM uploads WHERE upload_id = $1`,
-	anyUpload:    `SELECT upload_id FROM uploads ORDER BY upload_id LIMIT 1`,
+	anyUpload: `SELECT u.upload_id FROM uploads u WHERE NOT EXISTS (SELECT 1 FROM open_uploads o WHERE o.upload_id = u.upload_id)
+		ORDER BY u.upload_id LIMIT 1`,
 	insertUpload: `INSERT INTO uploads (upload_id, owner, created_us) VALUES ($1, $2, $3)`,
 	deleteUpload: `DELETE FROM uploads WHERE upload_id = $1`,
 	insertPin:    `INSERT INTO pins (upload_id, chunk_id) VALUES ($1, $2) ON CONFLICT (upload_id, chunk_id) DO NOTHING`,
 	deletePin:    `DELETE FROM pins WHERE upload_id = $1 AND chunk_id = $2`,
 	selectPins:   `SELECT chunk_id FROM pins WHERE upload_id = $1 ORDER BY chunk_id LIMIT $2`,
+
+	selectOpen:  `SELECT ` + openColumns + ` FROM open_uploads WHERE upload_id = $1`,
+	insertOpen:  `INSERT INTO open_uploads (` + openColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 0)`,
+	touchOpen:   `UPDATE open_uploads SET held = held + $2, expires_us = CASE WHEN expires_us < $3 THEN $3 ELSE expires_us END WHERE upload_id = $1`,
+	deleteOpen:  `DELETE FROM open_uploads WHERE upload_id = $1`,
+	sumOpen:     `SELECT count(*), CAST(coalesce(sum(plain_bytes), 0) AS BIGINT) FROM open_uploads WHERE subject = $1`,
+	listOpen:    `SELECT ` + openColumns + ` FROM open_uploads WHERE subject = $1 AND owner = $2 AND upload_id > $3 ORDER BY upload_id LIMIT $4`,
+	expiredOpen: `SELECT upload_id FROM open_uploads WHERE expires_us < $1 ORDER BY expires_us, upload_id LIMIT $2`,
+	selectSlot:  `SELECT entry, described FROM slots WHERE upload_id = $1 AND idx = $2`,
+	upsertSlot: `INSERT INTO slots (upload_id, idx, entry, described) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (upload_id, idx) DO UPDATE SET entry = excluded.entry, described = excluded.described`,
+	deleteSlot:  `DELETE FROM slots WHERE upload_id = $1 AND idx = $2`,
+	listSlots:   `SELECT idx, entry, described FROM slots WHERE upload_id = $1 AND idx >= $2 ORDER BY idx LIMIT $3`,
+	deleteSlots: `DELETE FROM slots WHERE upload_id = $1 AND idx IN (SELECT idx FROM slots WHERE upload_id = $1 ORDER BY idx LIMIT $2)`,
 
 	selectFile: `SELECT ` + fileColumns + ` FROM files WHERE owner = $1 AND path = $2`,
 	upsertFile: `INSERT INTO files (` + fileColumns + `) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)

@@ -61,7 +61,7 @@ var readStatements = []statement{
 	selectTotals, findHolding, selectFile, selectFileByID, listFiles, existsChunk, selectChunk, selectCopies, selectNodeChunks, selectToken,
 	selectMembers, selectAbove, scanChunks, selectPending, selectRecordCopies, listRepairs, countRepairs, selectSightings, existsSealed, selectNodeRecords,
 	selectUser, listUsers, existsUser, selectDevice, listDevices, listGroups, selectMembersOf, selectGroupsOf, selectSession, listSessions,
-	selectGrant, selectLink, listGrantsOf, listGrantsTo, readAccess, selectBalance, listEntries, selectChanged,
+	selectGrant, selectLink, listGrantsOf, listGrantsTo, readAccess, selectBalance, listEntries, selectChanged, selectOpen, selectSlot, listOpen, expiredOpen, listSlots, selectReply,
 }
 
 // Open opens or creates the database at path. Errors: CodeReadOnly, CodeDiskFull, CodeIO, CodeBusy, and CodeBadFormat

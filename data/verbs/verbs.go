@@ -77,6 +77,15 @@ var performers = map[string]performer{
 	event.RestoreVersion:  opened(restoreVersion),
 	event.EndRestore:      opened(endRestore),
 
+	event.OpenUpload:     opened(openUpload),
+	event.FindUpload:     opened(findUpload),
+	event.ListUploads:    opened(listUploads),
+	event.ExpiredUploads: opened(expiredUploads),
+	event.ClaimSlots:     opened(claimSlots),
+	event.FillSlot:       opened(fillSlot),
+	event.EmptySlots:     opened(emptySlots),
+	event.UploadSlots:    opened(uploadSlots),
+
 	event.PutUser:        opened(putUser),
 	event.ListUsers:      opened(listUsers),
 	event.PutEnrolment:   opened(putEnrolment),
