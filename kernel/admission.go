@@ -102,7 +102,7 @@ func (g *governance) proceed(x *petition) {
 		}
 		row = &let.row
 	}
-	if x.env.EventType == event.FilesPut && !g.fits(x, row) {
+	if (x.env.EventType == event.FilesPut || x.env.EventType == event.UploadsOpen) && !g.fits(x, row) {
 		return
 	}
 	g.pass(x, row)
@@ -229,7 +229,7 @@ func (g *governance) withdraw(token string) {
 		}
 	}
 	k := g.k
-	for _, work := range slices.Clone(k.puts.waiting) {
+	for _, work := range slices.Concat(k.puts.looking, k.puts.waiting) {
 		if p := k.puts.table[work]; refusal(&p.origin) != nil {
 			k.puts.fail(p, refusal(&p.origin))
 		}

@@ -11,7 +11,7 @@ import (
 // namespace of somebody else; of a list, it ends in "*".
 type need struct {
 	service, verb, resource string
-	byID                    bool // a file asked for by its id: checked again when the path is known
+	byID                    bool // a file or an upload asked for by its id: checked again when the path is known
 }
 
 // String returns the capability that would cover the need.

@@ -16,7 +16,7 @@ type governance struct {
 	rates     rates
 	petitions map[uint64]*petition // requests that wait until it is known what their senders may do, by work
 	lookups   map[uint64]string    // work of a question under way -> key of the access that it is for
-	names     rng                  // of its questions: when they are asked depends on what is remembered, and nothing else shall depend on that
+	names     rng                  // of its questions, and of those about old uploads: when they are asked depends on what is remembered, and nothing else shall depend on that
 	held      uint64               // bytes of the petitions
 	refused   uint64               // requests refused
 	strays    uint64               // replies to effects that are not under way
@@ -303,6 +303,26 @@ func (g *governance) mayRead(o *origin, path inos.Path) *inos.Error {
 		Path: placeOf(o.owner, path, o.subject), Detail: inos.CodePermissionDenied.Name() + ": " + why,
 	})
 	return noFile(o)
+}
+
+// mayWrite says that the request's sender may write the path of an upload that was named by its id.
+func (g *governance) mayWrite(o *origin, path inos.Path) *inos.Error {
+	op := event.Stage(o.eventType)
+	n := fileNeed("write", o.owner, path, o.subject)
+	if s, ok := g.sessions[o.token]; !ok || !covers(s.capabilities, n) {
+		return inos.Errorf(inos.CodePermissionDenied, op, "it needs the capability %.200s", n.String())
+	}
+	if o.owner == o.subject {
+		return nil
+	}
+	a := g.access.known(o.owner, o.subject)
+	if a == nil {
+		return again(inos.Errorf(inos.CodeBusy, op, "rights are being changed"))
+	}
+	if ok, _ := a.allows(path, mayWriteFiles, g.k.now); !ok {
+		return g.denied(o, "write", path)
+	}
+	return nil
 }
 
 // noFile is the answer to who asks by a file id for what is not there for him.

@@ -33,6 +33,7 @@ type Kernel struct {
 	governance  governance
 	supervisor  supervisor
 	puts        puts
+	uploads     uploads
 	gets        gets
 	queries     queries
 	verifies    verifies
@@ -132,6 +133,7 @@ const (
 	threadSupervisor
 	threadRecovery
 	threadPut
+	threadUpload
 	threadGet
 	threadQuery
 	threadVerify
@@ -185,6 +187,7 @@ func New() *Kernel {
 	k.supervisor.init(k)
 	k.recovery.init(k)
 	k.puts.init(k)
+	k.uploads.init(k)
 	k.gets.init(k)
 	k.queries.init(k)
 	k.verifies.init(k)
@@ -221,7 +224,7 @@ func New() *Kernel {
 // wire puts the threads in the order in which a step calls them.
 func (k *Kernel) wire() {
 	k.threads = [threadCount]thread{
-		threadGovernance: &k.governance, threadSupervisor: &k.supervisor, threadRecovery: &k.recovery, threadPut: &k.puts,
+		threadGovernance: &k.governance, threadSupervisor: &k.supervisor, threadRecovery: &k.recovery, threadPut: &k.puts, threadUpload: &k.uploads,
 		threadGet: &k.gets, threadQuery: &k.queries, threadVerify: &k.verifies, threadFetch: &k.fetches, threadLoss: &k.losses, threadReconcile: &k.reconciles,
 		threadCollector: &k.collector, threadMembers: &k.members, threadServe: &k.serving, threadBeat: &k.beats, threadRecords: &k.records, threadInspect: &k.inspections,
 		threadChange: &k.changes, threadRepair: &k.repairs,

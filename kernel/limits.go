@@ -25,6 +25,10 @@ const (
 	verifiesMax       = 4        // verifications under way
 	waitingMax        = 1024     // requests of one unit that wait for their turn
 	chunksPerPutMax   = 64       // chunks of one put between read and written
+	transfersMax      = 256      // requests about uploads under way, beside the chunks that are sent
+	uploadsMax        = 64       // uploads that one subject has open
+	claimsMax         = 512      // chunks of one uploads:claim, or of a page of uploads:stat
+	expirePage        = 64       // of one semantic:expired_uploads
 	chunksPerGetMax   = 64       // chunks of one get between read and sent
 	pendingRowsMax    = 512      // written chunks of one put whose rows wait to be staged; more stops its reading
 	rowsPerStage      = 256      // rows of one semantic:stage_chunks
@@ -228,6 +232,9 @@ const (
 	pruneAgain        = inos.Second      // while pages come back full
 	accessLife        = 10 * inos.Second // of what is remembered of rights, which another switchboard may change
 	trashLife         = 7 * inos.Day
+	uploadLife        = inos.Day         // of an upload, after its last chunk
+	expireEvery       = 10 * inos.Minute // uploads that have expired are looked for
+	claimPatience     = 5 * inos.Second  // for which a claim waits for chunks that are on their way
 	retryBackoffMin   = 200 * inos.Millisecond
 	retryBackoffMax   = 10 * inos.Second
 	retriesMax        = 6
@@ -237,6 +244,9 @@ const (
 	qualityMin        = 2
 	qualityMax        = 9
 )
+
+// uploadBytesMax bounds the plain bytes of the uploads that one subject has open, where its quota does not.
+const uploadBytesMax = 16 << 40
 
 // bufferBytesLimit bounds what a boot may ask for: with it the effects under way stay below flightsMax.
 const bufferBytesLimit = 4 << 30

@@ -78,6 +78,23 @@ func aimOf(e *eventpb.Envelope, subject inos.Subject) aim {
 		if q := read[eventpb.FilesVerifyRequest](e.Payload); q.Path != "" {
 			return of(q.Owner, q.Path)
 		}
+	case event.UploadsOpen:
+		q := read[eventpb.UploadsOpenRequest](e.Payload)
+		a := of(q.Owner, q.Path)
+		a.length = int64(min(q.PlainBytes, 1<<62))
+		return a
+	case event.UploadsList:
+		return of(read[eventpb.UploadsListRequest](e.Payload).Owner, "")
+	case event.UploadsStat:
+		return of(read[eventpb.UploadsStatRequest](e.Payload).Owner, "")
+	case event.UploadsClaim:
+		return of(read[eventpb.UploadsClaimRequest](e.Payload).Owner, "")
+	case event.UploadsSend:
+		return of(read[eventpb.UploadsSendRequest](e.Payload).Owner, "")
+	case event.UploadsCommit:
+		return of(read[eventpb.UploadsCommitRequest](e.Payload).Owner, "")
+	case event.UploadsDrop:
+		return of(read[eventpb.UploadsDropRequest](e.Payload).Owner, "")
 	case event.UsersPut:
 		return aim{resource: read[eventpb.UsersPutRequest](e.Payload).User.GetName()}
 	case event.UsersEnrol:
@@ -118,6 +135,9 @@ var verbs = map[string]need{
 	event.FilesPut: {service: "files", verb: "write"}, event.FilesDelete: {service: "files", verb: "write"}, event.FilesSet: {service: "files", verb: "write"},
 	event.FilesGet: {service: "files", verb: "read"}, event.FilesStat: {service: "files", verb: "read"}, event.FilesList: {service: "files", verb: "read"},
 	event.FilesVerify: {service: "files", verb: "read"},
+	event.UploadsOpen: {service: "files", verb: "write"}, event.UploadsList: {service: "files", verb: "write"}, event.UploadsStat: {service: "files", verb: "write"},
+	event.UploadsClaim: {service: "files", verb: "write"}, event.UploadsSend: {service: "files", verb: "write"}, event.UploadsCommit: {service: "files", verb: "write"},
+	event.UploadsDrop: {service: "files", verb: "write"},
 	event.NodeStatus:  {service: "node", verb: "read"}, event.NodesList: {service: "node", verb: "read"}, event.RepairsList: {service: "node", verb: "read"},
 	event.NodesInvite: {service: "node", verb: "operate"}, event.NodesSet: {service: "node", verb: "operate"},
 	event.UsersPut: {service: "users", verb: "write"}, event.UsersList: {service: "users", verb: "read"}, event.UsersEnrol: {service: "devices", verb: "write"},
@@ -142,6 +162,8 @@ func needs(e *eventpb.Envelope, a *aim, subject inos.Subject) (n need, ok bool) 
 			n.resource += "*"
 		case event.FilesGet, event.FilesStat:
 			n.byID = a.path == ""
+		case event.UploadsList, event.UploadsStat, event.UploadsClaim, event.UploadsSend, event.UploadsCommit, event.UploadsDrop:
+			n.byID = true // their paths are in the memory
 		}
 	default:
 		n.resource = a.resource

@@ -45,6 +45,8 @@ type matrixRow struct {
 	may   string
 	// hidden: everybody has a grant somewhere in the namespace, so that the question is asked; who may not know is told that there is nothing.
 	hidden bool
+	// own: it is about an upload of ann's. Who may write somewhere in the namespace is told that there is none.
+	own bool
 }
 
 var (
@@ -83,6 +85,25 @@ var matrix = []matrixRow{
 	{event: event.FilesList, ask: func(*world) event.Message { return &eventpb.FilesListRequest{Owner: "ann", Prefix: "/sh"} }, may: "owner"},
 	{event: event.FilesVerify, ask: func(*world) event.Message { return &eventpb.FilesVerifyRequest{Owner: "ann", Path: "/shared/x"} }, may: readers},
 	{event: event.FilesVerify, ask: func(*world) event.Message { return &eventpb.FilesVerifyRequest{} }, may: "operator"},
+	{event: event.UploadsOpen, ask: func(*world) event.Message {
+		return &eventpb.UploadsOpenRequest{Owner: "ann", Path: "/shared/u", PlainBytes: 1}
+	}, may: "owner writer"},
+	{event: event.UploadsOpen, ask: func(*world) event.Message {
+		return &eventpb.UploadsOpenRequest{Owner: "ann", Path: "/shared2/u", PlainBytes: 1}
+	}, may: "owner"},
+	{event: event.UploadsList, ask: func(*world) event.Message { return &eventpb.UploadsListRequest{Owner: "ann"} }, may: "owner writer"},
+	{event: event.UploadsStat, ask: func(*world) event.Message { return &eventpb.UploadsStatRequest{Owner: "ann", Upload: "up"} }, may: "owner", own: true},
+	{event: event.UploadsClaim, ask: func(*world) event.Message {
+		return &eventpb.UploadsClaimRequest{Owner: "ann", Upload: "up", PlainHashes: [][]byte{hashOf("plain", "/shared/x/0/1")}}
+	}, may: "owner", own: true},
+	{event: event.UploadsSend, ask: func(w *world) event.Message {
+		form, _ := encoded("/shared/x/0/1", 1, 0, 0)
+		stream := w.stream(uint64(form.size))
+		w.streams[stream].form = form
+		return &eventpb.UploadsSendRequest{Owner: "ann", Upload: "up", ChunkId: []byte(form.id), Stream: stream, StoredBytes: uint64(form.size)}
+	}, may: "owner", own: true},
+	{event: event.UploadsCommit, ask: func(*world) event.Message { return &eventpb.UploadsCommitRequest{Owner: "ann", Upload: "up"} }, may: "owner", own: true},
+	{event: event.UploadsDrop, ask: func(*world) event.Message { return &eventpb.UploadsDropRequest{Owner: "ann", Upload: "up"} }, may: "owner", own: true},
 	{event: event.NodeStatus, ask: func(*world) event.Message { return &eventpb.NodeStatusRequest{} }, may: "operator"},
 	{event: event.NodesList, ask: func(*world) event.Message { return &eventpb.NodesListRequest{} }, may: "operator"},
 	{event: event.NodesInvite, ask: func(*world) event.Message { return &eventpb.NodesInviteRequest{} }, may: "operator"},
@@ -139,6 +160,8 @@ func matrixWorld(t *testing.T, column string) *world {
 	if x.verbs != nil {
 		grant("own", "/shared", "user:"+x.subject, 0, x.verbs...)
 	}
+	w.opened["up"] = &eventpb.UploadInfo{Id: "up", Subject: "ann", Owner: "ann", Path: "/shared/u", PlainBytes: 1, Chunks: 1, ExpiresUs: int64(w.now + inos.Day)}
+	w.slots["up"], w.pins["up"] = map[uint64]*eventpb.UploadSlot{}, map[string]bool{}
 	w.groups["friends"] = []string{"mel"}
 	grant("group", "/shared", "group:friends", 0, "read")
 	grant("late", "/shared", "user:lee", w.now+inos.Second, "admin", "read", "share", "write")
@@ -193,7 +216,7 @@ func TestPermissionMatrix(t *testing.T) {
 				if event.StateOf(answer.EventType) == event.StateFailed {
 					code = event.FailureOf(answer).Code
 				}
-				denied := code == inos.CodePermissionDenied || code == inos.CodeUnauthenticated || row.hidden && code == inos.CodeFileNotFound
+				denied := code == inos.CodePermissionDenied || code == inos.CodeUnauthenticated || row.hidden && code == inos.CodeFileNotFound || row.own && code == inos.CodeUploadUnknown
 				if may := slices.Contains(strings.Fields(row.may), column); may == denied {
 					t.Errorf("may %t, answered with %q", may, code.Name())
 				}
@@ -204,6 +227,9 @@ func TestPermissionMatrix(t *testing.T) {
 				if x := matrixWho[column]; x.denied != 0 {
 					want = x.denied
 				}
+				if row.own && column == "writer" {
+					want = inos.CodeUploadUnknown
+				}
 				reason := want.Name()
 				if row.hidden && want == inos.CodePermissionDenied {
 					want = inos.CodeFileNotFound
@@ -212,7 +238,7 @@ func TestPermissionMatrix(t *testing.T) {
 					t.Errorf("denied with %s, not with %s", code.Name(), want.Name())
 				}
 				for _, typ := range asked.types {
-					if typ != event.ReadAccess && typ != event.ListGrants && typ != event.EpisodicRecord && (!row.hidden || typ != event.LookupFile) {
+					if typ != event.ReadAccess && typ != event.ListGrants && typ != event.EpisodicRecord && (!row.hidden || typ != event.LookupFile) && (!row.own || typ != event.FindUpload) {
 						t.Errorf("what is denied has the effect %s", typ)
 					}
 				}

@@ -27,6 +27,13 @@ const (
 	opAddCopies              // semantic:add_copies of late copies
 	opUnpin                  // semantic:abort_upload of a put that has long ended
 	opWantRepairs            // semantic:want_repairs of chunks that stayed short
+	opUpload                 // semantic:find_upload, of the upload that is meant
+	opAdmitPiece             // storage:admit_chunk of a chunk that was sent
+	opFill                   // semantic:fill_slot with it
+	opSlots                  // semantic:upload_slots of an upload that becomes a file
+	opReread                 // a chunk that the upload has for another offset is fetched
+	opChain                  // storage:admit_chunk of such a chunk
+	opEmptySlots             // semantic:empty_slots of chunks that turned out to be gone
 )
 
 // Phases of a put.
@@ -44,6 +51,7 @@ const (
 type puts struct {
 	k         *Kernel
 	table     map[uint64]*put
+	looking   []uint64 // until it is known which upload they are about
 	waiting   []uint64
 	active    []uint64 // in the order in which they get their turn
 	buffers   uint64   // bytes accounted
@@ -56,7 +64,8 @@ type puts struct {
 	unpinning bool
 }
 
-// put is one files:put.
+// put is one files:put; or one chunk of an upload, which is a put that ends with a slot filled; or the commit of an upload, which is a put whose
+// chunks were written before (upload_put.go).
 type put struct {
 	origin
 	phase       uint8
@@ -69,7 +78,15 @@ type put struct {
 	expected    []byte
 	quota       *eventpb.Quota // of the owner, a precondition of the commit; nil: no bound
 	upload      string
-	underWay    uint32 // effects and module calls
+	into        string       // the upload that it is about; empty: a files:put
+	piece       bool         // one chunk of it
+	index       uint64       // of a piece
+	named       inos.ChunkID // that a piece has to hash to
+	plain       uint32       // plain bytes of a piece
+	quality     uint32       // that the sender of a piece says
+	total       uint64       // chunks of an upload that becomes a file
+	asked       uint32       // of these, slots that are read: room is reserved for each
+	underWay    uint32       // effects and module calls
 	room
 
 	reading  bool
@@ -141,11 +158,12 @@ func (u *puts) init(k *Kernel) {
 }
 
 func (u *puts) about() about {
-	return about{name: "put", kind: "pipeline", hears: []string{event.FilesPut}, inFlightMax: putsMax*5 + fanoutsMax*fanoutNodesMax}
+	return about{name: "put", kind: "pipeline", hears: []string{event.FilesPut, event.UploadsSend, event.UploadsCommit}, inFlightMax: putsMax*5 + fanoutsMax*fanoutNodesMax}
 }
 
 func (u *puts) code(c *coder) {
 	objects(c, &u.table, putsMax+waitingMax, num[uint64], func(c *coder, p *put) { p.code(c) })
+	list(c, &u.looking, waitingMax, num[uint64])
 	list(c, &u.waiting, waitingMax, num[uint64])
 	list(c, &u.active, putsMax, num[uint64])
 	num(c, &u.buffers)
@@ -157,7 +175,7 @@ func (u *puts) code(c *coder) {
 	num(c, &u.pinsAt)
 	c.bool(&u.unpinning)
 	if c.reading && c.err == nil {
-		members(c, u.table, u.waiting, u.active)
+		members(c, u.table, u.looking, u.waiting, u.active)
 		for _, work := range sortedKeys(u.table) {
 			members(c, u.fanouts, u.table[work].writes)
 		}
@@ -179,6 +197,14 @@ func (p *put) code(c *coder) {
 	c.bytes(&p.expected)
 	message(c, &p.quota)
 	text(c, &p.upload)
+	text(c, &p.into)
+	c.bool(&p.piece)
+	num(c, &p.index)
+	c.fixed(p.named[:])
+	num(c, &p.plain)
+	num(c, &p.quality)
+	num(c, &p.total)
+	num(c, &p.asked)
 	num(c, &p.underWay)
 	p.room.code(c)
 	c.bool(&p.reading)
@@ -229,15 +255,34 @@ func (p *put) code(c *coder) {
 	num(c, &p.again)
 }
 
-// hear takes a files:put.
+// hear takes a files:put, or what is asked about an upload.
 func (u *puts) hear(in *input) {
 	p := &put{origin: in.origin, quota: in.quota, twins: map[string]twin{}, avoid: map[string]inos.Micros{}}
-	if err := u.accept(p, in.env); err != nil {
+	accept := u.accept
+	switch in.env.EventType {
+	case event.UploadsSend:
+		accept = u.acceptPiece
+	case event.UploadsCommit:
+		accept = u.acceptUpload
+	}
+	var err *inos.Error
+	if len(u.waiting)+len(u.looking) >= waitingMax {
+		err = busy(event.Stage(p.eventType), "puts", waitingMax)
+	} else {
+		err = accept(p, in.env)
+	}
+	if err != nil {
 		u.k.fail(&p.origin, err)
 		return
 	}
-	u.k.watcher.began(&p.origin)
+	if !p.piece { // of the chunks of an upload history has those that fail
+		u.k.watcher.began(&p.origin)
+	}
 	u.table[p.work] = p
+	if p.into != "" {
+		u.lookUpload(p)
+		return
+	}
 	u.waiting = append(u.waiting, p.work)
 }
 
@@ -253,8 +298,6 @@ func (u *puts) accept(p *put, e *eventpb.Envelope) *inos.Error {
 	}
 	k := u.k
 	switch {
-	case len(u.waiting) >= waitingMax:
-		return busy(op, "puts", waitingMax)
 	case q.Stream == 0:
 		return inos.Errorf(inos.CodeBadRequest, op, "the request names no stream to read the body from")
 	case q.LengthBytes < -1:
@@ -279,7 +322,7 @@ func (u *puts) accept(p *put, e *eventpb.Envelope) *inos.Error {
 
 // safe says in how many domains each chunk of a put has to be before it is acknowledged, or why that cannot be.
 func (u *puts) safe(p *put) *inos.Error {
-	const op = "files:put"
+	op := p.stage()
 	k := u.k
 	if p.wanted > 0 {
 		if err := k.members.reachable(p.wanted); err != nil {
@@ -303,8 +346,8 @@ func (u *puts) gone(e *eventpb.Envelope) {
 		return
 	}
 	for _, work := range sortedKeys(u.table) {
-		if p := u.table[work]; p.stream == g.Stream && p.phase < putCommitted {
-			u.fail(p, inos.Errorf(inos.CodeCanceled, "files:put", "the client went away after %d bytes", p.got))
+		if p := u.table[work]; p.stream == g.Stream && p.phase < putCommitted && !(p.piece && p.ended) { // what has arrived of an upload stays
+			u.fail(p, inos.Errorf(inos.CodeCanceled, p.stage(), "the client went away after %d bytes", p.got))
 		}
 	}
 }
@@ -334,11 +377,17 @@ func (u *puts) act() {
 		p.phase = putRunning
 		p.progress.at = k.now
 		u.active = append(u.active, p.work)
+		switch {
+		case p.file != nil:
+			u.committedBefore(p)
+		case p.assembles() && p.ended: // an empty file waits for no chunk
+			u.advance(p)
+		}
 	}
 	for _, work := range slices.Clone(u.active) {
 		p := u.table[work]
 		if p.deadline != 0 && p.deadline <= k.now && p.phase == putRunning {
-			u.fail(p, inos.Errorf(inos.CodeDeadlineExceeded, "files:put", "the request's deadline passed after %d bytes", p.got))
+			u.fail(p, inos.Errorf(inos.CodeDeadlineExceeded, p.stage(), "the request's deadline passed after %d bytes", p.got))
 		}
 		if p.again != 0 && p.again <= k.now {
 			p.again = 0
@@ -348,9 +397,9 @@ func (u *puts) act() {
 			u.advance(p)
 		}
 	}
-	for _, work := range slices.Clone(u.waiting) {
+	for _, work := range slices.Concat(u.looking, u.waiting) {
 		if p := u.table[work]; p.deadline != 0 && p.deadline <= k.now {
-			u.fail(p, inos.Errorf(inos.CodeDeadlineExceeded, "files:put", "the request's deadline passed before its turn came"))
+			u.fail(p, inos.Errorf(inos.CodeDeadlineExceeded, p.stage(), "the request's deadline passed before its turn came"))
 		}
 	}
 	u.hedge()
@@ -373,7 +422,7 @@ func (u *puts) wake() (at inos.Micros) {
 			}
 		}
 	}
-	for _, work := range u.waiting {
+	for _, work := range slices.Concat(u.looking, u.waiting) {
 		at = earlier(at, u.table[work].deadline)
 	}
 	if len(u.waiting) > 0 {
@@ -398,50 +447,6 @@ func earlier(a, b inos.Micros) inos.Micros {
 	return a
 }
 
-// read asks for the next chunk of every put that may have one more in work. Each round starts one behind the last.
-func (u *puts) read() {
-	if len(u.active) == 0 || u.k.losses.full() || len(u.fanouts) >= fanoutsMax/2 {
-		return
-	}
-	window := u.window()
-	first := len(u.active)
-	for i, work := range u.active {
-		p := u.table[work]
-		if p.phase != putRunning || p.reading || p.ended || len(p.chunks) >= window || len(p.rows)+len(p.staging) >= pendingRowsMax || u.late(p) >= latePerPutMax {
-			continue
-		}
-		if !u.k.reserve(&u.buffers, 3) {
-			first = i // the next room is for this one
-			break
-		}
-		x := &chunk{index: p.next, state: chunkReading, input: u.k.buffer()}
-		x.raw = x.input | rawBuffer
-		p.next++
-		p.reading = true
-		p.chunks = append(p.chunks, x)
-		u.send(p, opRead, x.index, event.StreamRead, 0, &eventpb.StreamReadRequest{
-			Stream: p.stream, Output: x.input, MaxBytes: inos.ChunkBytesMax, OffsetBytes: x.index * inos.ChunkBytesMax, RawOutput: x.raw,
-		})
-	}
-	if first < len(u.active) {
-		u.active = append(u.active[first:len(u.active):len(u.active)], u.active[:first]...)
-	}
-}
-
-// window returns how many chunks each active put may have in work: enough to keep every worker busy and the next chunks
-// read when there is one put, a fair share when there are many.
-func (u *puts) window() int {
-	running := 0
-	for _, work := range u.active {
-		if u.table[work].phase == putRunning {
-			running++
-		}
-	}
-	lone := 4*int(u.k.node.workers) + 4
-	share := int(u.k.node.bufferBytesMax/chunkReserveBytes) * 3 / 4 / max(1, running)
-	return min(max(2, share), lone, chunksPerPutMax)
-}
-
 // send emits an effect of a put.
 func (u *puts) send(p *put, op uint8, slot uint64, effect string, bytes uint64, m event.Message) {
 	p.underWay++
@@ -454,7 +459,7 @@ func (u *puts) module(p *put, op uint8, slot uint64, call string, j job, m event
 	if err := u.k.module(&p.origin, ask{owner: threadPut, op: op, work: p.work, slot: slot}, call, j, m); err != nil {
 		p.underWay--
 		u.unfilled(p, op, slot)
-		u.fail(p, because("files:put", err, p.place(op, slot)))
+		u.fail(p, because(p.stage(), err, p.place(op, slot)))
 	}
 }
 
@@ -468,12 +473,15 @@ func (u *puts) unfilled(p *put, op uint8, slot uint64) {
 	}
 }
 
+// stage names the request for its errors.
+func (p *put) stage() string { return event.Stage(p.eventType) }
+
 // place names a chunk or node of a put for a person.
 func (p *put) place(op uint8, slot uint64) string {
 	switch op {
 	case opBuild, opWriteNode:
 		return string(p.path) + ", manifest"
-	case opRead, opEncode, opDescribe, opWrite:
+	case opRead, opEncode, opDescribe, opWrite, opAdmitPiece, opFill, opReread, opChain:
 		return string(p.path) + ", chunk " + strconv.FormatUint(slot, 10)
 	}
 	return string(p.path)
@@ -491,8 +499,13 @@ func (u *puts) answer(a *answer) {
 	case opUnpin:
 		u.unpinned(a)
 		return
+	case opEmptySlots:
+		return // what stays in its slot is found to be gone once more
 	}
 	p := u.table[a.work]
+	if p == nil && a.op == opUpload {
+		return // answered meanwhile
+	}
 	p.underWay--
 	if p.phase >= putFailing {
 		u.settle(p, a)
@@ -518,12 +531,24 @@ func (u *puts) answer(a *answer) {
 		err = u.built(p, a)
 	case opStage:
 		err = u.staged(p, a)
+	case opUpload:
+		err = u.foundUpload(p, a)
+	case opAdmitPiece:
+		err = u.admitted(p, a)
+	case opFill:
+		err = u.filled(p, a)
+	case opSlots:
+		err = u.hasSlots(p, a)
+	case opReread:
+		err = u.reread(p, a)
+	case opChain:
+		err = u.chained(p, a)
 	case opCommit:
 		u.committed(p, a)
 		return
 	}
 	if err != nil {
-		u.fail(p, because("files:put", err, p.place(a.op, a.slot)))
+		u.fail(p, because(p.stage(), err, p.place(a.op, a.slot)))
 		return
 	}
 	u.advance(p)
@@ -532,6 +557,10 @@ func (u *puts) answer(a *answer) {
 // advance does what the state of a running put allows: lookups, checks, pins, manifest, staging, commit.
 func (u *puts) advance(p *put) {
 	if p.phase != putRunning {
+		return
+	}
+	if p.piece {
+		u.fill(p)
 		return
 	}
 	u.look(p)
@@ -544,23 +573,12 @@ func (u *puts) advance(p *put) {
 	u.report(p)
 }
 
-// report sends progress, not too often.
-func (u *puts) report(p *put) {
-	if p.phase != putRunning || p.tree.plain == p.progress.bytes {
-		return
-	}
-	if u.k.now-p.progress.at < progressEvery && p.tree.plain-p.progress.bytes < progressBytes {
-		return
-	}
-	p.progress.at, p.progress.bytes = u.k.now, p.tree.plain
-	u.k.progress(&p.origin, &eventpb.FilesPutProgress{PlainBytes: p.tree.plain, StoredBytes: p.stored, Chunks: p.tree.chunks})
-}
-
 // remove forgets a put.
 func (u *puts) remove(p *put) {
 	delete(u.table, p.work)
 	u.active = slices.DeleteFunc(u.active, func(w uint64) bool { return w == p.work })
 	u.waiting = slices.DeleteFunc(u.waiting, func(w uint64) bool { return w == p.work })
+	u.looking = slices.DeleteFunc(u.looking, func(w uint64) bool { return w == p.work })
 }
 
 // members checks that lists of work name members of a table.

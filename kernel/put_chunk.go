@@ -89,6 +89,9 @@ func (u *puts) hasRead(p *put, a *answer) *inos.Error {
 	if err := x.filled(a, &r); err != nil {
 		return err
 	}
+	if p.piece {
+		return u.arrived(p, x, &r)
+	}
 	p.got += uint64(r.Bytes)
 	p.ended = r.End
 	switch {
@@ -210,6 +213,10 @@ func (u *puts) found(p *put, a *answer) *inos.Error {
 
 // missed encodes a known chunk that turned out to be gone, once it is described.
 func (u *puts) missed(p *put, x *chunk) {
+	if p.assembles() {
+		u.fail(p, p.lacking(x.index, 1))
+		return
+	}
 	x.miss = true
 	if x.told {
 		x.told = false
@@ -272,7 +279,9 @@ func (u *puts) hasPinned(p *put, a *answer) *inos.Error {
 		x.pinned = true
 		p.count(u.k, x.have)
 		u.wantMore(p, x.found, x.have, p.wanted)
-		p.saved += uint64(x.bytes)
+		if !p.assembles() {
+			p.saved += uint64(x.bytes)
+		}
 		u.known(p, x)
 	}
 	return nil

@@ -39,7 +39,7 @@ func (u *puts) lost(node inos.NodeID, id inos.ChunkID) {
 		if p.phase != putRunning || !p.relies(id) || !u.k.lone() && u.otherwise(p, node, id) {
 			continue
 		}
-		u.fail(p, inos.Errorf(inos.CodeChunkCorrupt, "files:put", "%s: the chunk %s went bad on disk while the file was stored: put it again", p.path, id))
+		u.fail(p, inos.Errorf(inos.CodeChunkCorrupt, p.stage(), "%s: the chunk %s went bad on disk while the file was stored: put it again", p.path, id))
 	}
 }
 

@@ -112,13 +112,13 @@ func (u *puts) committed(p *put, a *answer) {
 			p.phase = putRunning // whether its chunks are still safe is looked at again
 			return
 		}
-		u.fail(p, because("files:put", a.err, string(p.path)))
+		u.fail(p, because(p.stage(), a.err, string(p.path)))
 		return
 	}
 	var r eventpb.CommitFileReply
 	if err := event.Open(a.env, &r); err != nil || r.File == nil {
 		u.unstaged(p)
-		u.fail(p, inos.Errorf(inos.CodeInternal, "files:put", "%s: the commit's reply names no file", p.path))
+		u.fail(p, inos.Errorf(inos.CodeInternal, p.stage(), "%s: the commit's reply names no file", p.path))
 		return
 	}
 	p.phase, p.retries, p.file, p.repeated = putRecording, 0, r.File, r.Repeated
@@ -146,7 +146,7 @@ func (u *puts) recorded(work uint64, nodes []inos.NodeID, err *inos.Error) {
 	p := u.table[work]
 	k := u.k
 	if err != nil {
-		k.fail(&p.origin, because("files:put", err, string(p.path)))
+		k.fail(&p.origin, because(p.stage(), err, string(p.path)))
 	} else {
 		p.count(k, nodes)
 		if p.repeated {
@@ -203,6 +203,9 @@ func (u *puts) fail(p *put, err *inos.Error) {
 		p.underWay--
 		u.unfilled(p, j.op, j.slot)
 	}
+	if p.assembles() {
+		u.k.fetches.void(threadPut, p.work)
+	}
 	u.unliveFound(p, p.check)
 	u.unliveFound(p, p.pin)
 	p.check, p.pin = nil, nil
@@ -229,6 +232,8 @@ func (u *puts) settle(p *put, a *answer) {
 	case opMissing, opFoundCopies:
 		u.unliveFound(p, p.checking)
 		p.checking = nil // of several questions the first end lets go
+	case opReread:
+		u.k.release(&a.buffer)
 	case opPin:
 		u.unliveFound(p, p.pinning)
 		p.pinning = nil
@@ -270,7 +275,7 @@ func (u *puts) clean(p *put) {
 	switch {
 	case len(p.rows) > 0:
 		u.sendStage(p)
-	case p.pinned:
+	case p.aborts():
 		u.send(p, opAbort, 0, event.AbortUpload, 0, &eventpb.AbortUploadRequest{Upload: p.upload})
 	default:
 		u.remove(p)
@@ -280,6 +285,9 @@ func (u *puts) clean(p *put) {
 // letGo gives back what a failed put holds, when nothing of it is under way.
 func (u *puts) letGo(p *put) {
 	p.phase = putCleaning
+	for ; p.asked > 0; p.asked-- {
+		u.k.unreserve(&u.buffers)
+	}
 	for _, work := range slices.Clone(p.writes) {
 		u.leftover(p, u.fanouts[work])
 	}
@@ -315,7 +323,7 @@ func (u *puts) later(p *put) {
 	}
 	u.drop(p, p.rows)
 	u.k.collector.sweepWanted()
-	if p.pinned && len(u.pins) < pinsMax {
+	if p.aborts() && len(u.pins) < pinsMax {
 		u.pins = append(u.pins, p.upload)
 		u.pinsAt = u.k.now + unpinEvery
 	}

@@ -121,7 +121,7 @@ func (s *fanout) outstanding() bool { return s.again != 0 || s.any(copyAsked) }
 func (u *puts) fanOut(p *put, s *fanout) *fanout {
 	k := u.k
 	s.work, s.put, s.trace, s.meta, s.wanted, s.quorum = k.work(), p.work, p.trace, p.meta, p.wanted, p.quorum
-	s.home = keyOfUpload(p.upload)
+	s.home = keyOfUpload(p.home())
 	k.collector.live(s.id)
 	u.fanouts[s.work] = s
 	p.writes = append(p.writes, s.work)
@@ -260,7 +260,7 @@ func (u *puts) proceed(s *fanout, p *put, err *inos.Error) {
 			s.reached = true
 			u.fanoutDone(p, s)
 		case k.lone() && !s.outstanding() && err != nil:
-			u.fail(p, because("files:put", err, p.where(s)))
+			u.fail(p, because(p.stage(), err, p.where(s)))
 			return
 		default:
 			u.others(s, p, err)
@@ -306,7 +306,7 @@ func (u *puts) unplaced(s *fanout, p *put, err *inos.Error) *inos.Error {
 	if err != nil {
 		detail = ": " + err.Error()
 	}
-	failure := inos.Errorf(code, "files:put", "%s: %s of %s that keep a file safely took it%s", p.where(s), plural(uint64(has), "domain", "domains"), plural(uint64(s.quorum), "domain", "domains"), detail)
+	failure := inos.Errorf(code, p.stage(), "%s: %s of %s that keep a file safely took it%s", p.where(s), plural(uint64(has), "domain", "domains"), plural(uint64(s.quorum), "domain", "domains"), detail)
 	failure.RetryAfter = busyRetryAfter
 	return failure
 }

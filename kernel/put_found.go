@@ -135,6 +135,9 @@ func (u *puts) probed(p *put) *inos.Error {
 	}
 	checking := p.checking
 	p.checking, p.probes = nil, nil
+	if p.assembles() && u.lack(p, checking) {
+		return nil
+	}
 	for i, index := range checking {
 		x := p.chunk(index)
 		if u.k.members.distinct(x.have, p.wanted) >= p.quorum {

@@ -56,7 +56,7 @@ func (u *puts) crowded(p *put) *inos.Error {
 		p.roomless, p.emptied = true, true
 		return nil
 	}
-	return inos.Errorf(inos.CodeDiskFull, "files:put", "the body has %d bytes, %d are free", p.length, c.usage.free)
+	return inos.Errorf(inos.CodeDiskFull, p.stage(), "the body has %d bytes, %d are free", p.length, c.usage.free)
 }
 
 // wantRoom asks for at least so many bytes from the trash; it says false when the trash is known to be empty.

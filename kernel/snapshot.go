@@ -59,7 +59,7 @@ func (k *Kernel) adopt(from *Kernel) {
 	*k = *from
 	k.governance.own(k)
 	k.identities.k = k
-	k.supervisor.k, k.recovery.k, k.puts.k, k.gets.k, k.queries.k = k, k, k, k, k
+	k.supervisor.k, k.recovery.k, k.puts.k, k.uploads.k, k.gets.k, k.queries.k = k, k, k, k, k, k
 	k.beats.k, k.members.k, k.serving.k, k.records.k, k.changes.k, k.repairs.k, k.challenges.k, k.rebuilding.k, k.operations.k = k, k, k, k, k, k, k, k, k
 	k.inspections.k = k
 	k.verifies.k, k.fetches.k, k.losses.k, k.reconciles.k, k.collector.k, k.concurrency.k, k.quality.k, k.watcher.k = k, k, k, k, k, k, k, k

@@ -155,7 +155,7 @@ func (k *Kernel) notices() (out []string) {
 
 // idle says that no request and no upkeep is under way.
 func (k *Kernel) idle() bool {
-	return k.governance.idle() && k.identities.idle() && len(k.puts.table) == 0 && len(k.puts.fanouts) == 0 && k.puts.lates.idle() && k.records.idle() && k.inspections.idle() && k.changes.idle() && k.rebuilding.idle() && len(k.gets.table) == 0 && len(k.verifies.table) == 0 && !k.queries.busy() &&
+	return k.governance.idle() && k.identities.idle() && len(k.puts.table) == 0 && k.uploads.idle() && len(k.puts.fanouts) == 0 && k.puts.lates.idle() && k.records.idle() && k.inspections.idle() && k.changes.idle() && k.rebuilding.idle() && len(k.gets.table) == 0 && len(k.verifies.table) == 0 && !k.queries.busy() &&
 		k.serving.idle() && k.beats.idle() && k.collector.idle() && k.losses.idle() && k.reconciles.idle() && k.operations.idle() && k.repairs.idle() && k.challenges.idle() && k.members.idle() && (k.recovery.done || k.recovery.underWay == 0) && !k.recovery.compareOut && len(k.supervisor.jobs) == 0
 }
 

@@ -372,7 +372,7 @@ func (s *script) run(line string) {
 	case "sent":
 		s.lines = append(s.lines, w.streams[s.paths[args["path"]]].parts...)
 	default:
-		if !s.read(verb, args, has) && !s.mend(verb, args, has) && !s.identity(verb, args, has, request) {
+		if !s.read(verb, args, has) && !s.mend(verb, args, has) && !s.identity(verb, args, has, request) && !s.uploads(verb, args, has, request) {
 			panic("unknown command " + verb)
 		}
 	}
@@ -542,7 +542,7 @@ func describe(e *eventpb.Envelope) string {
 			line += fmt.Sprintf("\n  span %s calls=%d failed=%d stalled=%d bytes=%d", r.Stage, r.Calls, r.Failed, r.Stalled, r.Bytes)
 		}
 	default:
-		line += describeIdentity(e) + describeMesh(e)
+		line += describeIdentity(e) + describeMesh(e) + describeUploads(e)
 	}
 	return line
 }
@@ -607,6 +607,9 @@ func describeReply(e *eventpb.Envelope, state event.State) string {
 		for _, w := range status.Workers {
 			line += fmt.Sprintf("\n  worker %d %s pid=%d calls=%d restarts=%d %s", w.Worker, w.State, w.Pid, w.Calls, w.Restarts, w.Reason)
 		}
+		return line
+	}
+	if line, ok := describeUploadsReply(e, state); ok {
 		return line
 	}
 	return describeIdentityReply(e, state)

@@ -184,6 +184,9 @@ func (u *watcher) ended(o *origin, state event.State, detail string, err *inos.E
 	if err != nil {
 		s.failed++
 	}
+	if o.eventType == event.UploadsSend && err == nil {
+		return
+	}
 	u.record(&eventpb.EventRecord{
 		EventType: event.WithState(o.eventType, state), TraceId: o.trace, Subject: string(o.subject), Path: placeOf(o.owner, o.path, o.subject),
 		Detail: detail, DurationUs: int64(u.k.now - o.started),

@@ -64,6 +64,7 @@ type world struct {
 	problems  []string
 	fakeMesh
 	fakeIdentity
+	fakeUploads
 	early map[string]outcome // effects that are done and whose end the kernel has not heard of
 	hangs map[string]bool    // names of bodies at which the module loops for ever
 }
@@ -96,7 +97,8 @@ type body struct {
 	name   string
 	length uint64
 	read   uint64
-	same   bool // every chunk equals the first
+	same   bool    // every chunk equals the first
+	form   *stored // a chunk in its stored form
 	wrote  uint64
 	parts  []string
 	gone   bool
@@ -123,7 +125,7 @@ func newWorld(k stepper) *world {
 		workers: map[uint32]uint32{}, calls: map[uint32]map[string]bool{}, rows: map[string]*fakeRow{}, pins: map[string]map[string]bool{},
 		files: map[string]*eventpb.FileInfo{}, keys: map[string]*eventpb.FileInfo{}, deletes: map[string]uint64{},
 		versions: map[string]uint64{}, condemned: map[string]bool{}, early: map[string]outcome{}, hangs: map[string]bool{},
-		fakeMesh: newFakeMesh(), fakeIdentity: newFakeIdentity(),
+		fakeMesh: newFakeMesh(), fakeIdentity: newFakeIdentity(), fakeUploads: newFakeUploads(),
 		rotted: map[string]bool{}, told: map[string]bool{}, ever: map[string]stored{}, commits: map[string]bool{}, audits: map[string]bool{},
 		boot: &eventpb.NodeBoot{
 			Switchboard: true, Provider: true,
@@ -437,6 +439,10 @@ func (w *world) perform(e *eventpb.Envelope) (event.Message, *inos.Error) {
 		}
 		name := fmt.Sprintf("%s/%d/%d", b.name, index, n)
 		b.read += n
+		if b.form != nil {
+			w.fill(q.Output, held{stored: b.form})
+			return &eventpb.StreamReadReply{Bytes: uint32(n), End: b.read == b.length, PlainHash: []byte(b.form.id)}, nil
+		}
 		w.fill(q.Output, held{plain: name, bytes: uint32(n)})
 		r := &eventpb.StreamReadReply{Bytes: uint32(n), End: b.read == b.length, PlainHash: hashOf("plain", name)}
 		if s, entry := encoded(name, uint32(n), q.OffsetBytes, 0); n > 0 && q.RawOutput != 0 && entry.Codec == inos.CodecRaw {
@@ -528,6 +534,15 @@ func (w *world) module(e *eventpb.Envelope, q *eventpb.WorkerCallRequest) (event
 		in := w.buffer(q.Input)
 		s, entry := encoded(in.plain, in.bytes, m.OffsetBytes, uint8(m.Quality))
 		return &eventpb.EncodeChunkReply{Entry: inos.AppendEntry(nil, &entry)}, &held{stored: s}, nil
+	case event.AdmitChunk:
+		var m eventpb.AdmitChunkRequest
+		w.open(e, &m)
+		in := w.buffer(q.Input)
+		if in.stored == nil || in.stored.id != string(m.ChunkId) || in.stored.bytes != m.PlainBytes || strings.HasPrefix(in.stored.plain, "/false") {
+			return nil, nil, missing(inos.CodeChunkCorrupt, "it cannot stand behind other chunks")
+		}
+		_, entry := encoded(in.stored.plain, in.stored.bytes, m.OffsetBytes, uint8(m.Quality))
+		return &eventpb.AdmitChunkReply{Entry: inos.AppendEntry(nil, &entry)}, nil, nil
 	case event.DescribeChunk:
 		var m eventpb.DescribeChunkRequest
 		w.open(e, &m)
@@ -734,16 +749,16 @@ func (w *world) performSemantic(e *eventpb.Envelope) (event.Message, *inos.Error
 		w.files[at] = f
 		w.keys[key] = f
 		w.pendRecord(f, false)
-		delete(w.pins, q.Upload)
+		w.endUpload(q.Upload)
 		return &eventpb.CommitFileReply{File: f.CloneVT()}, nil
 	case event.AbortUpload:
 		var q eventpb.AbortUploadRequest
 		w.open(e, &q)
 		n := len(w.pins)
-		if q.Upload == "" {
-			clear(w.pins)
-		} else {
-			delete(w.pins, q.Upload)
+		for _, id := range sortedKeys(w.pins) {
+			if id == q.Upload || q.Upload == "" && w.opened[id] == nil {
+				w.endUpload(id)
+			}
 		}
 		return &eventpb.AbortUploadReply{Uploads: uint32(n - len(w.pins))}, nil
 	case event.LookupFile:
@@ -859,6 +874,8 @@ func (w *world) performSemantic(e *eventpb.Envelope) (event.Message, *inos.Error
 			}
 		}
 		return r, nil
+	case event.OpenUpload, event.FindUpload, event.ListUploads, event.ExpiredUploads, event.ClaimSlots, event.FillSlot, event.EmptySlots, event.UploadSlots:
+		return w.performUploads(e)
 	case event.PruneReplies:
 		return &eventpb.PruneRepliesReply{}, nil
 	case event.Totals:
