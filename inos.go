@@ -58,6 +58,9 @@ func (h PlainHash) String() string { return hex.EncodeToString(h[:]) }
 // ParseChunkID reads 64 hexadecimal digits.
 func ParseChunkID(s string) (id ChunkID, err error) { return id, parseHash(id[:], s, "chunk id") }
 
+// ParsePlainHash reads 64 hexadecimal digits.
+func ParsePlainHash(s string) (h PlainHash, err error) { return h, parseHash(h[:], s, "plain hash") }
+
 // ParseFileID reads 64 hexadecimal digits.
 func ParseFileID(s string) (id FileID, err error) { return id, parseHash(id[:], s, "file id") }
 

@@ -35,6 +35,15 @@ var httpRows = []httpRow{
 	{"200 200 404 200 200 200 404 404 404 200 200 401 401", "GET /v1/stat", "/v1/stat?owner=alice&id=<file>", ""},
 	{"200 200 403 200 200 200 403 403 403 200 403 401 401", "POST /v1/verify", "/v1/verify?owner=alice&path=/shared/note.txt", ""},
 	{"403 403 403 403 403 403 403 403 200 403 403 401 401", "POST /v1/verify", "/v1/verify", ""},
+	{"200 403 200 403 403 403 403 403 403 403 200 401 401", "GET /v1/uploads", "/v1/uploads?owner=alice", ""},
+	{"201 403 201 403 403 403 403 403 403 403 403 401 401", "POST /v1/uploads", "/v1/uploads?owner=alice", `{"path":"/shared/up","plain_bytes":1}`},
+	{"201 403 403 403 403 403 403 403 403 403 403 401 401", "POST /v1/uploads", "/v1/uploads?owner=alice", `{"path":"/private/up","plain_bytes":1}`},
+	{"200 403 404 403 403 403 403 403 403 403 200 401 401", "GET /v1/uploads/{id}", "/v1/uploads/<upload>?owner=alice", ""},
+	{"404 404 404 404 404 404 404 404 404 403 404 401 401", "GET /v1/uploads/{id}", "/v1/uploads/01a3185c-5006-7ef8-8c02-c3670ee75857", ""},
+	{"200 403 404 403 403 403 403 403 403 403 403 401 401", "POST /v1/uploads/{id}/missing", "/v1/uploads/<upload>/missing?owner=alice", `{"first_chunk":0,"plain_hashes":[]}`},
+	{"201 403 404 403 403 403 403 403 403 403 403 401 401", "PUT /v1/uploads/{id}/chunks/{chunk_id}", "/v1/uploads/<upload>/chunks/<piece>?owner=alice&index=0", piece},
+	{"201 403 404 403 403 403 403 403 403 403 403 401 401", "POST /v1/uploads/{id}/commit", "/v1/uploads/<empty upload>/commit?owner=alice", `{}`},
+	{"204 403 404 403 403 403 403 403 403 403 403 401 401", "DELETE /v1/uploads/{id}", "/v1/uploads/<upload>?owner=alice", ""},
 	{"200 200 200 200 200 200 200 200 200 403 200 401 401", "GET /v1/events", "/v1/events?last=1000", ""},
 	{"200 200 403 200 200 200 403 403 403 200 403 401 401", "POST /v1/events", "/v1/events", statEnvelope},
 	{"200 200 200 200 200 200 200 200 200 403 200 401 401", "GET /v1/traces/{trace_id}", "/v1/traces/<trace>", ""},
@@ -84,6 +93,9 @@ var httpRows = []httpRow{
 	{"403 403 403 403 403 403 403 403 403 403 401 403 403", "POST /v1/dashboard/session", "/v1/dashboard/session", `{"code":"x"}`},
 	{"400 400 400 400 400 400 400 400 400 400 403 401 401", "DELETE /v1/dashboard/session", "/v1/dashboard/session", ""},
 }
+
+// piece is the stored form of one byte: a raw meta-block.
+const piece = "\x00\x00\x08x"
 
 // statEnvelope is the body of POST /v1/events: a stat of /shared/note.txt.
 const statEnvelope = "<stat>"

@@ -14,6 +14,7 @@ import (
 	"github.com/inos-mesh/inos/event/eventpb"
 	"github.com/inos-mesh/inos/host/api"
 	"github.com/inos-mesh/inos/host/api/contract"
+	"lukechampine.com/blake3"
 )
 
 // who asks over HTTP, in the order of the columns of httpMatrix. All that is asked is about alice, who is the owner. Reader to admin have a
@@ -116,6 +117,21 @@ func newHTTPMatrix(t *testing.T) *httpMatrix {
 		return issue(api.TokenQuestion{Name: "x", Capabilities: []string{"files:read:*"}}).Session.ID
 	}
 	m.made["<grant>"] = func() string { return grant("/elsewhere", "user:stan", "read").Grant.ID }
+
+	last := ""
+	upload := func(bytes uint64) func() string {
+		return func() string {
+			if last != "" {
+				_ = alice.DropUpload(ctx, last) // it may be over
+			}
+			u, err := alice.OpenUpload(ctx, api.UploadQuestion{Path: "/shared/upload", PlainBytes: bytes}, "")
+			must(err)
+			last = u.ID
+			return u.ID
+		}
+	}
+	m.made["<upload>"], m.made["<empty upload>"] = upload(1), upload(0)
+	fixed("<piece>", inos.ChunkID(blake3.Sum256([]byte(piece))).String())
 
 	m.made[statEnvelope] = func() string {
 		e := m.hostEnvelope(event.FilesStat, &eventpb.FilesStatRequest{Owner: "alice", Path: "/shared/note.txt"})

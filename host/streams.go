@@ -64,8 +64,12 @@ func (l *loop) performStreamRead(_ context.Context, e *eventpb.Envelope) (event.
 	if err := event.Open(e, &q); err != nil {
 		return nil, err
 	}
-	if q.MaxBytes == 0 || q.MaxBytes > inos.ChunkBytesMax {
-		return nil, inos.Errorf(inos.CodeInternal, "stream:read", "%d bytes asked, 1 to %d are read at once", q.MaxBytes, inos.ChunkBytesMax)
+	head, most := rawHeadBytes, uint32(inos.ChunkBytesMax)
+	if q.RawOutput == 0 {
+		head, most = 0, inos.StoredBytesMax // a stored form fills the slab
+	}
+	if q.MaxBytes == 0 || q.MaxBytes > most {
+		return nil, inos.Errorf(inos.CodeInternal, "stream:read", "%d bytes asked, 1 to %d are read at once", q.MaxBytes, most)
 	}
 	st, err := l.node.streams.find(q.Stream)
 	if err != nil {
@@ -76,14 +80,14 @@ func (l *loop) performStreamRead(_ context.Context, e *eventpb.Envelope) (event.
 	if st.closed || st.r == nil {
 		return nil, inos.Errorf(inos.CodeCanceled, "stream:read", "stream %d is closed: the client went away", q.Stream)
 	}
-	slab := l.node.buffers.slab()[:rawHeadBytes]
-	data := slab[rawHeadBytes:]
+	slab := l.node.buffers.slab()[:head]
+	data := slab[head:]
 	end, err := fill(st.r, &data, int(q.MaxBytes))
 	if err != nil {
 		l.node.buffers.recycle(slab)
 		return nil, err
 	}
-	slab = slab[:rawHeadBytes+len(data)]
+	slab = slab[:head+len(data)]
 	r := &eventpb.StreamReadReply{Bytes: uint32(len(data)), End: end}
 	var entry inos.Entry
 	raw := q.RawOutput != 0 && len(data) > 0 && q.OffsetBytes%inos.ChunkBytesMax == 0 && !compressible(data)
@@ -97,7 +101,7 @@ func (l *loop) performStreamRead(_ context.Context, e *eventpb.Envelope) (event.
 	if !raw {
 		sum := content.Sum(data)
 		r.PlainHash = sum[:]
-		l.node.buffers.putIn(slab, q.Output, rawHeadBytes, 0)
+		l.node.buffers.putIn(slab, q.Output, head, 0)
 		return r, nil
 	}
 	r.PlainHash, r.RawEntry = entry.PlainHash[:], inos.AppendEntry(nil, &entry)

@@ -308,7 +308,9 @@ func semanticUploadArguments(t *testing.T, m inos.Semantic) {
 
 func uploadVerbs(w *twins) map[string]func(*rapid.T) {
 	ids := rapid.SampledFrom([]inos.UploadID{"u1", "u2", "o1", "o2"})
-	some := rapid.Custom(func(t *rapid.T) inos.PlainHash { return twinRow(rapid.IntRange(0, twinData-1).Draw(t, "hash")).Entry.PlainHash })
+	some := rapid.Custom(func(t *rapid.T) inos.PlainHash {
+		return twinRow(rapid.IntRange(0, twinData-1).Draw(t, "hash")).Entry.PlainHash
+	})
 	indexes := rapid.Uint64Range(0, 2)
 	return map[string]func(*rapid.T){
 		"open upload": func(t *rapid.T) {

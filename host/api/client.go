@@ -139,7 +139,7 @@ func (c *Client) inNamespace(address string) string {
 	if c.owner == "" {
 		return address
 	}
-	for _, prefix := range []string{"/v1/files", "/v1/blobs/", "/v1/stat", "/v1/verify"} {
+	for _, prefix := range []string{"/v1/files", "/v1/blobs/", "/v1/stat", "/v1/verify", "/v1/uploads"} {
 		if strings.HasPrefix(address, prefix) {
 			separator := "?"
 			if strings.Contains(address, "?") {

@@ -46,6 +46,12 @@ func (x *exchange) put(t target) error {
 	if err != nil {
 		return err
 	}
+	x.writePut(&reply)
+	return nil
+}
+
+// writePut answers with a file that was committed: 201 for the first version of a path.
+func (x *exchange) writePut(reply *eventpb.FilesPutReply) {
 	status := http.StatusOK
 	if reply.File.GetVersion() == 1 {
 		status = http.StatusCreated
@@ -55,7 +61,6 @@ func (x *exchange) put(t target) error {
 	}
 	x.w.Header().Set("ETag", plainTag(&out.File))
 	x.writeJSON(status, out)
-	return nil
 }
 
 // putRequest reads the headers of a put.

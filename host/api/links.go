@@ -99,6 +99,20 @@ func inNamespaceOf(owner inos.Subject, payload event.Message) {
 		q.Owner = string(owner)
 	case *eventpb.FilesStatRequest:
 		q.Owner = string(owner)
+	case *eventpb.UploadsOpenRequest:
+		q.Owner = string(owner)
+	case *eventpb.UploadsListRequest:
+		q.Owner = string(owner)
+	case *eventpb.UploadsStatRequest:
+		q.Owner = string(owner)
+	case *eventpb.UploadsClaimRequest:
+		q.Owner = string(owner)
+	case *eventpb.UploadsSendRequest:
+		q.Owner = string(owner)
+	case *eventpb.UploadsCommitRequest:
+		q.Owner = string(owner)
+	case *eventpb.UploadsDropRequest:
+		q.Owner = string(owner)
 	}
 }
 

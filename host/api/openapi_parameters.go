@@ -30,6 +30,8 @@ var (
 	}
 	// whereBody is what a file's body can get.
 	whereBody = []inos.Code{inos.CodeBodyTruncated, inos.CodeBodyMismatch, inos.CodeWorkerLost, inos.CodeModuleFailed, inos.CodeInputQuarantined}
+	// whereUpload is what a request about one upload can get.
+	whereUpload = []inos.Code{inos.CodeUploadUnknown}
 	// whereLogin is what a login can get; it says nothing of why.
 	whereLogin = []inos.Code{inos.CodeUnauthenticated, inos.CodeRateLimited, inos.CodeNotSwitchboard, inos.CodeIO}
 	// whereStranger is what a link or a public address can get.
@@ -86,7 +88,7 @@ var (
 var headerTexts = map[string]string{
 	"Inos-Trace-Id": "what GET /v1/traces/{trace_id} wants", "ETag": "of the form that was sent", "Inos-File-Id": "BLAKE3 of the plain file",
 	"Inos-Version": "of the path", "Content-Range": "which bytes these are", "Content-Encoding": "br for the stored form", "Content-Disposition": "the file's name",
-	"Inos-Leaf": "which leaf of 1 KiB", "Inos-Stored-Bytes": "length of the stored form", "Retry-After": "seconds", "Set-Cookie": "the dashboard's session",
+	"Location": "the upload", "Inos-Leaf": "which leaf of 1 KiB", "Inos-Stored-Bytes": "length of the stored form", "Retry-After": "seconds", "Set-Cookie": "the dashboard's session",
 	"Last-Modified": "when the version was made", "Vary": "Accept-Encoding", "Accept-Ranges": "bytes",
 }
 

@@ -99,6 +99,33 @@ var describedFiles = map[route]description{
 		summary: "one file, and a page of its chunks", answers: ok(StatReply{}), codes: [][]inos.Code{whereFile, whereStored},
 		parameters: []parameter{inOwner, inQuery("id", "a file's id, instead of a path", aText), inQuery("first", "chunk of the page", aNumber), inLimit},
 	}}},
+	routeUploads: {[]string{"/v1/uploads"}, map[string]operation{
+		"GET": {summary: "a page of one's own open uploads", answers: ok(UploadsReply{}), parameters: []parameter{inOwner, inAfter, inLimit}},
+		"POST": {
+			summary: "opens an upload: a file that arrives as stored chunks", request: UploadQuestion{}, answers: []reply{{201, Upload{}, []string{"Location"}}},
+			parameters: []parameter{inOwner, inRequestID}, codes: [][]inos.Code{whereFile, whereVersion, whereRepeated, whereQuestion},
+		},
+	}},
+	routeUpload: {[]string{"/v1/uploads/{id}"}, map[string]operation{
+		"GET": {
+			summary: "an upload, with a page of what is there of it and what is missing", answers: ok(UploadPage{}), codes: [][]inos.Code{whereUpload},
+			parameters: []parameter{inOwner, inQuery("first", "chunk of the page", aNumber), inLimit},
+		},
+		"DELETE": {summary: "gives an upload up", answers: []reply{{204, nil, nil}}, parameters: []parameter{inOwner}, codes: [][]inos.Code{whereUpload, {inos.CodeConflict}}},
+	}},
+	routeUploadMissing: {[]string{"/v1/uploads/{id}/missing"}, map[string]operation{"POST": {
+		summary: "which of the client's chunks have to be sent", request: ClaimQuestion{}, answers: ok(ClaimReply{}), parameters: []parameter{inOwner},
+		codes: [][]inos.Code{whereUpload, whereQuestion},
+	}}},
+	routeUploadChunk: {[]string{"/v1/uploads/{id}/chunks/{chunk_id}"}, map[string]operation{"PUT": {
+		summary: "one chunk in its stored form", request: "application/octet-stream", answers: []reply{{200, SentReply{}, nil}, {201, SentReply{}, nil}},
+		parameters: []parameter{inOwner, inIndex, inQuery("quality", "of Brotli, as a note", aNumber)}, codes: [][]inos.Code{whereUpload, whereFile, whereVersion, whereBody},
+	}}},
+	routeUploadCommit: {[]string{"/v1/uploads/{id}/commit"}, map[string]operation{"POST": {
+		summary: "makes the file visible", request: CommitQuestion{}, answers: []reply{{200, PutReply{}, []string{"ETag"}}, {201, PutReply{}, []string{"ETag"}}},
+		parameters: []parameter{inOwner, inRequestID, inMatch, inNoneMatch},
+		codes:      [][]inos.Code{whereUpload, {inos.CodeUploadIncomplete}, whereFile, whereVersion, whereBody, whereStored, whereRepeated, whereQuestion},
+	}}},
 	routeVerify: {[]string{"/v1/verify"}, map[string]operation{"POST": {
 		summary: "reads what is stored, and checks it", answers: ok(jsonLines{VerifyLine{}}), parameters: []parameter{inOwner, inPath}, codes: [][]inos.Code{whereFile, whereStored},
 	}}},

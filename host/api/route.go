@@ -23,6 +23,11 @@ const (
 	routeFile
 	routeBlob
 	routeStat
+	routeUploads
+	routeUpload
+	routeUploadMissing
+	routeUploadChunk
+	routeUploadCommit
 	routeChunk
 	routeProof
 	routeVerify
@@ -64,7 +69,7 @@ type target struct {
 	chunk   *inos.ChunkID
 	traceID string
 	node    inos.NodeID
-	name    string // of a user, a group, a device, a token, a grant, a kind of key
+	name    string // of a user, a group, a device, a token, a grant, an upload, a kind of key
 	secret  string // of a link
 }
 
@@ -106,13 +111,18 @@ var routes = map[route]struct {
 		{"PATCH", (*exchange).setFile},
 		{"DELETE", (*exchange).remove},
 	}},
-	routeBlob:   {"blob", false, methods{{"GET", (*exchange).get}, {"HEAD", (*exchange).head}}},
-	routeChunk:  {"chunk", false, methods{{"GET", (*exchange).chunk}, {"HEAD", (*exchange).chunk}}},
-	routeProof:  {"proof", false, methods{{"GET", (*exchange).proof}}},
-	routeStat:   {"stat", false, methods{{"GET", (*exchange).stat}}},
-	routeVerify: {"verify", false, methods{{"POST", (*exchange).verify}}},
-	routeEvents: {"events", false, methods{{"GET", (*exchange).events}, {"POST", (*exchange).submit}}},
-	routeTrace:  {"trace", false, methods{{"GET", (*exchange).traces}}},
+	routeBlob:          {"blob", false, methods{{"GET", (*exchange).get}, {"HEAD", (*exchange).head}}},
+	routeChunk:         {"chunk", false, methods{{"GET", (*exchange).chunk}, {"HEAD", (*exchange).chunk}}},
+	routeProof:         {"proof", false, methods{{"GET", (*exchange).proof}}},
+	routeStat:          {"stat", false, methods{{"GET", (*exchange).stat}}},
+	routeUploads:       {"uploads", false, methods{{"GET", (*exchange).uploads}, {"POST", (*exchange).openUpload}}},
+	routeUpload:        {"upload", false, methods{{"GET", (*exchange).statUpload}, {"DELETE", (*exchange).dropUpload}}},
+	routeUploadMissing: {"upload_missing", false, methods{{"POST", (*exchange).claimChunks}}},
+	routeUploadChunk:   {"upload_chunk", false, methods{{"PUT", (*exchange).sendChunk}}},
+	routeUploadCommit:  {"upload_commit", false, methods{{"POST", (*exchange).commitUpload}}},
+	routeVerify:        {"verify", false, methods{{"POST", (*exchange).verify}}},
+	routeEvents:        {"events", false, methods{{"GET", (*exchange).events}, {"POST", (*exchange).submit}}},
+	routeTrace:         {"trace", false, methods{{"GET", (*exchange).traces}}},
 
 	routeNodes:   {"nodes", false, methods{{"GET", (*exchange).nodes}}},
 	routeNode:    {"node", false, methods{{"PATCH", (*exchange).setNode}}},
@@ -148,6 +158,10 @@ func (r route) content() bool { return r == routeFile || r == routeBlob || r.str
 
 // inNamespace tells whether the route is about files of one namespace.
 func (r route) inNamespace() bool {
+	switch r {
+	case routeUploads, routeUpload, routeUploadMissing, routeUploadChunk, routeUploadCommit:
+		return true
+	}
 	return r == routeFile || r == routeFiles || r == routeBlob || r == routeStat || r == routeChunk || r == routeProof || r == routeVerify
 }
 
@@ -160,7 +174,7 @@ func (r route) methods() methods { return routes[r].methods }
 
 var exact = map[string]route{
 	"/": routeHome, "/healthz": routeHealth, "/readyz": routeReady, "/metrics": routeMetrics,
-	"/v1/version": routeVersion, "/v1/status": routeStatus, "/v1/files": routeFiles, "/v1/stat": routeStat,
+	"/v1/version": routeVersion, "/v1/status": routeStatus, "/v1/files": routeFiles, "/v1/stat": routeStat, "/v1/uploads": routeUploads,
 	"/v1/verify": routeVerify, "/v1/events": routeEvents, "/v1/nodes": routeNodes, "/v1/invites": routeInvites, "/v1/repairs": routeRepairs,
 	"/v1/login": routeLogin, "/v1/login/challenge": routeChallenge, "/v1/login/refresh": routeRefresh, "/v1/users": routeUsers, "/v1/devices": routeDevices,
 	"/v1/groups": routeGroups, "/v1/tokens": routeTokens, "/v1/grants": routeGrants, "/v1/ledger": routeLedger, "/v1/keys": routeKeys,
@@ -208,6 +222,9 @@ func parseTarget(u *url.URL) (target, error) {
 		}
 		id, err := inos.ParseChunkID(rest)
 		return target{route: r, chunk: &id}, err
+	}
+	if rest, ok := strings.CutPrefix(escaped, "/v1/uploads/"); ok {
+		return parseUpload(rest)
 	}
 	if rest, ok := strings.CutPrefix(escaped, "/v1/traces/"); ok {
 		if !isTraceID(rest) {

@@ -116,8 +116,10 @@ func TestEveryRouteNeedsAToken(t *testing.T) {
 		routeUsers: "/v1/users", routeUser: "/v1/users/ann", routeEnrolments: "/v1/users/ann/enrolments", routeDevices: "/v1/devices",
 		routeDevice: "/v1/devices/d1", routeGroups: "/v1/groups", routeGroup: "/v1/groups/family", routeTokens: "/v1/tokens", routeToken: "/v1/tokens/t1",
 		routeGrants: "/v1/grants", routeGrant: "/v1/grants/g1", routeLedger: "/v1/ledger", routeKeys: "/v1/keys", routeKey: "/v1/keys/token",
-		routeCodes: "/v1/dashboard/codes",
-		routeNodes: "/v1/nodes", routeNode: "/v1/nodes/n1", routeInvites: "/v1/invites", routeRepairs: "/v1/repairs",
+		routeCodes:   "/v1/dashboard/codes",
+		routeUploads: "/v1/uploads", routeUpload: "/v1/uploads/u1", routeUploadMissing: "/v1/uploads/u1/missing", routeUploadCommit: "/v1/uploads/u1/commit",
+		routeUploadChunk: "/v1/uploads/u1/chunks/" + strings.Repeat("0", 64),
+		routeNodes:       "/v1/nodes", routeNode: "/v1/nodes/n1", routeInvites: "/v1/invites", routeRepairs: "/v1/repairs",
 	}
 	first := ""
 	for r := range routes {
