@@ -3,6 +3,7 @@ package host
 import (
 	"bytes"
 	"crypto/ed25519"
+	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"io/fs"
@@ -49,13 +50,45 @@ func (n *Node) openAuthority(fresh bool) error {
 			return err
 		}
 	}
-	if err := n.openKey(n.rootKey.root); err != nil {
-		return err
-	}
 	if state == nil {
 		state = &meshState{}
 	}
-	return n.certify(state)
+	if n.rootKey.root != nil {
+		state.RootKey = bytes.Clone(n.rootKey.root.PublicKey())
+	}
+	verifier, err := n.believe(state.RootKey, state)
+	if err != nil {
+		return err
+	}
+	if err := n.openKey(n.rootKey.root); err != nil {
+		return err
+	}
+	if verifier.Revoked(n.id) {
+		if err := n.changeKey(op); err != nil {
+			return err
+		}
+	}
+	return n.certify(state, verifier)
+}
+
+// changeKey makes a switchboard whose key was revoked another one.
+func (n *Node) changeKey(op string) error {
+	switch {
+	case n.rootKey.root == nil:
+		return n.revokedHere(op)
+	case n.config.Provider:
+		e := inos.Errorf(inos.CodeConflict, op, "this switchboard, %s, was revoked, and it holds chunks by that name", n.id)
+		e.Hint = "Start it with --switchboard alone, which holds none; its chunks are made again from the other copies."
+		return e
+	}
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return inos.Errorf(inos.CodeIO, op, "make another key: %w", err)
+	}
+	before := n.id
+	n.key, n.id = key, trust.NodeOf(key.Public().(ed25519.PublicKey))
+	n.logf("the switchboard %s was revoked; this one is %s from now on, and providers have to join it again", before, n.id)
+	return nil
 }
 
 // wantRebuild refuses a start that would take an emptied folder for a new mesh, and notes that a rebuild has begun.
@@ -90,17 +123,9 @@ func (n *Node) rebuilt() error {
 }
 
 // certify checks the certificate that the folder has, or has the root key make one.
-func (n *Node) certify(state *meshState) error {
+func (n *Node) certify(state *meshState, verifier *trust.Verifier) error {
 	now := n.clock.Now()
 	root := n.rootKey.root
-	rootPublic := state.RootKey
-	if root != nil {
-		rootPublic = root.PublicKey()
-	}
-	verifier, err := trust.NewVerifier(rootPublic)
-	if err != nil {
-		return err
-	}
 	signer, err := trust.NewSigner(verifier, n.key, state.Certificate, now)
 	if laid, laidErr := n.laidCertificate(verifier, now); laidErr != nil {
 		n.logf("%v", laidErr)
@@ -118,7 +143,7 @@ func (n *Node) certify(state *meshState) error {
 		e.Hint = "Where the root key is at hand, run: inos keys renew --data " + n.folder.dir + " --root-key FILE"
 		return e
 	}
-	state.RootKey = bytes.Clone(rootPublic)
+	state.Revocations = verifier.Revocations()
 	n.authority = authority{verifier: verifier, signer: signer, state: state}
 	if n.config.Rebuild {
 		n.authority.root = root
@@ -136,7 +161,10 @@ func (n *Node) keepAuthority() error {
 	if err := n.folder.write(nodeKeyFile, hex.EncodeToString(n.key.Seed())+"\n"); err != nil {
 		return err
 	}
-	return n.folder.keepMeshState(n.authority.state)
+	if err := n.folder.keepMeshState(n.authority.state); err != nil {
+		return err
+	}
+	return n.keepRevocations()
 }
 
 // nodeKeyFile holds the node's Ed25519 seed.

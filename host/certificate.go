@@ -60,12 +60,15 @@ func certifyBy(root *trust.Root, v *trust.Verifier, key ed25519.PrivateKey, befo
 	return trust.NewSigner(v, key, raw, now)
 }
 
-// watchCertificate keeps the node certified while it runs.
-func (n *Node) watchCertificate(ctx context.Context) {
+// watchAuthority takes revocations that are laid into the folder, and keeps a switchboard certified, while the node runs.
+func (n *Node) watchAuthority(ctx context.Context) {
 	tick := time.NewTicker(certificateEvery)
 	defer tick.Stop()
 	for {
-		n.keepCertified()
+		n.takeRevocations()
+		if n.signer() != nil {
+			n.keepCertified()
+		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -23,7 +23,7 @@ import (
 //	token        the operator's secret, mode 0600
 //	token.keys   keys of access tokens, mode 0600; a switchboard's
 //	node.key     the node's Ed25519 seed, hexadecimal, mode 0600
-//	mesh.json    root key of the mesh, a switchboard's certificate or a provider's invite, mode 0600
+//	mesh.json    root key of the mesh, revoked switchboards, a switchboard's certificate or a provider's invite, mode 0600
 //	root.key     the mesh's root seed, unless it is kept elsewhere, mode 0600; root.key.lock beside it
 //	rebuilding   there while the map is being made again from the mesh
 //	content/     chunks (package data/content)

@@ -83,7 +83,7 @@ type Node struct {
 	rootKey         *rootKey // of a switchboard
 	authority       authority
 	signerMu        sync.Mutex    // guards authority.signer and authority.state once the node runs
-	certifying      sync.Mutex    // held while the certificate is looked at
+	certifying      sync.Mutex    // held while the certificate is looked at, or revocations are taken
 	certificateSaid inos.Micros   // when the log was told of it last
 	mesh            *mesh.Mesh    // nil: a lone node
 	incoming        atomic.Uint64 // buffers of bulk from other nodes so far
@@ -152,9 +152,7 @@ func Open(ctx context.Context, config Config) (_ *Node, err error) {
 	close(n.booted)
 	debug.FreeOSMemory() // compiling the kernel took a hundred MiB that will not be needed again
 	n.server = api.NewServer(api.New(n, api.Options{}))
-	if n.authority.signer != nil {
-		go n.watchCertificate(running)
-	}
+	go n.watchAuthority(running)
 	go n.run(running, wasm, l)
 	go n.serve()
 	return n, nil

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"time"
@@ -22,7 +23,8 @@ const (
 )
 
 // Join makes a data folder that of a provider: it checks the text of an invite and keeps it, and the node that is opened on the folder asks
-// a switchboard to let it in. It returns what the invite grants. Joining again with the same invite changes nothing.
+// a switchboard to let it in. It returns what the invite grants. Joining again with the same invite changes nothing; with one of another switchboard
+// of the same mesh the node asks that one from then on.
 //
 // CodeInviteRefused says what is wrong with the invite; CodeConflict, that the folder is a switchboard's or of another mesh;
 // CodeFolderInUse, that a node runs on it.
@@ -73,11 +75,15 @@ func (f *folder) join(text string, now inos.Micros) (*trust.Invite, error) {
 			return nil, err
 		case string(before.Raw) == string(invite.Raw):
 			return invite, nil
-		case state.Joined:
+		case state.Joined && (!bytes.Equal(state.RootKey, invite.Content.RootKey) || before.By == invite.By):
 			return nil, inos.Errorf(inos.CodeConflict, op, "%s has joined a mesh with another invite; another node needs another folder", f.dir)
 		}
 	}
-	return invite, f.keepMeshState(&meshState{RootKey: invite.Content.RootKey, Invite: text})
+	next := &meshState{RootKey: invite.Content.RootKey, Invite: text}
+	if state != nil && bytes.Equal(state.RootKey, next.RootKey) {
+		next.Revocations = state.Revocations
+	}
+	return invite, f.keepMeshState(next)
 }
 
 // invite reads the invite that a folder has joined with.
@@ -113,11 +119,14 @@ func (n *Node) openMembership() error {
 	if err != nil {
 		return err
 	}
-	verifier, err := trust.NewVerifier(state.RootKey)
+	verifier, err := n.believe(state.RootKey, state)
 	if err != nil {
 		return err
 	}
 	n.authority = authority{verifier: verifier, state: state, invite: invite}
+	if err := n.keepRevocations(); err != nil {
+		return err
+	}
 	c := invite.Content
 	n.config.Zone, n.config.HostLabel, n.config.Operator = c.Zone, c.Host, c.Operator
 	n.config.Tier, n.config.OfferedBytes = inos.Tier(c.Tier), c.OfferedBytes

@@ -49,6 +49,9 @@ func (l *loop) performMeshCall(ctx context.Context, e *eventpb.Envelope) (event.
 	} else {
 		n.buffers.put(q.Output, reply.Bulk)
 	}
+	if n.authority.invite != nil {
+		reply.Envelope = n.takeOut(reply.Envelope)
+	}
 	return &eventpb.MeshCallReply{Envelope: reply.Envelope, OutputBytes: uint32(len(reply.Bulk))}, nil
 }
 

@@ -69,11 +69,15 @@ func (n *Node) serveRequest(ctx context.Context, peer inos.NodeID, switchboard b
 	if err != nil {
 		return mesh.Message{}, err
 	}
-	return n.replyOf(reply)
+	out, err := n.replyOf(reply)
+	if err == nil && inner.EventType == event.NodeHeartbeat && n.signer() != nil {
+		out.Envelope = n.withRevocations(out.Envelope)
+	}
+	return out, err
 }
 
 // checkInvite verifies the invite that a join or a heartbeat brings to a switchboard, and leaves its content alone for the kernel, which
-// sees whether it has expired.
+// sees whether it has expired. One that a revoked switchboard has signed lets nobody in, unless the map is made again: its members are those of before.
 func (n *Node) checkInvite(inner *eventpb.Envelope, q *eventpb.MeshServeRequest) error {
 	var raw []byte
 	switch inner.EventType {
@@ -98,6 +102,12 @@ func (n *Node) checkInvite(inner *eventpb.Envelope, q *eventpb.MeshServeRequest)
 	invite, err := n.authority.verifier.Invite(raw)
 	if err != nil {
 		return err
+	}
+	if n.authority.verifier.Revoked(invite.By) && !n.config.Rebuild {
+		if inner.EventType == event.NodeJoin {
+			return inos.Errorf(inos.CodeInviteRefused, "check invite", "the switchboard %s, which signed it, was revoked", invite.By)
+		}
+		return nil
 	}
 	q.Invite = event.Payload(invite.Content)
 	return nil

@@ -27,6 +27,8 @@ type meshState struct {
 	// Invite is the text that let a provider in, and Joined says that a switchboard has taken it.
 	Invite string `json:"invite,omitempty"`
 	Joined bool   `json:"joined,omitempty"`
+	// Revocations are signed by the root key; at most trust.RevocationsMax.
+	Revocations [][]byte `json:"revocations,omitempty"`
 }
 
 // meshState reads what the folder knows of its mesh, or nil.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/inos-mesh/inos"
 	"github.com/inos-mesh/inos/host"
 	"github.com/inos-mesh/inos/host/api"
 )
@@ -14,7 +15,7 @@ func (a *app) cmdKeys() *cobra.Command {
 		Use:   "keys",
 		Short: "List the keys of access tokens, exchange keys, renew the switchboard's certificate",
 		Long: `Keys lists the keys that sign access tokens, the newest first, without what is secret of them. Below it are the commands that exchange keys while the mesh
-runs: 'rotate' those of tokens and the operator's secret, 'renew' what the mesh's root key signs.`,
+runs: 'rotate' those of tokens and the operator's secret, 'renew' what the mesh's root key signs; 'revoke' takes that back.`,
 		Example: "  inos keys\n  inos keys rotate token\n  inos keys renew --root-key /media/safe/root.key",
 		Args:    arguments(0, 0, "no argument, or one of its commands"),
 		RunE: func(*cobra.Command, []string) error {
@@ -29,7 +30,7 @@ runs: 'rotate' those of tokens and the operator's secret, 'renew' what the mesh'
 				return a.printKeys(r.Keys)
 			})
 		},
-	}, a.cmdKeysRotate(), a.cmdKeysRenew())
+	}, a.cmdKeysRotate(), a.cmdKeysRenew(), a.cmdKeysRevoke())
 }
 
 func (a *app) cmdKeysRotate() *cobra.Command {
@@ -82,19 +83,9 @@ left. One without is told of in 'inos status' and in its log 30 days before the 
 		Example: "  inos keys renew --root-key /media/safe/root.key\n  inos keys renew --data /srv/inos --root-key /media/safe/root.key",
 		Args:    arguments(0, 0, "no argument"),
 		RunE: func(*cobra.Command, []string) error {
-			dir, err := a.dataDir()
+			dir, rootKey, err := a.rootKeyAndFolder(rootKey)
 			if err != nil {
 				return err
-			}
-			kind, err := kindOf(dir)
-			if err != nil {
-				return err
-			}
-			if rootKey == "" {
-				rootKey = filepath.Join(dir, rootKeyFile)
-			}
-			if kind == folderLocal {
-				dir = filepath.Join(dir, switchboardName)
 			}
 			until, err := host.RenewCertificate(dir, rootKey)
 			if err != nil {
@@ -104,6 +95,58 @@ left. One without is told of in 'inos status' and in its log 30 days before the 
 				return a.printJSON(map[string]int64{"certified_until_us": int64(until)})
 			}
 			a.note("certified until %s; a switchboard that runs takes it within a minute, another at its next start", timeText(int64(until)))
+			return nil
+		},
+	}
+	c.Flags().StringVar(&rootKey, "root-key", "", "file with the mesh's root key (default 'root.key' in the data folder)")
+	return c
+}
+
+// rootKeyAndFolder returns the data folder, of a local mesh that of its switchboard, and the root key's file.
+func (a *app) rootKeyAndFolder(rootKey string) (dir, file string, err error) {
+	if dir, err = a.dataDir(); err != nil {
+		return "", "", err
+	}
+	kind, err := kindOf(dir)
+	if err != nil {
+		return "", "", err
+	}
+	if rootKey == "" {
+		rootKey = filepath.Join(dir, rootKeyFile)
+	}
+	if kind == folderLocal {
+		dir = filepath.Join(dir, switchboardName)
+	}
+	return dir, rootKey, nil
+}
+
+func (a *app) cmdKeysRevoke() *cobra.Command {
+	var rootKey string
+	c := &cobra.Command{
+		Use:   "revoke NODE",
+		Short: "Take back for ever what certifies a switchboard, with the mesh's root key",
+		Long: `Revoke is for a switchboard whose folder or machine somebody else has had. No node of the mesh obeys that switchboard any more, whatever
+certificate it shows, nor a ticket that it has signed, and it lets nobody in. It is for ever, and by the node's id, which 'inos nodes' and the log name.
+
+The revocation is laid into the data folder: the node there takes it within a minute, and a switchboard passes it on to every provider with
+its replies to their heartbeats. Providers that no other switchboard reaches learn of it when the command is run on their own folders.
+
+A switchboard that finds itself revoked stops. Started once more with the mesh's root key it gets another key and certificate; each provider then
+joins again, in the folder that it has, with an invite of the new one ('inos invite', 'inos join').`,
+		Example: "  inos keys revoke 12D3KooWK99VoVxNE7XzyBwXEzW7xhK7Gpv85r9F3V3fyKSUKPH5 --root-key /media/safe/root.key",
+		Args:    arguments(1, 1, "the id of a switchboard's node"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			dir, rootKey, err := a.rootKeyAndFolder(rootKey)
+			if err != nil {
+				return err
+			}
+			if err := host.RevokeSwitchboard(dir, rootKey, inos.NodeID(args[0])); err != nil {
+				return err
+			}
+			if a.json {
+				return a.printJSON(map[string]string{"revoked": args[0]})
+			}
+			a.note("%s is revoked; the node of %s takes it within a minute, or at its next start", args[0], dir)
 			return nil
 		},
 	}

@@ -540,9 +540,10 @@ func (x *HeartbeatRequest) GetUnclean() bool {
 
 type HeartbeatReply struct {
 	unknownFields []byte
-	IntervalUs    int64  `protobuf:"varint,1,opt,name=interval_us,json=intervalUs,proto3" json:"intervalUs,omitempty"` // when to beat again
-	Unknown       bool   `protobuf:"varint,2,opt,name=unknown,proto3" json:"unknown,omitempty"`                        // this switchboard's map does not have the node
-	Order         uint64 `protobuf:"varint,3,opt,name=order,proto3" json:"order,omitempty"`                            // above the number of every order that was sent before this reply
+	IntervalUs    int64    `protobuf:"varint,1,opt,name=interval_us,json=intervalUs,proto3" json:"intervalUs,omitempty"` // when to beat again
+	Unknown       bool     `protobuf:"varint,2,opt,name=unknown,proto3" json:"unknown,omitempty"`                        // this switchboard's map does not have the node
+	Order         uint64   `protobuf:"varint,3,opt,name=order,proto3" json:"order,omitempty"`                            // above the number of every order that was sent before this reply
+	Revocations   [][]byte `protobuf:"bytes,4,rep,name=revocations,proto3" json:"revocations,omitempty"`                 // signed; put in and taken out by the hosts
 }
 
 func (x *HeartbeatReply) Reset() {
@@ -570,6 +571,13 @@ func (x *HeartbeatReply) GetOrder() uint64 {
 		return x.Order
 	}
 	return 0
+}
+
+func (x *HeartbeatReply) GetRevocations() [][]byte {
+	if x != nil {
+		return x.Revocations
+	}
+	return nil
 }
 
 // content:copy_chunk:v1: fetch a chunk from another node under the call's ticket, verify it and keep it.
@@ -1770,6 +1778,12 @@ func (m *HeartbeatReply) CloneVT() *HeartbeatReply {
 	r.IntervalUs = m.IntervalUs
 	r.Unknown = m.Unknown
 	r.Order = m.Order
+	if rhs := m.Revocations; rhs != nil {
+		r.Revocations = make([][]byte, len(rhs))
+		for k, v := range rhs {
+			r.Revocations[k] = slices.Clone(v)
+		}
+	}
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = slices.Clone(m.unknownFields)
 	}
@@ -2604,6 +2618,15 @@ func (this *HeartbeatReply) EqualVT(that *HeartbeatReply) bool {
 	}
 	if this.Order != that.Order {
 		return false
+	}
+	if len(this.Revocations) != len(that.Revocations) {
+		return false
+	}
+	for i, vx := range this.Revocations {
+		vy := that.Revocations[i]
+		if string(vx) != string(vy) {
+			return false
+		}
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
 }
@@ -4023,6 +4046,15 @@ func (m *HeartbeatReply) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if len(m.Revocations) > 0 {
+		for iNdEx := len(m.Revocations) - 1; iNdEx >= 0; iNdEx-- {
+			i -= len(m.Revocations[iNdEx])
+			copy(dAtA[i:], m.Revocations[iNdEx])
+			i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Revocations[iNdEx])))
+			i--
+			dAtA[i] = 0x22
+		}
 	}
 	if m.Order != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Order))
@@ -5708,6 +5740,12 @@ func (m *HeartbeatReply) SizeVT() (n int) {
 	}
 	if m.Order != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Order))
+	}
+	if len(m.Revocations) > 0 {
+		for _, b := range m.Revocations {
+			l = len(b)
+			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+		}
 	}
 	n += len(m.unknownFields)
 	return n
@@ -7753,6 +7791,30 @@ func (m *HeartbeatReply) UnmarshalVT(dAtA []byte) error {
 			if err != nil {
 				return err
 			}
+		case 4:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Revocations", wireType)
+			}
+			var byteLen int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			byteLen = int(_v)
+			if err != nil {
+				return err
+			}
+			if byteLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + byteLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Revocations = append(m.Revocations, make([]byte, postIndex-iNdEx))
+			copy(m.Revocations[len(m.Revocations)-1], dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])

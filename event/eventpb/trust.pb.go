@@ -99,6 +99,33 @@ func (x *Certificate) GetSealKey() []byte {
 	return nil
 }
 
+// SwitchboardRevocation says, signed by the root key, that a node is no switchboard of the mesh any more, whatever certificate it shows.
+type SwitchboardRevocation struct {
+	unknownFields []byte
+	Node          string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
+	RevokedUs     int64  `protobuf:"varint,2,opt,name=revoked_us,json=revokedUs,proto3" json:"revokedUs,omitempty"`
+}
+
+func (x *SwitchboardRevocation) Reset() {
+	*x = SwitchboardRevocation{}
+}
+
+func (*SwitchboardRevocation) ProtoMessage() {}
+
+func (x *SwitchboardRevocation) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *SwitchboardRevocation) GetRevokedUs() int64 {
+	if x != nil {
+		return x.RevokedUs
+	}
+	return 0
+}
+
 // SignedRecord is the content of a sealed commit record.
 type SignedRecord struct {
 	unknownFields []byte
@@ -161,6 +188,23 @@ func (m *Certificate) CloneVT() *Certificate {
 }
 
 func (m *Certificate) CloneMessageVT() protobuf_go_lite.CloneMessage {
+	return m.CloneVT()
+}
+
+func (m *SwitchboardRevocation) CloneVT() *SwitchboardRevocation {
+	if m == nil {
+		return (*SwitchboardRevocation)(nil)
+	}
+	r := new(SwitchboardRevocation)
+	r.Node = m.Node
+	r.RevokedUs = m.RevokedUs
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = slices.Clone(m.unknownFields)
+	}
+	return r
+}
+
+func (m *SwitchboardRevocation) CloneMessageVT() protobuf_go_lite.CloneMessage {
 	return m.CloneVT()
 }
 
@@ -231,6 +275,28 @@ func (this *Certificate) EqualVT(that *Certificate) bool {
 
 func (this *Certificate) EqualMessageVT(thatMsg any) bool {
 	that, ok := thatMsg.(*Certificate)
+	if !ok {
+		return false
+	}
+	return this.EqualVT(that)
+}
+func (this *SwitchboardRevocation) EqualVT(that *SwitchboardRevocation) bool {
+	if this == that {
+		return true
+	} else if this == nil || that == nil {
+		return false
+	}
+	if this.Node != that.Node {
+		return false
+	}
+	if this.RevokedUs != that.RevokedUs {
+		return false
+	}
+	return string(this.unknownFields) == string(that.unknownFields)
+}
+
+func (this *SwitchboardRevocation) EqualMessageVT(thatMsg any) bool {
+	that, ok := thatMsg.(*SwitchboardRevocation)
 	if !ok {
 		return false
 	}
@@ -371,6 +437,51 @@ func (m *Certificate) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	return len(dAtA) - i, nil
 }
 
+func (m *SwitchboardRevocation) MarshalVT() (dAtA []byte, err error) {
+	if m == nil {
+		return nil, nil
+	}
+	size := m.SizeVT()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBufferVT(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *SwitchboardRevocation) MarshalToVT(dAtA []byte) (int, error) {
+	size := m.SizeVT()
+	return m.MarshalToSizedBufferVT(dAtA[:size])
+}
+
+func (m *SwitchboardRevocation) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+	if m == nil {
+		return 0, nil
+	}
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.unknownFields != nil {
+		i -= len(m.unknownFields)
+		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.RevokedUs != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.RevokedUs))
+		i--
+		dAtA[i] = 0x10
+	}
+	if len(m.Node) > 0 {
+		i -= len(m.Node)
+		copy(dAtA[i:], m.Node)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Node)))
+		i--
+		dAtA[i] = 0xa
+	}
+	return len(dAtA) - i, nil
+}
+
 func (m *SignedRecord) MarshalVT() (dAtA []byte, err error) {
 	if m == nil {
 		return nil, nil
@@ -458,6 +569,23 @@ func (m *Certificate) SizeVT() (n int) {
 	l = len(m.SealKey)
 	if l > 0 {
 		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	n += len(m.unknownFields)
+	return n
+}
+
+func (m *SwitchboardRevocation) SizeVT() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	l = len(m.Node)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	if m.RevokedUs != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.RevokedUs))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -694,6 +822,81 @@ func (m *Certificate) UnmarshalVT(dAtA []byte) error {
 				m.SealKey = []byte{}
 			}
 			iNdEx = postIndex
+		default:
+			iNdEx = preIndex
+			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.unknownFields = append(m.unknownFields, dAtA[iNdEx:iNdEx+skippy]...)
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *SwitchboardRevocation) UnmarshalVT(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	var err error
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		wire, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+		if err != nil {
+			return err
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: SwitchboardRevocation: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: SwitchboardRevocation: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Node", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Node, err = text(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field RevokedUs", wireType)
+			}
+			m.RevokedUs = 0
+			m.RevokedUs, iNdEx, err = protobuf_go_lite.DecodeVarintInt64(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])

@@ -28,6 +28,7 @@ type Mesh struct {
 	ctx         context.Context // ends with Close
 	cancel      context.CancelFunc
 	changes     chan struct{} // something is in changed
+	rechecks    atomic.Uint64 // how often certificates were looked at again
 
 	work sync.WaitGroup // goroutines, and calls either way
 

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
@@ -27,6 +28,7 @@ type link struct {
 	conn    network.Conn
 	remote  *remote
 	overdue *time.Timer // closes the connection unless a greeting comes
+	judging sync.Mutex  // held while a certificate is verified, so that nothing is served before the verdict
 
 	// Guarded by Mesh.mu.
 	greeted     bool
@@ -141,6 +143,8 @@ func (m *Mesh) greeted(l *link, certificate []byte) {
 	if l == nil {
 		return
 	}
+	l.judging.Lock()
+	defer l.judging.Unlock()
 	m.mu.Lock()
 	first := !l.greeted
 	l.greeted = true
@@ -151,16 +155,49 @@ func (m *Mesh) greeted(l *link, certificate []byte) {
 		l.vain++
 	}
 	m.mu.Unlock()
-	if fresh && m.config.Verify != nil {
+	counted := false
+	for again := fresh && m.config.Verify != nil; again; {
+		before := m.rechecks.Load()
 		until, err := m.config.Verify(l.remote.node, certificate)
-		if err != nil {
-			m.refuse(l, err)
-		} else {
+		switch {
+		case err == nil:
 			m.certified(l, until)
+		case counted:
+			m.uncertified(l)
+			fallthrough
+		default:
+			m.refuse(l, err)
 		}
+		counted = err == nil
+		again = err == nil && before != m.rechecks.Load() // what was valid a moment ago may not be any more
 	}
 	if first {
 		m.news(l.remote.id)
+	}
+}
+
+// Recheck verifies once more the certificates that peers have shown, and closes the connections of those whose do not count any more.
+func (m *Mesh) Recheck() {
+	m.rechecks.Add(1)
+	m.mu.Lock()
+	var shown []*link
+	for _, r := range m.remotes {
+		for _, l := range r.links {
+			if l.until != 0 {
+				shown = append(shown, l)
+			}
+		}
+	}
+	m.mu.Unlock()
+	for _, l := range shown {
+		m.mu.Lock()
+		certificate := l.certificate
+		m.mu.Unlock()
+		if _, err := m.config.Verify(l.remote.node, certificate); err != nil {
+			m.logf("mesh: the certificate of node %s does not count any more: %v", l.remote.id, err)
+			m.uncertified(l)
+			_ = l.conn.Close()
+		}
 	}
 }
 
@@ -189,6 +226,14 @@ func (m *Mesh) certified(l *link, until inos.Micros) {
 		l.expiry.Stop()
 	}
 	l.expiry = time.AfterFunc(expiryWait(until-m.config.Now()), func() { m.expire(l, until) })
+	m.newsLocked(l.remote.id)
+}
+
+// uncertified makes the peer of a connection a node like any other.
+func (m *Mesh) uncertified(l *link) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	l.until = 0
 	m.newsLocked(l.remote.id)
 }
 

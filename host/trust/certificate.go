@@ -41,8 +41,9 @@ func (c *Certificate) validAt(at inos.Micros) error {
 type Verifier struct {
 	root ed25519.PublicKey
 
-	mu      sync.Mutex // guards checked
+	mu      sync.Mutex // guards the fields below
 	checked map[[sha256.Size]byte]*Certificate
+	revoked map[inos.NodeID]Revocation
 }
 
 // NewVerifier pins a root key; CodeBadFormat unless it has 32 bytes.
@@ -56,11 +57,11 @@ func NewVerifier(root []byte) (*Verifier, error) {
 // RootKey returns the key that was pinned.
 func (v *Verifier) RootKey() ed25519.PublicKey { return v.root }
 
-// Certificate reads a certificate that is valid now; CodeUnauthenticated says why it does not count.
+// Certificate reads a certificate that is valid now and was not revoked; CodeUnauthenticated says why it does not count.
 func (v *Verifier) Certificate(raw []byte, now inos.Micros) (Certificate, error) {
 	c, err := v.certificate(raw)
 	if err == nil {
-		err = c.validAt(now)
+		err = v.stands(c, now)
 	}
 	if err != nil {
 		return Certificate{}, inos.Errorf(inos.CodeUnauthenticated, "check certificate", "%w", err)

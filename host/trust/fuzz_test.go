@@ -16,8 +16,16 @@ func FuzzTicket(f *testing.F) {
 	}
 	f.Add(raw)
 	f.Add(m.signer.Certificate())
+	revocation, err := m.root.Revoke(other, now)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(revocation)
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
+		if _, _, err := m.root.Verifier().Revoke(b); err == nil && string(b) != string(revocation) {
+			t.Fatalf("a revocation that nobody signed: %x", b)
+		}
 		got, err := m.root.Verifier().Ticket(b, provider, other, now)
 		if err == nil && !got.EqualVT(grant()) {
 			t.Fatalf("a grant that nobody signed: %v", got)

@@ -20,6 +20,7 @@ const (
 	kindInvite      kind = "inos invite v1\x00"
 	kindTicket      kind = "inos ticket v1\x00"
 	kindRecord      kind = "inos record v1\x00"
+	kindRevocation  kind = "inos revocation v1\x00"
 )
 
 // Bounds of the encoded statements, certificate and signatures included.

@@ -19,7 +19,7 @@ func (s *Signer) SignTicket(grant *eventpb.Grant, now inos.Micros) ([]byte, erro
 }
 
 // Ticket reads the grant of a ticket that peer has shown to self. CodePermissionDenied says why it does not count: it is not
-// signed by a switchboard of this mesh whose certificate is valid now, it has expired TicketSkew ago, or it is for others. It counts for self either when peer may
+// signed by a switchboard of this mesh whose certificate is valid now and not revoked, it has expired TicketSkew ago, or it is for others. It counts for self either when peer may
 // use it here, or when self may use it elsewhere: then peer hands it over. Whether the verb and the chunk are what is asked, is
 // for the caller to see.
 func (v *Verifier) Ticket(raw []byte, peer, self inos.NodeID, now inos.Micros) (*eventpb.Grant, error) {
@@ -27,7 +27,7 @@ func (v *Verifier) Ticket(raw []byte, peer, self inos.NodeID, now inos.Micros) (
 	var grant eventpb.Grant
 	c, _, err := v.statement(kindTicket, raw, TicketBytesMax, &grant)
 	if err == nil {
-		err = c.validAt(now)
+		err = v.stands(c, now)
 	}
 	if err != nil {
 		return nil, inos.Errorf(inos.CodePermissionDenied, op, "the ticket does not count: %w", err)

@@ -1345,7 +1345,7 @@ pub struct HeartbeatRequest {
     #[prost(bool, tag = "9")]
     pub unclean: bool,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HeartbeatReply {
     /// when to beat again
     #[prost(int64, tag = "1")]
@@ -1356,6 +1356,9 @@ pub struct HeartbeatReply {
     /// above the number of every order that was sent before this reply
     #[prost(uint64, tag = "3")]
     pub order: u64,
+    /// signed; put in and taken out by the hosts
+    #[prost(bytes = "vec", repeated, tag = "4")]
+    pub revocations: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 /// content:copy_chunk:v1: fetch a chunk from another node under the call's ticket, verify it and keep it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -3217,6 +3220,14 @@ pub struct Certificate {
     /// X25519 public key to which commit records are sealed, 32 bytes
     #[prost(bytes = "vec", tag = "4")]
     pub seal_key: ::prost::alloc::vec::Vec<u8>,
+}
+/// SwitchboardRevocation says, signed by the root key, that a node is no switchboard of the mesh any more, whatever certificate it shows.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SwitchboardRevocation {
+    #[prost(string, tag = "1")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(int64, tag = "2")]
+    pub revoked_us: i64,
 }
 /// SignedRecord is the content of a sealed commit record.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
