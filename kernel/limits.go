@@ -145,6 +145,7 @@ const (
 	diskDeadline      = 30 * inos.Second
 	semanticDeadline  = 30 * inos.Second
 	callDeadline      = 20 * inos.Second       // of a call to another node
+	pullDeadline      = 15 * inos.Second       // of a read for a copy: who ordered the copy still waits, and learns which node was silent
 	lookAgain         = 250 * inos.Millisecond // for nodes that have not come yet
 	hedgeAgain        = inos.Second            // when there was no room for a second buffer
 	trashTimeout      = 10 * inos.Second       // of orders to trash, and of what a sweep asks

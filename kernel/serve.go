@@ -350,7 +350,7 @@ func (u *serving) pull(work uint64, x *served, addrs []string, ticket []byte) {
 	x.output = u.k.buffer()
 	o := origin{trace: x.trace, meta: x.meta}
 	u.k.content(&o, ask{owner: threadServe, op: opServePull, work: work, bytes: x.bytes}, inos.NodeID(x.source), event.ContentRead,
-		&eventpb.ContentReadRequest{ChunkId: x.chunk, Output: x.output}, bulk{output: x.output, hash: x.chunk, ticket: ticket, addrs: addrs})
+		&eventpb.ContentReadRequest{ChunkId: x.chunk, Output: x.output}, bulk{output: x.output, hash: x.chunk, ticket: ticket, addrs: addrs, timeout: pullDeadline})
 }
 
 func (u *serving) send(work uint64, x *served, op uint8, effect string, m event.Message) {
