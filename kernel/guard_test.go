@@ -176,3 +176,25 @@ func TestWantedWhileItsRepairEnds(t *testing.T) {
 		t.Errorf("%d repairs are wanted when the claim has ended", len(k.repairs.waiting))
 	}
 }
+
+// When no copy that the map knows can be read, all disks are looked through, once: one may have a copy that was let go of and is still there.
+func TestLostChunkIsLookedFor(t *testing.T) {
+	for _, good := range [][]inos.NodeID{nil, {"n2"}} {
+		k := New()
+		k.node.id, k.node.switchboard, k.node.provider = "node-1", true, true
+		for _, node := range []string{"n2", "n3"} {
+			m := k.members.newMember()
+			m.row = &eventpb.Member{Node: node, State: uint32(inos.MemberActive)}
+			k.members.table[m.id()] = m
+		}
+		x := &mending{work: 7, id: inos.ChunkID{1}, good: good}
+		k.repairs.sourceless(x)
+		if looked := slices.Equal(k.collector.sweep.wanted, []inos.NodeID{"n2", "n3"}); looked != (good == nil) {
+			t.Errorf("good copies on %v: looked through %v", good, k.collector.sweep.wanted)
+		}
+		k.collector.sweep.wanted = nil
+		if k.repairs.sourceless(x); len(k.collector.sweep.wanted) > 0 {
+			t.Errorf("looked for once more on %v", k.collector.sweep.wanted)
+		}
+	}
+}

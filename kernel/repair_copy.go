@@ -306,12 +306,14 @@ func (u *repairs) failed(x *mending, err *inos.Error, source bool) {
 	}
 }
 
-// sourceless ends a claim for which nothing can be read now. When no node holds the chunk, a person has to know.
+// sourceless ends a claim for which nothing can be read now. When no node holds the chunk that the map knows, a person has to know; and all disks
+// are looked through, for one may have a copy that the map does not name.
 func (u *repairs) sourceless(x *mending) {
 	key := string(x.id[:])
 	if len(x.good) == 0 && !u.lost.has(key) {
 		u.lost.add(key, u.k.steps)
 		u.k.watcher.note(repairEvent, event.StateFailed, "no copy of chunk "+x.id.String()[:16]+" can be read: "+x.reason)
+		u.k.collector.sweepWanted()
 	}
 	u.settle(x, u.k.now+u.backoff(x))
 }
