@@ -48,6 +48,7 @@ type process struct {
 	liar     lie
 
 	proved     map[inos.ChunkID]bool // chunks proved to an audit since the map last trusted the node anew
+	retired    map[inos.ChunkID]bool // chunks whose copy here the map has let go of as surplus, once
 	proofs     uint64                // what it said to its last 64 challenges, the last one lowest; 1: no proof
 	apart      inos.Micros           // until then it and the switchboard may not hear each other
 	named      bool                  // by the audits, once

@@ -103,6 +103,9 @@ func (w *World) learn(e *eventpb.Envelope, m event.Message) {
 		var q eventpb.RetireCopyRequest
 		w.open(e, &q)
 		w.checkRetired(&q)
+		if p := w.byID[inos.NodeID(q.Node)]; p != nil {
+			p.retired[w.chunkID(q.ChunkId)] = true
+		}
 		w.plan.outage.count(w.now, 0, 1)
 	case *eventpb.DistrustNodeReply:
 		var q eventpb.DistrustNodeRequest

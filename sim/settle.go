@@ -55,9 +55,12 @@ func (w *World) forsaken(v *version) bool {
 	return w.quorum(v) < 2 && slices.ContainsFunc(v.chunks, w.spoilt)
 }
 
-// spoilt says that no disk has a chunk, and that one had it until the world took it.
+// spoilt says that no disk has a chunk, and that one had it until the world took it. A copy that the map has let go of, and that is there because
+// the order was lost, is none.
 func (w *World) spoilt(id inos.ChunkID) bool {
-	held := slices.ContainsFunc(w.nodes, func(p *process) bool { return !p.liar.any() && p.disk.holds(id, false) })
+	held := slices.ContainsFunc(w.nodes, func(p *process) bool {
+		return !p.liar.any() && p.disk.holds(id, false) && (!p.retired[id] || w.listed(p, id))
+	})
 	return !held && slices.ContainsFunc(w.nodes, func(p *process) bool { return p.disk.accounts(id, false) })
 }
 
@@ -68,7 +71,7 @@ func (w *World) rebuild() {
 	w.semantic.Memory = semantic.NewMemory()
 	for _, p := range w.nodes {
 		p.member, p.removed, p.draining = false, false, false
-		p.proved, p.distrusted = map[inos.ChunkID]bool{}, w.now // in the new map nothing is
+		p.proved, p.retired, p.distrusted = map[inos.ChunkID]bool{}, map[inos.ChunkID]bool{}, w.now // in the new map nothing is
 	}
 	w.forge()
 	w.rebuilding = true
