@@ -139,6 +139,7 @@ func (w *World) compare() {
 			f, ok := found[h.path]
 			if !v.tomb && f.Version < v.number && w.forsaken(v) {
 				h.restart(f.Version) // what the world took cannot be restored: the path goes on from what was
+				w.lacked = true
 				w.truth.changes++
 				continue
 			}
@@ -299,7 +300,8 @@ func (w *World) short() string {
 }
 
 // unrecorded names a version whose commit record lies on fewer nodes than it wants and could, or a record that lies on a disk for nothing. Records
-// stay where they are when the mesh gets wider domains, and none is trashed while the map has a version of which it knows no record on a node that is alive.
+// stay where they are when the mesh gets wider domains, and none is trashed while the map has a version of which it knows no record on a node that is
+// alive, nor behind a rebuild that could not restore everything: with more nodes another one might.
 func (w *World) unrecorded() string {
 	for _, h := range w.truth.sorted() {
 		v := h.last()
@@ -320,7 +322,7 @@ func (w *World) unrecorded() string {
 			return fmt.Sprintf("the record of version %d of %s lies on %d nodes, %d are wanted and possible", v.number, h.path, have, need)
 		}
 	}
-	if w.bare() {
+	if w.bare() || w.lacking() {
 		return ""
 	}
 	for _, p := range w.nodes {
@@ -337,6 +339,16 @@ func (w *World) unrecorded() string {
 		}
 	}
 	return ""
+}
+
+// lacking says that a rebuild could not restore a version, by the world's doing.
+func (w *World) lacking() bool {
+	for _, h := range w.truth.sorted() {
+		if v := h.last(); w.rebuilding && v != nil && !v.tomb && !v.restored && w.forsaken(v) {
+			return true
+		}
+	}
+	return w.lacked
 }
 
 // bare says that the map has a version of which it knows no record on a node that is alive.

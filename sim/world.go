@@ -49,6 +49,7 @@ type World struct {
 	proveTime  inos.Micros // of a disk; nothing once the faults have stopped
 	clientPace inos.Micros
 	rebuilding bool
+	lacked     bool // the rebuild could not restore a version, by the world's doing
 	ending     bool // faults have stopped
 
 	plan    Plan
