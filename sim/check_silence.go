@@ -85,7 +85,7 @@ func (w *World) bereaved(id inos.ChunkID) bool {
 // deadNode is the reason of a repair because of a node that was given up.
 const deadNode = "dead node"
 
-// checkWanted looks at repairs that are asked for.
+// checkWanted looks at repairs that are asked for, when they are: the memory may be slow or fail, and the chunk be let go of meanwhile.
 func (w *World) checkWanted(q *eventpb.WantRepairsRequest) {
 	for _, x := range q.Wants {
 		if id := w.chunkID(x.ChunkId); x.Reason == deadNode && w.bereaved(id) {

@@ -395,6 +395,11 @@ func (p *process) begin(e *eventpb.Envelope) {
 	case event.MeshCall:
 		w.beginCall(f)
 	default:
+		if e.EventType == event.WantRepairs {
+			var q eventpb.WantRepairsRequest
+			w.open(e, &q)
+			w.checkWanted(&q)
+		}
 		at := w.now + p.latency(e.EventType)
 		if durable(e.EventType) && w.random.IntN(4) == 0 {
 			w.at(w.now+1+inos.Micros(w.random.Int64N(int64(at-w.now))), f.early)

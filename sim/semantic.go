@@ -87,10 +87,6 @@ func (w *World) learn(e *eventpb.Envelope, m event.Message) {
 				w.claims[id].wanted = v.info.ReplicasWanted
 			}
 		}
-	case *eventpb.WantRepairsReply:
-		var q eventpb.WantRepairsRequest
-		w.open(e, &q)
-		w.checkWanted(&q)
 	case *eventpb.SettleRepairReply:
 		var q eventpb.SettleRepairRequest
 		w.open(e, &q)
