@@ -26,7 +26,7 @@ const (
 	CodeDeadlineExceeded    Code = 20 // The work did not end before its deadline.
 	CodeCanceled            Code = 21 // The client went away.
 	CodeWorkerLost          Code = 22 // The worker ended during the call.
-	CodeInputQuarantined    Code = 23 // This input killed two workers and is not tried again.
+	CodeInputQuarantined    Code = 23 // This input killed two workers and is not tried for a while.
 	CodeModuleFailed        Code = 24 // A module answered with an error.
 	CodeUnknownEvent        Code = 25 // Nobody answers this event type.
 	CodeRequestExpired      Code = 26 // The request's id is older than 24 hours or lies in the future.
@@ -85,7 +85,7 @@ var catalogue = [...]struct {
 	CodeDeadlineExceeded:    {"deadline_exceeded", "Try again; 'inos trace' shows the stage that was slow.", 504},
 	CodeCanceled:            {"canceled", "Nothing was stored; send the request again.", 499},
 	CodeWorkerLost:          {"worker_lost", "The node tries another worker by itself; 'inos status' shows why workers end.", 503},
-	CodeInputQuarantined:    {"input_quarantined", "Report it with the file; other files are not affected.", 422},
+	CodeInputQuarantined:    {"input_quarantined", "Try again in a quarter of an hour; if it happens again, report it with the file. Other files are not affected.", 422},
 	CodeModuleFailed:        {"module_failed", "See the message; the input or the stored bytes are at fault.", 500},
 	CodeUnknownEvent:        {"unknown_event", "See the event types of docs/format.md.", 404},
 	CodeRequestExpired:      {"request_expired", "Send it with a new id; check the clock of the sender.", 409},

@@ -275,5 +275,5 @@ func (s *supervisor) abandon(j *job, err *inos.Error) {
 
 // poisoned returns the error for an input in quarantine.
 func poisoned(call string, key [inos.HashBytes]byte) *inos.Error {
-	return inos.Errorf(inos.CodeInputQuarantined, event.Stage(call), "the input %x killed two workers and is not tried again", key[:8])
+	return inos.Errorf(inos.CodeInputQuarantined, event.Stage(call), "the input %x killed two workers and is not tried for %s", key[:8], seconds(quarantineFor))
 }

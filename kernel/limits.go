@@ -34,7 +34,7 @@ const (
 	rowsPerStage      = 256      // rows of one semantic:stage_chunks
 	findsPerCall      = 32       // hashes of one semantic:find_chunks
 	twinsMax          = 1024     // plain hashes that one put remembers of itself
-	quarantineMax     = 1024     // inputs that are not tried again; the one unused longest goes first
+	quarantineMax     = 1024     // inputs that are not tried for a time; the one added longest ago goes first
 	suspectsMax       = 1024     // inputs that killed one worker
 	jobsMax           = 8192     // module calls that wait for a worker
 	callsPerWorkerMax = 4        // module calls under way in one worker
@@ -142,6 +142,7 @@ const (
 	moduleDeadlineMax = 10 * inos.Minute
 	startDeadline     = 2 * inos.Minute // a worker compiles its module on the first start
 	stopDeadline      = 30 * inos.Second
+	quarantineFor     = 15 * inos.Minute // of an input that killed two workers in that time: they may have died of something else
 	diskDeadline      = 30 * inos.Second
 	semanticDeadline  = 30 * inos.Second
 	callDeadline      = 20 * inos.Second       // of a call to another node

@@ -163,7 +163,7 @@ func (u *operations) set(p *operation, q *eventpb.NodesSetRequest) *inos.Error {
 		return inos.Errorf(inos.CodeBadRequest, op, "%d is no state: active, draining or removed", q.State)
 	case m.removed() && state != inos.MemberRemoved:
 		return inos.Errorf(inos.CodeConflict, op, "node %s was removed from the mesh; it comes back under a new identity", m.label())
-	case state == inos.MemberRemoved && !m.removed() && m.state != liveDead && !u.k.repairs.scan.emptied.has(q.Node):
+	case state == inos.MemberRemoved && !m.removed() && m.state != liveDead && !u.k.repairs.scan.emptied.has(q.Node, u.k.now):
 		return inos.Errorf(inos.CodeConflict, op, "node %s is alive, and its removal would drop what it holds: drain it until it is empty", m.label())
 	}
 	u.ask(p, opSetMember, event.SetNode, &eventpb.SetNodeRequest{Node: q.Node, State: q.State})

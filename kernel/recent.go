@@ -1,19 +1,22 @@
 package kernel
 
-// recent is a set of at most limit keys; the one added longest ago goes first.
+import "github.com/inos-mesh/inos"
+
+// recent is a set of at most limit keys, each of which stays for a time, or for ever if none is set; the one added longest ago goes first.
 type recent struct {
 	limit int
-	added map[string]uint64 // key -> step
+	stay  inos.Micros
+	added map[string]inos.Micros // key -> when it was added
 }
 
-func (r *recent) has(key string) bool {
-	_, ok := r.added[key]
-	return ok
+func (r *recent) has(key string, now inos.Micros) bool {
+	at, ok := r.added[key]
+	return ok && (r.stay == 0 || now-at < r.stay)
 }
 
-func (r *recent) add(key string, step uint64) {
+func (r *recent) add(key string, now inos.Micros) {
 	if r.added == nil {
-		r.added = map[string]uint64{}
+		r.added = map[string]inos.Micros{}
 	}
 	if _, ok := r.added[key]; !ok && len(r.added) >= r.limit {
 		oldest := ""
@@ -24,9 +27,9 @@ func (r *recent) add(key string, step uint64) {
 		}
 		delete(r.added, oldest)
 	}
-	r.added[key] = step
+	r.added[key] = now
 }
 
 func (r *recent) code(c *coder) {
-	table(c, &r.added, r.limit, text[string], num[uint64])
+	table(c, &r.added, r.limit, text[string], num[inos.Micros])
 }

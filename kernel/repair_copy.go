@@ -310,8 +310,8 @@ func (u *repairs) failed(x *mending, err *inos.Error, source bool) {
 // are looked through, for one may have a copy that the map does not name.
 func (u *repairs) sourceless(x *mending) {
 	key := string(x.id[:])
-	if len(x.good) == 0 && !u.lost.has(key) {
-		u.lost.add(key, u.k.steps)
+	if len(x.good) == 0 && !u.lost.has(key, u.k.now) {
+		u.lost.add(key, u.k.now)
 		u.k.watcher.note(repairEvent, event.StateFailed, "no copy of chunk "+x.id.String()[:16]+" can be read: "+x.reason)
 		u.k.collector.sweepWanted()
 	}

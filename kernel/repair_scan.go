@@ -188,8 +188,8 @@ func (s *scan) check(u *repairs) {
 			if !s.running || s.of != node {
 				s.node(node)
 			}
-		case !s.emptied.has(string(node)):
-			s.emptied.add(string(node), k.steps)
+		case !s.emptied.has(string(node), k.now):
+			s.emptied.add(string(node), k.now)
 			k.watcher.note(event.NodesSet, event.StateCompleted, "node "+m.label()+" is drained: it holds no copy and can be removed")
 		}
 	}

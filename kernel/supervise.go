@@ -43,7 +43,7 @@ type supervisor struct {
 	clock    uint64 // turn of the latest job that was handed out
 	underWay uint32
 	poison   recent // inputs in quarantine
-	suspects recent // inputs that killed one worker and have not gone through since
+	suspects recent // inputs that killed one worker lately and have not gone through since
 	total    uint64 // inputs put into quarantine since the boot
 }
 
@@ -71,6 +71,7 @@ func (s *supervisor) init(k *Kernel) {
 	s.k = k
 	s.jobs = map[uint64]*job{}
 	s.poison.limit, s.suspects.limit = quarantineMax, suspectsMax
+	s.poison.stay, s.suspects.stay = quarantineFor, quarantineFor
 }
 
 func (s *supervisor) about() about {
@@ -242,10 +243,10 @@ func (s *supervisor) lost(w *worker) {
 	}
 	j.kills++
 	if j.key != [inos.HashBytes]byte{} {
-		if s.suspects.has(string(j.key[:])) {
+		if s.suspects.has(string(j.key[:]), s.k.now) {
 			j.kills = 2
 		}
-		s.suspects.add(string(j.key[:]), s.k.steps)
+		s.suspects.add(string(j.key[:]), s.k.now)
 	}
 }
 
@@ -307,10 +308,10 @@ func (s *supervisor) readyWorkers() (n uint32) {
 }
 
 func (s *supervisor) quarantined(key [inos.HashBytes]byte) bool {
-	return key != [inos.HashBytes]byte{} && s.poison.has(string(key[:]))
+	return key != [inos.HashBytes]byte{} && s.poison.has(string(key[:]), s.k.now)
 }
 
-// quarantine keeps an input away from the workers from here on, and takes the jobs that wait with it off the queue.
+// quarantine keeps an input away from the workers for a time, and takes the jobs that wait with it off the queue.
 func (s *supervisor) quarantine(key [inos.HashBytes]byte) (waited []*job) {
 	if s.quarantined(key) {
 		return nil
@@ -319,7 +320,7 @@ func (s *supervisor) quarantine(key [inos.HashBytes]byte) (waited []*job) {
 	if key == [inos.HashBytes]byte{} {
 		return nil
 	}
-	s.poison.add(string(key[:]), s.k.steps)
+	s.poison.add(string(key[:]), s.k.now)
 	s.queue = slices.DeleteFunc(s.queue, func(id uint64) bool {
 		j := s.jobs[id]
 		if j.key == key {

@@ -14,6 +14,9 @@ import (
 // settleWithin is how long after the faults have stopped everything has to be whole and quiet.
 const settleWithin = 40 * inos.Minute
 
+// quarantineFor is how long a kernel does not try an input that killed two workers.
+const quarantineFor = 15 * inos.Minute
+
 // settle waits until everything is whole and quiet, and reads everything back; then, in some worlds, it does the same with a map that has been
 // made again.
 func (w *World) settle() {
@@ -439,6 +442,11 @@ func (w *World) readAll() {
 		limit = w.now + briskCalm
 	}
 	w.run(limit)
+	if !w.over && slices.ContainsFunc(wait, func(r *request) bool { return r.outcome != nil && r.outcome.Code == inos.CodeInputQuarantined }) {
+		w.run(w.now + quarantineFor) // two workers were killed by the world while they had the same chunk
+		w.readAll()
+		return
+	}
 	for _, r := range wait {
 		h := w.truth.history(r.owner(), r.op.path)
 		last := h.last()

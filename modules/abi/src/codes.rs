@@ -48,7 +48,7 @@ pub enum Code {
     Canceled = 21,
     /// The worker ended during the call.
     WorkerLost = 22,
-    /// This input killed two workers and is not tried again.
+    /// This input killed two workers and is not tried for a while.
     InputQuarantined = 23,
     /// A module answered with an error.
     ModuleFailed = 24,
@@ -209,7 +209,9 @@ impl Code {
             Code::WorkerLost => {
                 "The node tries another worker by itself; 'inos status' shows why workers end."
             }
-            Code::InputQuarantined => "Report it with the file; other files are not affected.",
+            Code::InputQuarantined => {
+                "Try again in a quarter of an hour; if it happens again, report it with the file. Other files are not affected."
+            }
             Code::ModuleFailed => "See the message; the input or the stored bytes are at fault.",
             Code::UnknownEvent => "See the event types of docs/format.md.",
             Code::RequestExpired => "Send it with a new id; check the clock of the sender.",
