@@ -22,6 +22,7 @@ type putFlags struct {
 	contentType string
 	requestID   string
 	ifAbsent    bool
+	resume      bool
 }
 
 func (f *putFlags) options(name string) api.PutOptions {
@@ -56,12 +57,18 @@ special files are skipped, and said. SOURCE - is standard input and needs a PATH
 
 When put returns, the file is on stable storage on the failure domains that its receipt names, and its file id, which is
 what b3sum prints, was compared with the bytes that were sent. The file stays readable while one of those domains lives;
-further replicas follow by themselves. A put that fails leaves nothing visible. A path that exists gets a new version.` + othersManual,
+further replicas follow by themselves. A put that fails leaves nothing visible. A path that exists gets a new version.
+
+With --resume a file survives a broken connection, Ctrl-C and a restart of the node: this machine splits and compresses
+it, chunks that the node has are not sent, and the same command run again goes on where it was. What has arrived is kept
+for a day after the last chunk ('inos uploads' lists it). It costs this machine the work of compressing, and the node that of
+checking every chunk; without --resume the node does all of it, and a put that breaks off begins anew.` + othersManual,
 		Example: `  inos put holiday.mp4                       # as /holiday.mp4
   inos put holiday.mp4 /videos/              # as /videos/holiday.mp4
   inos put photos /archive/2024              # a folder
   tar c src | inos put - /backup/src.tar     # standard input
   inos put will.pdf --replicas 5 --sync 3    # returns when three domains have it
+  inos put disk.img --resume                 # run it again after whatever stopped it
   inos put report.pdf --json | jq -r .file_id`,
 		Args: arguments(1, 2, "a SOURCE and at most one PATH"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -75,6 +82,9 @@ further replicas follow by themselves. A put that fails leaves nothing visible. 
 				if len(args) < 2 {
 					return usage(c, "standard input has no name: give a PATH")
 				}
+				if f.resume {
+					return usage(c, "--resume reads a file twice if it has to: standard input cannot be")
+				}
 				return a.putOne(f, "standard input", path.Base(args[1]), inos.Path(args[1]), a.stdin, -1)
 			}
 			return a.putSource(c, f, args)
@@ -86,6 +96,7 @@ further replicas follow by themselves. A put that fails leaves nothing visible. 
 	flags.StringVar(&f.tier, "tier", "", "hot or cold")
 	flags.StringVar(&f.contentType, "type", "", "media type (default by the name's extension)")
 	flags.BoolVar(&f.ifAbsent, "if-absent", false, "refuse when the path exists")
+	flags.BoolVar(&f.resume, "resume", false, "send it in pieces, and go on with what an earlier try has sent")
 	flags.StringVar(&f.requestID, "request-id", "", "UUIDv7 of an earlier try: the put then has one effect")
 	return c
 }
@@ -111,6 +122,9 @@ func (a *app) putSource(c *cobra.Command, f *putFlags, args []string) error {
 		if f.requestID != "" {
 			return usage(c, "--request-id names one put, %s is a folder", source)
 		}
+		if f.resume {
+			return usage(c, "--resume is for one file, %s is a folder", source)
+		}
 		return a.putFolder(f, source, target)
 	}
 	file, err := os.Open(source)
@@ -118,6 +132,12 @@ func (a *app) putSource(c *cobra.Command, f *putFlags, args []string) error {
 		return &inos.Error{Code: inos.CodeBadRequest, Op: "read what is put", Message: err.Error(), Hint: "Check the permissions.", Err: err}
 	}
 	defer file.Close()
+	if f.resume {
+		if info, err = file.Stat(); err != nil || !info.Mode().IsRegular() {
+			return usage(c, "--resume is for a regular file, and %s is none", source)
+		}
+		return a.putResumable(f, source, name, inos.Path(target), file, info)
+	}
 	length := int64(-1)
 	if info.Mode().IsRegular() {
 		length = info.Size()

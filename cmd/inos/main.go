@@ -1,4 +1,4 @@
-// Command inos runs nodes of an INOS mesh and is the client of one. Running: inos up, node, join, rebuild, keys. Files: put, get, ls,
+// Command inos runs nodes of an INOS mesh and is the client of one. Running: inos up, node, join, rebuild, keys. Files: put, uploads, get, ls,
 // stat, set, rm, verify. The mesh: nodes, repairs, drain, invite. Seeing: status, events, trace, replay, version. It holds flags, signals and what a person reads; the work is in packages host and
 // host/api.
 package main

@@ -158,14 +158,13 @@ func (x *exchange) sendChunk(t target) error {
 	if x.r.ContentLength <= 0 || x.r.ContentLength > inos.StoredBytesMax {
 		return inos.Errorf(inos.CodeBadRequest, op, "a body of %d bytes: a chunk's stored form has 1 to %d, and its length is announced", x.r.ContentLength, inos.StoredBytesMax)
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(x.r.Context()))
-	defer cancel()
-	b := &body{r: x.r.Body, rc: x.rc, stall: x.h.stall, cancel: cancel}
+	// A client that leaves while it sends is seen by the body; one that leaves behind it has sent a chunk, which is stored.
+	ctx := context.WithoutCancel(x.r.Context())
+	b := &body{r: x.r.Body, rc: x.rc, stall: x.h.stall}
 	checked, err := checkDigests(x.r, b)
 	if err != nil {
 		return err
 	}
-	defer context.AfterFunc(x.r.Context(), b.leave)()
 	stream, release := x.h.node.Source(checked)
 	var reply eventpb.UploadsSendReply
 	err = x.send(ctx, x.envelope(newID(x.h.now()), event.UploadsSend, &eventpb.UploadsSendRequest{
