@@ -109,6 +109,16 @@ semantic memory knows them, and the pin is dropped, so that the collector finds 
 a put: another put may have written the same ones, and only references tell. A node that may have bytes of a write whose outcome
 is not known is swept.
 
+# An upload
+
+A file that arrives in pieces (uploads.go, upload_put.go) is the same, cut apart. What of it is here is in the semantic memory, pinned, so that it outlives this
+kernel. A piece is a put of one chunk whose stored form comes from outside: it is admitted by a worker, written, and put into its slot. A claim fills slots with
+what the owner holds, and waits for pieces that are coming. The commit is a put whose chunks were all found; those that are known by another offset are read once more for
+their chaining value. One with which nobody goes on for a day is ended.
+
+	find upload ─ read ─ admit ─ write ─ slot filled ─ answered
+	find upload ─ slots ─ found ─ entry in the manifest … root written ─ commit
+
 # Commit records
 
 A version is acknowledged when its record is on a quorum of domains too: what path it is of, what it says, signed and sealed by the

@@ -116,7 +116,8 @@ func (l *line) pass(from, to net.Conn, along io.Writer, count bool) {
 		n, err := from.Read(buffer)
 		if n > 0 {
 			l.gate.RLock()
-			l.gate.RUnlock() //nolint:staticcheck // it waits while the line is held
+			//lint:ignore SA2001 it waits while the line is held
+			l.gate.RUnlock()
 			if _, err := to.Write(buffer[:n]); err != nil && count {
 				return // the node has not got it
 			}
