@@ -12,7 +12,7 @@ LDFLAGS := -s -w -X github.com/inos-mesh/inos/host.version=$(VERSION)
 KERNEL_SOURCES := $(wildcard *.go) $(shell find event kernel -name '*.go' ! -name '*_test.go' 2>/dev/null) go.mod tools/build-kernel
 STORAGE_SOURCES := $(shell find modules -path modules/target -prune -o \( -name '*.rs' -o -name 'Cargo.*' -o -name '*.toml' \) -print 2>/dev/null) tools/build-modules
 
-.PHONY: help setup build inos up demo test bench sim bugs mutants gen lint fuzz joins clean
+.PHONY: help setup build inos up demo test bench sim bugs mutants gen lint fuzz joins soak clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | while IFS=$$'\t' read -r name what; do printf '  make %-7s %s\n' "$$name" "$$what"; done
@@ -67,6 +67,9 @@ fuzz: ## fuzz every decoder (FUZZ_SECONDS=… each, 60 by default)
 
 joins: ## the long proof that stored chunks join into one Brotli stream (JOINS=… chunks, 1,000,000 by default)
 	@tools/joins/run $${JOINS:-1000000}
+
+soak: setup build ## an hour of mixed load and random faults: memory, files and goroutines stay flat, latencies are printed (SOAK_SECONDS=…)
+	@INOS_REAL_SOAK="$${SOAK_SECONDS:-3600}" go test ./cmd/inos -count=1 -v -timeout 24h -run '^TestRealMix$$'
 
 clean: ## remove what the build made; data folders are left alone
 	@rm -rf bin build/kernel.wasm build/storage.wasm build/tools modules/target

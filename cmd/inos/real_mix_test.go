@@ -55,7 +55,8 @@ func (m *realMesh) holdsBody(p inos.Path, b fileBody) error {
 	return err
 }
 
-// A mix of faults, one provider or the switchboard at a time, under puts, overwrites, gets and deletes; the seed says which.
+// A mix of faults, one provider or the switchboard at a time, under puts, overwrites, gets and deletes; the seed says which. For INOS_REAL_SOAK
+// seconds, if that is given, what the processes use has to stay flat.
 func TestRealMix(t *testing.T) {
 	t.Parallel()
 	seed := amount(t, "INOS_REAL_SEED", int(time.Now().UnixNano()%1_000_000))
@@ -69,19 +70,25 @@ func TestRealMix(t *testing.T) {
 		}
 		x.lanes = append(x.lanes, files)
 	}
-	for round := range amount(t, "INOS_REAL_MIX", 4) {
+	x.soak = newSoak(time.Duration(amount(t, "INOS_REAL_SOAK", 0)) * time.Second)
+	for round, rounds := 0, amount(t, "INOS_REAL_MIX", 4); round < rounds || time.Now().Before(x.soak.until); round++ {
 		x.round(round)
+		if err := x.soak.sample(m); err != nil {
+			t.Error(err)
+		}
 		if t.Failed() {
 			return
 		}
 	}
 	x.final()
+	x.soak.report(t)
 }
 
 type realMix struct {
 	*realMesh
 	random *rand.Rand
 	lanes  [][]*realFile
+	soak   *soak
 }
 
 // mixFault is one kind of fault: begin and end of it, and whether requests may fail meanwhile.
@@ -163,7 +170,14 @@ func (x *realMix) round(number int) {
 	x.t.Helper()
 	faults := x.faults()
 	fault := faults[x.random.IntN(len(faults))]
-	victim := x.providers[x.random.IntN(len(x.providers))]
+	for fault.failing && time.Now().After(x.soak.calm) && time.Now().Before(x.soak.until) {
+		fault = faults[x.random.IntN(len(faults))]
+	}
+	victims := x.providers
+	if time.Now().Before(x.soak.until) {
+		victims = victims[1:] // one process lives from the beginning to the end
+	}
+	victim := victims[x.random.IntN(len(victims))]
 	after := x.random.IntN(len(x.lanes) * mixOps / 2)
 	x.t.Logf("round %d: %s is the victim, %q after %d requests", number, victim.name, fault.name, after)
 	ends := make(chan struct{}, len(x.lanes)*mixOps)
@@ -195,11 +209,14 @@ func (x *realMix) round(number int) {
 }
 
 // op does one thing to a file. What is not answered may have been done.
-func (x *realMix) op(f *realFile, random *rand.Rand) error {
+func (x *realMix) op(f *realFile, random *rand.Rand) (err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), realQuietTimeout)
 	defer cancel()
+	name := "get"
+	defer func(began time.Time) { x.soak.timed(name, began, err) }(time.Now())
 	switch kind := random.IntN(10); {
 	case kind < 5:
+		name = "put"
 		b := fileBody{seed: byte(random.IntN(256)), size: 1 + random.IntN(2_500_000)}
 		f.may = append(f.may, b)
 		if _, err := x.client.Put(ctx, f.path, reader(b.seed, b.size), int64(b.size), api.PutOptions{}); err != nil {
@@ -207,6 +224,7 @@ func (x *realMix) op(f *realFile, random *rand.Rand) error {
 		}
 		f.may = []fileBody{b}
 	case kind < 7:
+		name = "delete"
 		there := !slices.Contains(f.may, fileBody{})
 		f.may = append(f.may, fileBody{})
 		_, err := x.client.Delete(ctx, f.path)
