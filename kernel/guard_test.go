@@ -198,3 +198,47 @@ func TestLostChunkIsLookedFor(t *testing.T) {
 		}
 	}
 }
+
+// A copy that the map is told of while its node's copies begin to count for nothing may have been taken for one of the next epoch: another one
+// begins, whether it was told or the outcome is unknown, of a put and of a repair.
+func TestCopyNamedBehindAReturn(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		epoch    uint64 // of the node now
+		distrust bool
+		doubts   bool
+	}{{"the same epoch", 1, false, false}, {"the next epoch", 2, false, true}, {"an epoch that ends", 1, true, true}} {
+		for _, how := range []string{"told", "unknown", "repair"} {
+			t.Run(c.name+", "+how, func(t *testing.T) {
+				k := New()
+				k.node.switchboard = true
+				m := k.members.newMember()
+				m.row = &eventpb.Member{Node: "n2", Epoch: 1, State: uint32(inos.MemberActive)}
+				k.members.table["n2"] = m
+				s := &fanout{work: 1, id: inos.ChunkID{1}, copies: []*fanoutCopy{{node: "n2", epoch: 1, state: copyStaging}}}
+				k.puts.fanouts[1] = s
+				x := &mending{work: 7, id: inos.ChunkID{1}, step: mendSettle, added: []inos.NodeID{"n2"}}
+				k.repairs.table[7] = x
+				k.collector.live(x.id)
+				if c.doubts {
+					k.repairs.distrusted("n2")
+				}
+				m.row.Epoch, m.distrust = c.epoch, c.distrust
+				rows := []*row{{fanout: 1}}
+				switch how {
+				case "told":
+					k.puts.rowed(&put{}, rows)
+				case "unknown":
+					if k.puts.unrowed(rows); s.any(copyFailed) != c.doubts {
+						t.Errorf("the copy counts: %t", !s.any(copyFailed))
+					}
+				case "repair":
+					k.repairs.settled(x, nil)
+				}
+				if doubts := m.doubtful || m.distrust && !c.distrust; doubts != c.doubts {
+					t.Errorf("doubted: %t", doubts)
+				}
+			})
+		}
+	}
+}

@@ -372,6 +372,19 @@ func (u *memberships) doubt(m *member) {
 	u.k.send(nil, ask{owner: threadMembers, op: opDistrust, slot: u.slot(m)}, event.DistrustNode, &eventpb.DistrustNodeRequest{Node: m.row.Node})
 }
 
+// named takes that the map was told, or may have been, of a copy that was made in an epoch of the node's copies. When that is over, or ends, the
+// copy may have been taken for one of the next, which nobody has looked at: another epoch begins. It says whether that is so.
+func (u *memberships) named(node inos.NodeID, epoch uint64) bool {
+	m := u.member(node)
+	if m == nil || m.row.Epoch == epoch && !m.distrust {
+		return false
+	}
+	if !m.doubtful {
+		u.doubt(m)
+	}
+	return true
+}
+
 // slot numbers a member among all for the answer of an effect about it: members are never forgotten, but others may come between.
 func (u *memberships) slot(m *member) uint64 { return hashName(levelProcess, m.row.Node) }
 

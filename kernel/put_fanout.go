@@ -506,6 +506,7 @@ func (u *puts) rowed(p *put, rows []*row) {
 		for _, x := range s.copies {
 			if x.state == copyStaging {
 				x.state = copyNamed
+				u.k.members.named(x.node, x.epoch)
 			}
 		}
 		u.settleFanout(s, p)
@@ -521,8 +522,8 @@ func (u *puts) unrowed(rows []*row) {
 		}
 		for _, x := range s.copies {
 			if x.state == copyStaging {
-				if x.state = copyWritten; u.k.members.member(x.node) == nil {
-					x.state = copyFailed
+				if x.state = copyWritten; u.k.members.member(x.node) == nil || u.k.members.named(x.node, x.epoch) {
+					x.state, x.unsure = copyFailed, true
 				}
 			}
 		}

@@ -44,6 +44,7 @@ type mending struct {
 	trusted    int           // the first of them hold trusted copies
 	avoid      []inos.NodeID // were tried as targets and failed
 	added      []inos.NodeID
+	overdue    []inos.NodeID // were told to the map as having a copy, when their copies were about to count for nothing
 	source     inos.NodeID
 	target     inos.NodeID
 	buffer     uint64
@@ -71,7 +72,7 @@ func (x *mending) code(c *coder) {
 	num(c, &x.generation)
 	num(c, &x.bytes)
 	num(c, &x.wanted)
-	for _, l := range []*[]inos.NodeID{&x.good, &x.sources, &x.avoid, &x.added} {
+	for _, l := range []*[]inos.NodeID{&x.good, &x.sources, &x.avoid, &x.added, &x.overdue} {
 		list(c, l, membersMax, text[inos.NodeID])
 	}
 	num(c, &x.trusted)
@@ -335,6 +336,12 @@ func (u *repairs) settle(x *mending, retry inos.Micros) {
 
 // settled takes the end of a claim. One whose outcome is not known is settled again: the verb is idempotent while the lease lasts.
 func (u *repairs) settled(x *mending, err *inos.Error) {
+	for _, node := range x.overdue {
+		if m := u.k.members.member(node); m != nil && !m.doubtful {
+			u.k.members.doubt(m)
+		}
+	}
+	x.overdue = nil
 	switch {
 	case err == nil:
 		if x.retry == 0 {

@@ -25,6 +25,7 @@ type sweep struct {
 	worked  inos.Micros // the time that its pages have taken
 	took    inos.Micros // that those of the last one took
 	began   inos.Micros // when the page was asked for
+	epoch   uint64      // of the node's copies then
 	adopt   [][]byte    // chunks of the page to be hashed again, then adopted
 	good    [][]byte    // of them those that are there
 	last    inos.NodeID // swept last in the turn that all nodes have
@@ -44,6 +45,7 @@ func (s *sweep) code(c *coder) {
 	num(c, &s.worked)
 	num(c, &s.took)
 	num(c, &s.began)
+	num(c, &s.epoch)
 	ids := func(c *coder, b *[]byte) { c.bytes(b) }
 	list(c, &s.adopt, inventoryPage, ids)
 	list(c, &s.good, inventoryPage, ids)
@@ -153,7 +155,7 @@ func (u *collector) ask(op uint8, effect string, m event.Message) {
 // inventory asks for the next page of a sweep.
 func (u *collector) inventory() {
 	u.begin()
-	u.sweep.began = u.k.now
+	u.sweep.began, u.sweep.epoch = u.k.now, u.k.members.epoch(u.sweep.node)
 	u.ask(opInventory, event.ContentInventory, &eventpb.ContentInventoryRequest{After: u.sweep.from, Limit: inventoryPage})
 }
 
@@ -289,7 +291,7 @@ func (u *collector) adoptNext() {
 	case len(s.adopt) > 0:
 		u.ask(opRehash, event.ContentScrub, &eventpb.ContentScrubRequest{After: before(s.adopt[0]), Limit: 1})
 	case len(s.good) > 0:
-		u.send(opAdopt, event.AddCopies, &eventpb.AddCopiesRequest{Node: string(s.node), Epoch: u.k.members.epoch(s.node), ChunkIds: s.good})
+		u.send(opAdopt, event.AddCopies, &eventpb.AddCopiesRequest{Node: string(s.node), Epoch: s.epoch, ChunkIds: s.good})
 	default:
 		u.pageDone()
 	}

@@ -124,6 +124,42 @@ func (w *World) lacks(id inos.ChunkID, before *claim) bool {
 	return len(have) < int(v.info.ReplicasWanted) && len(could) > 0
 }
 
+// rows looks at what a put tells the map.
+func (w *World) rows(rows []*eventpb.ChunkRow) {
+	for _, r := range rows {
+		e, err := inos.ParseEntry(r.Entry)
+		for _, node := range r.Nodes {
+			if err == nil {
+				w.checkNamed(e.ChunkID, node)
+			}
+		}
+	}
+}
+
+// looked notes copies that the map trusts because somebody has looked.
+func (w *World) looked(node string, ids [][]byte) {
+	if p := w.byID[inos.NodeID(node)]; p != nil {
+		for _, id := range ids {
+			p.looked[w.chunkID(id)] = true
+		}
+	}
+}
+
+// checkNamed looks at a copy that the map is told of. One that was written before its node came back from a crash must not count for long when
+// nobody has looked at it since: what is told may come behind the return.
+func (w *World) checkNamed(id inos.ChunkID, node string) {
+	p := w.byID[inos.NodeID(node)]
+	if p == nil || w.rebuilding || p.wrote[id] == 0 || p.wrote[id] >= p.crashed || p.crashed >= p.distrusted || p.looked[id] {
+		return
+	}
+	began, life := p.distrusted, w.board.life
+	w.at(w.now+wantedWithin, func() {
+		if w.board.life == life && w.board.since < w.now-wantedWithin && p.distrusted == began && !p.looked[id] && slices.Contains(w.trusted(id), p.id) {
+			w.violate("the copy of chunk %s on %s counts, which was written before that node came back from a crash and which nobody has looked at since", id, p)
+		}
+	})
+}
+
 // checkSource looks at the source of a repair: none that the switchboard itself had called dead when the repair was claimed, and not heard of
 // since, and none that has sent the same repair what is not the chunk.
 func (w *World) checkSource(f *effect, q *eventpb.ContentCopyRequest) {

@@ -189,6 +189,9 @@ func (p *process) writeChunk(q *eventpb.ContentWriteRequest) (event.Message, err
 	if d.free(w.now) == 0 && !q.Record {
 		return nil, inos.Errorf(inos.CodeDiskFull, "content:write_chunk", "the disk is full")
 	}
+	if !q.Record {
+		p.wrote[id] = w.now
+	}
 	if p.liar.drops && chunkID(b) == id && w.random.IntN(3) > 0 {
 		if !d.holds(id, q.Record) {
 			d.spoil(id)

@@ -69,6 +69,21 @@ func (w *World) learn(e *eventpb.Envelope, m event.Message) {
 		var q eventpb.CommitFileRequest
 		w.open(e, &q)
 		w.truth.committed(w, r.File, q.Key.Id, false, r.Repeated)
+		if !r.Repeated {
+			w.rows(q.Chunks)
+		}
+	case *eventpb.StageChunksReply:
+		var q eventpb.StageChunksRequest
+		w.open(e, &q)
+		w.rows(q.Chunks)
+	case *eventpb.AddCopiesReply:
+		var q eventpb.AddCopiesRequest
+		w.open(e, &q)
+		w.looked(q.Node, q.ChunkIds)
+	case *eventpb.ConfirmCopiesReply:
+		var q eventpb.ConfirmCopiesRequest
+		w.open(e, &q)
+		w.looked(q.Node, q.ChunkIds)
 	case *eventpb.SetReplicasReply:
 		var q eventpb.SetReplicasRequest
 		w.open(e, &q)
@@ -94,6 +109,9 @@ func (w *World) learn(e *eventpb.Envelope, m event.Message) {
 			w.violate("the repair of %x is settled under lease %d, which is over", q.ChunkId, q.Lease)
 		}
 		w.checkRepaired(&q)
+		for _, node := range q.Added {
+			w.checkNamed(w.chunkID(q.ChunkId), node)
+		}
 		w.plan.outage.count(w.now, len(q.Added), 0)
 	case *eventpb.RetireCopyReply:
 		var q eventpb.RetireCopyRequest
@@ -109,7 +127,7 @@ func (w *World) learn(e *eventpb.Envelope, m event.Message) {
 		w.memberChanges++
 		if p := w.byID[inos.NodeID(q.Node)]; p != nil {
 			w.checkDistrusted(p)
-			p.proved, p.distrusted = map[inos.ChunkID]bool{}, w.now
+			p.proved, p.looked, p.distrusted = map[inos.ChunkID]bool{}, map[inos.ChunkID]bool{}, w.now
 		}
 	case *eventpb.AdmitNodeReply:
 		w.member(r.Member)

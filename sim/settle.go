@@ -74,6 +74,7 @@ func (w *World) rebuild() {
 	w.semantic.Memory = semantic.NewMemory()
 	for _, p := range w.nodes {
 		p.member, p.removed, p.draining = false, false, false
+		p.looked = map[inos.ChunkID]bool{}
 		p.proved, p.retired, p.distrusted = map[inos.ChunkID]bool{}, map[inos.ChunkID]bool{}, w.now // in the new map nothing is
 	}
 	w.forge()
