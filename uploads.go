@@ -56,11 +56,11 @@ type SemanticUploads interface {
 	ListUploads(ctx context.Context, subject, owner Subject, after UploadID, limit int) (uploads []Upload, more bool, err error)
 	// ExpiredUploads returns at most limit ids (0 or above 1,000: 1,000) of uploads that expired before a time, those first that did first.
 	ExpiredUploads(ctx context.Context, before Micros, limit int) ([]UploadID, error)
-	// ClaimSlots fills the slots from first on with chunks that the owner holds (as FindChunks finds them) and that have the plain hash given for each and
-	// the length of its index. A slot that has this hash, and whose chunk some node holds, stays as it is; one that has another hash is emptied first. It
+	// ClaimSlots fills the slots from first on, with dedup, with chunks that the owner holds (as FindChunks finds them) and that have the plain hash given
+	// for each and the length of its index; without it, who knows a hash gets nothing by it. A slot that has this hash, and whose chunk some node holds, stays as it is; one that has another hash is emptied first. It
 	// returns the indexes whose slots are empty after that. The upload expires at the later of its time and expires. Indexes beyond the upload's
 	// chunks are CodeBadRequest. At most 4,096 hashes.
-	ClaimSlots(ctx context.Context, id UploadID, first uint64, hashes []PlainHash, expires Micros) (missing []uint64, u Upload, err error)
+	ClaimSlots(ctx context.Context, id UploadID, first uint64, hashes []PlainHash, dedup bool, expires Micros) (missing []uint64, u Upload, err error)
 	// FillSlot stages a data chunk, as StageChunks does, and puts it into the slot at an index, described, in place of what is there. Its plain length has to be that
 	// of the index, else CodeBadRequest. The upload expires at the later of its time and expires.
 	FillSlot(ctx context.Context, id UploadID, index uint64, chunk ChunkRow, expires Micros, now Micros) error

@@ -325,6 +325,13 @@ func (g *governance) mayWrite(o *origin, path inos.Path) *inos.Error {
 	return nil
 }
 
+// readsAll says that a request's sender may read every file of the namespace that it is about. Who may not could, by the hash of a chunk, have one that
+// he has never seen put into a file of his.
+func (g *governance) readsAll(o *origin) bool {
+	s, ok := g.sessions[o.token]
+	return ok && o.owner == o.subject && covers(s.capabilities, need{service: "files", verb: "read", resource: "/*"})
+}
+
 // noFile is the answer to who asks by a file id for what is not there for him.
 func noFile(o *origin) *inos.Error {
 	return inos.Errorf(inos.CodeFileNotFound, event.Stage(o.eventType), "no file has this id")

@@ -345,7 +345,9 @@ func (u *uploads) act() {
 		u.waiting = slices.DeleteFunc(u.waiting, func(w uint64) bool { return w == work })
 		var q eventpb.UploadsClaimRequest
 		_ = q.UnmarshalVT(t.payload) // it did when the request came
-		u.send(t, opTransferDo, event.ClaimSlots, &eventpb.ClaimSlotsRequest{Upload: t.upload, First: t.first, PlainHashes: q.PlainHashes, ExpiresUs: int64(k.now + uploadLife)})
+		u.send(t, opTransferDo, event.ClaimSlots, &eventpb.ClaimSlotsRequest{
+			Upload: t.upload, First: t.first, PlainHashes: q.PlainHashes, ExpiresUs: int64(k.now + uploadLife), Dedup: k.governance.readsAll(&t.origin),
+		})
 	}
 	if !k.node.switchboard || !k.ready() || k.node.draining || u.expiring {
 		return

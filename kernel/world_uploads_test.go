@@ -109,7 +109,7 @@ func (w *world) performUploads(e *eventpb.Envelope) (event.Message, *inos.Error)
 			if index >= up.Chunks {
 				return nil, missing(inos.CodeBadRequest, "chunk %d of %d", index, up.Chunks)
 			}
-			if !w.claim(up, index, string(h)) {
+			if !w.claim(up, index, string(h), q.Dedup) {
 				delete(w.slots[q.Upload], index)
 				r.Missing = append(r.Missing, index)
 			}
@@ -158,10 +158,13 @@ func (w *world) performUploads(e *eventpb.Envelope) (event.Message, *inos.Error)
 	return nil, nil
 }
 
-// claim fills a slot with what its owner holds.
-func (w *world) claim(up *eventpb.UploadInfo, index uint64, hash string) bool {
+// claim fills a slot, with dedup with what its owner holds.
+func (w *world) claim(up *eventpb.UploadInfo, index uint64, hash string, dedup bool) bool {
 	if s := w.slots[up.Id][index]; s != nil && string(s.Entry[32:64]) == hash && len(w.rows[string(s.Entry[:32])].copies) > 0 {
 		return true
+	}
+	if !dedup {
+		return false
 	}
 	for _, id := range sortedKeys(w.rows) {
 		row := w.rows[id]
@@ -263,7 +266,7 @@ func describeUploads(e *eventpb.Envelope) string {
 	case e.EventType == event.FindUpload && open(&find):
 		return fmt.Sprintf(" index=%d", find.Index)
 	case e.EventType == event.ClaimSlots && open(&claim):
-		return fmt.Sprintf(" first=%d hashes=%d", claim.First, len(claim.PlainHashes))
+		return fmt.Sprintf(" first=%d hashes=%d dedup=%t", claim.First, len(claim.PlainHashes), claim.Dedup)
 	case e.EventType == event.FillSlot && open(&fill):
 		return fmt.Sprintf(" index=%d %x on %v", fill.Index, fill.Chunk.Entry[:4], fill.Chunk.Nodes)
 	case e.EventType == event.EmptySlots && open(&empty):

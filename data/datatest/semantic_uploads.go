@@ -14,6 +14,7 @@ var uploadCases = []semanticCase{
 	{"uploads are listed for their subject and owner", semanticListUploads},
 	{"slots are filled by what is sent and by what is held", semanticSlots},
 	{"a claim finds nothing of other owners", semanticClaimStranger},
+	{"a claim without dedup finds only what its upload was sent", semanticClaimBlind},
 	{"a slot whose chunk no node holds has to be sent again", semanticClaimLost},
 	{"an open upload survives the end of all others", semanticAbortSpares},
 	{"a commit ends an upload, and its key finds the file", semanticCommitUpload},
@@ -132,7 +133,7 @@ func semanticSlots(t *testing.T, m inos.Semantic) {
 	hashes := []inos.PlainHash{first.Entry.PlainHash, second.Entry.PlainHash, last.Entry.PlainHash}
 	claim := func(want ...uint64) {
 		t.Helper()
-		missing, now, err := m.ClaimSlots(background, "u", 0, hashes, 50)
+		missing, now, err := m.ClaimSlots(background, "u", 0, hashes, true, 50)
 		must(t, err)
 		equal(t, "missing", fmt.Sprint(missing), fmt.Sprint(want))
 		equal(t, "held", now.Held, 3-uint64(len(want)))
@@ -177,7 +178,7 @@ func semanticSlots(t *testing.T, m inos.Semantic) {
 	equal(t, "slots", slotsOf(t, m, "u"), "2:"+short(last)+":false ")
 	wantCode(t, m.EmptySlots(background, "x", nil), inos.CodeUploadUnknown)
 	// A chunk of the right hash and another length is another one.
-	missing, _, err := m.ClaimSlots(background, "u", 2, []inos.PlainHash{first.Entry.PlainHash}, 0)
+	missing, _, err := m.ClaimSlots(background, "u", 2, []inos.PlainHash{first.Entry.PlainHash}, true, 0)
 	must(t, err)
 	equal(t, "missing", fmt.Sprint(missing), "[2]")
 }
@@ -188,9 +189,22 @@ func semanticClaimStranger(t *testing.T, m inos.Semantic) {
 	u = open(t, m, u)
 	r := slotRow(1, &u, 0)
 	commit(t, m, "ann", "/b", "1", 1, r)
-	missing, _, err := m.ClaimSlots(background, "u", 0, []inos.PlainHash{r.Entry.PlainHash}, 0)
+	missing, _, err := m.ClaimSlots(background, "u", 0, []inos.PlainHash{r.Entry.PlainHash}, true, 0)
 	must(t, err)
 	equal(t, "missing", len(missing), 1)
+}
+
+// Without dedup a hash fills no slot, whoever holds the chunk; what the upload was sent stays.
+func semanticClaimBlind(t *testing.T, m inos.Semantic) {
+	u := open(t, m, uploadOf("u", "/a", twoChunks))
+	first, second := slotRow(1, &u, 0), slotRow(2, &u, 1)
+	commit(t, m, "ann", "/b", "1", 1, first)
+	must(t, m.FillSlot(background, "u", 1, second, 0, 5))
+	hashes := []inos.PlainHash{first.Entry.PlainHash, second.Entry.PlainHash}
+	missing, now, err := m.ClaimSlots(background, "u", 0, hashes, false, 0)
+	must(t, err)
+	equal(t, "missing", fmt.Sprint(missing), "[0]")
+	equal(t, "held", now.Held, 1)
 }
 
 func semanticClaimLost(t *testing.T, m inos.Semantic) {
@@ -199,12 +213,12 @@ func semanticClaimLost(t *testing.T, m inos.Semantic) {
 	must(t, m.FillSlot(background, "u", 0, r, 0, 5))
 	_, err := m.DropCopies(background, "node-a", []inos.ChunkID{r.Entry.ChunkID})
 	must(t, err)
-	missing, now, err := m.ClaimSlots(background, "u", 0, []inos.PlainHash{r.Entry.PlainHash}, 0)
+	missing, now, err := m.ClaimSlots(background, "u", 0, []inos.PlainHash{r.Entry.PlainHash}, true, 0)
 	must(t, err)
 	equal(t, "missing", len(missing), 1)
 	equal(t, "held", now.Held, 0)
 	must(t, m.FillSlot(background, "u", 0, r, 0, 5))
-	missing, _, err = m.ClaimSlots(background, "u", 0, []inos.PlainHash{r.Entry.PlainHash}, 0)
+	missing, _, err = m.ClaimSlots(background, "u", 0, []inos.PlainHash{r.Entry.PlainHash}, true, 0)
 	must(t, err)
 	equal(t, "missing", len(missing), 0)
 }
@@ -238,7 +252,7 @@ func semanticCommitUpload(t *testing.T, m inos.Semantic) {
 	for range chunks {
 		all = append(all, r.Entry.PlainHash)
 	}
-	missing, _, err := m.ClaimSlots(background, "u", 0, all, 0)
+	missing, _, err := m.ClaimSlots(background, "u", 0, all, true, 0)
 	must(t, err)
 	equal(t, "missing", len(missing), 0)
 	root := nodeRow(1, r)
@@ -249,7 +263,7 @@ func semanticCommitUpload(t *testing.T, m inos.Semantic) {
 	equal(t, "committed", *f.Committed, want)
 	_, err = m.FindUpload(background, "u", 0, keyOf("2"))
 	wantCode(t, err, inos.CodeUploadUnknown)
-	_, _, err = m.ClaimSlots(background, "u", 0, nil, 0)
+	_, _, err = m.ClaimSlots(background, "u", 0, nil, true, 0)
 	wantCode(t, err, inos.CodeUploadUnknown)
 	_, err = m.UploadSlots(background, "u", 0, 0)
 	wantCode(t, err, inos.CodeUploadUnknown)
@@ -298,7 +312,7 @@ func semanticUploadArguments(t *testing.T, m inos.Semantic) {
 	wantCode(t, err, inos.CodeBadPath)
 	open(t, m, uploadOf("u", "/a", 1))
 	for _, n := range []int{2, 4097} {
-		_, _, err = m.ClaimSlots(background, "u", 0, make([]inos.PlainHash, n), 0)
+		_, _, err = m.ClaimSlots(background, "u", 0, make([]inos.PlainHash, n), true, 0)
 		wantCode(t, err, inos.CodeBadRequest)
 	}
 	wantCode(t, m.EmptySlots(background, "u", make([]uint64, 4097)), inos.CodeBadRequest)
@@ -322,7 +336,7 @@ func uploadVerbs(w *twins) map[string]func(*rapid.T) {
 		"claim slots": func(t *rapid.T) {
 			id, first, hashes := ids.Draw(t, "id"), indexes.Draw(t, "first"), rapid.SliceOfN(some, 0, 2).Draw(t, "hashes")
 			w.both(t, fmt.Sprintf("claim %s from %d", id, first), func(m inos.Semantic) (any, error) {
-				missing, u, err := m.ClaimSlots(background, id, first, hashes, w.now)
+				missing, u, err := m.ClaimSlots(background, id, first, hashes, true, w.now)
 				return []any{missing, u}, err
 			})
 		},

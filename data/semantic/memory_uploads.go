@@ -126,7 +126,7 @@ func (m *Memory) ExpiredUploads(ctx context.Context, before inos.Micros, limit i
 }
 
 // ClaimSlots implements inos.SemanticUploads.
-func (m *Memory) ClaimSlots(ctx context.Context, id inos.UploadID, first uint64, hashes []inos.PlainHash, expires inos.Micros) (missing []uint64, u inos.Upload, err error) {
+func (m *Memory) ClaimSlots(ctx context.Context, id inos.UploadID, first uint64, hashes []inos.PlainHash, dedup bool, expires inos.Micros) (missing []uint64, u inos.Upload, err error) {
 	const op = "semantic:claim_slots"
 	if err := checkHashes(op, first, len(hashes)); err != nil {
 		return nil, u, err
@@ -147,7 +147,10 @@ func (m *Memory) ClaimSlots(ctx context.Context, id inos.UploadID, first uint64,
 			continue
 		}
 		delete(up.slots, index)
-		e := m.held(up.owner, hashes[i])
+		var e *inos.Entry
+		if dedup {
+			e = m.held(up.owner, hashes[i])
+		}
 		if e == nil || e.PlainBytes != up.open.ChunkBytes(index) {
 			missing = append(missing, index)
 			continue

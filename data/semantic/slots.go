@@ -7,7 +7,7 @@ import (
 )
 
 // ClaimSlots implements inos.SemanticUploads.
-func (s *Store) ClaimSlots(ctx context.Context, id inos.UploadID, first uint64, hashes []inos.PlainHash, expires inos.Micros) (missing []uint64, u inos.Upload, err error) {
+func (s *Store) ClaimSlots(ctx context.Context, id inos.UploadID, first uint64, hashes []inos.PlainHash, dedup bool, expires inos.Micros) (missing []uint64, u inos.Upload, err error) {
 	const op = "semantic:claim_slots"
 	if err := checkHashes(op, first, len(hashes)); err != nil {
 		return nil, u, err
@@ -24,7 +24,7 @@ func (s *Store) ClaimSlots(ctx context.Context, id inos.UploadID, first uint64, 
 		held := int64(0)
 		for i := range hashes {
 			index := first + uint64(i)
-			filled, more, err := t.claimSlot(op, &u, index, hashes[i])
+			filled, more, err := t.claimSlot(op, &u, index, hashes[i], dedup)
 			if err != nil {
 				return err
 			}
@@ -43,8 +43,8 @@ func (s *Store) ClaimSlots(ctx context.Context, id inos.UploadID, first uint64, 
 	return missing, u, nil
 }
 
-// claimSlot fills a slot with a chunk that the owner holds, if there is one; more is by how many slots there are more than before.
-func (t *tx) claimSlot(op string, u *inos.Upload, index uint64, hash inos.PlainHash) (filled bool, more int64, err error) {
+// claimSlot fills a slot, with dedup with a chunk that the owner holds, if there is one; more is by how many slots there are more than before.
+func (t *tx) claimSlot(op string, u *inos.Upload, index uint64, hash inos.PlainHash, dedup bool) (filled bool, more int64, err error) {
 	was, _, there, err := scanSlot(t.row(selectSlot, string(u.ID), int64(index)).Scan)
 	if err != nil {
 		return false, 0, err
@@ -60,6 +60,9 @@ func (t *tx) claimSlot(op string, u *inos.Upload, index uint64, hash inos.PlainH
 		if err := t.exec(deleteSlot, string(u.ID), int64(index)); err != nil {
 			return false, 0, err
 		}
+	}
+	if !dedup {
+		return false, more, nil
 	}
 	var raw []byte
 	if held, err := found(t.row(findHolding, hash[:], string(u.Owner)), &raw); err != nil || !held {

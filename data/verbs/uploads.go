@@ -99,7 +99,7 @@ func claimSlots(c call, q *eventpb.ClaimSlotsRequest) (event.Message, error) {
 	for i, id := range ids {
 		hashes[i] = inos.PlainHash(id)
 	}
-	missing, u, err := c.sem.ClaimSlots(c.ctx, inos.UploadID(q.Upload), q.First, hashes, inos.Micros(q.ExpiresUs))
+	missing, u, err := c.sem.ClaimSlots(c.ctx, inos.UploadID(q.Upload), q.First, hashes, q.Dedup, inos.Micros(q.ExpiresUs))
 	if err != nil {
 		return nil, err
 	}

@@ -291,6 +291,7 @@ type ClaimSlotsRequest struct {
 	First         uint64   `protobuf:"varint,2,opt,name=first,proto3" json:"first,omitempty"`
 	PlainHashes   [][]byte `protobuf:"bytes,3,rep,name=plain_hashes,json=plainHashes,proto3" json:"plainHashes,omitempty"`
 	ExpiresUs     int64    `protobuf:"varint,4,opt,name=expires_us,json=expiresUs,proto3" json:"expiresUs,omitempty"`
+	Dedup         bool     `protobuf:"varint,5,opt,name=dedup,proto3" json:"dedup,omitempty"`
 }
 
 func (x *ClaimSlotsRequest) Reset() {
@@ -325,6 +326,13 @@ func (x *ClaimSlotsRequest) GetExpiresUs() int64 {
 		return x.ExpiresUs
 	}
 	return 0
+}
+
+func (x *ClaimSlotsRequest) GetDedup() bool {
+	if x != nil {
+		return x.Dedup
+	}
+	return false
 }
 
 type ClaimSlotsReply struct {
@@ -670,6 +678,7 @@ func (m *ClaimSlotsRequest) CloneVT() *ClaimSlotsRequest {
 	r.Upload = m.Upload
 	r.First = m.First
 	r.ExpiresUs = m.ExpiresUs
+	r.Dedup = m.Dedup
 	if rhs := m.PlainHashes; rhs != nil {
 		r.PlainHashes = make([][]byte, len(rhs))
 		for k, v := range rhs {
@@ -1064,6 +1073,9 @@ func (this *ClaimSlotsRequest) EqualVT(that *ClaimSlotsRequest) bool {
 		}
 	}
 	if this.ExpiresUs != that.ExpiresUs {
+		return false
+	}
+	if this.Dedup != that.Dedup {
 		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
@@ -1748,6 +1760,16 @@ func (m *ClaimSlotsRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Dedup {
+		i--
+		if m.Dedup {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x28
+	}
 	if m.ExpiresUs != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.ExpiresUs))
 		i--
@@ -2315,6 +2337,9 @@ func (m *ClaimSlotsRequest) SizeVT() (n int) {
 	}
 	if m.ExpiresUs != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.ExpiresUs))
+	}
+	if m.Dedup {
+		n += 2
 	}
 	n += len(m.unknownFields)
 	return n
@@ -3335,6 +3360,18 @@ func (m *ClaimSlotsRequest) UnmarshalVT(dAtA []byte) error {
 			if err != nil {
 				return err
 			}
+		case 5:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Dedup", wireType)
+			}
+			var v int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			v = int(_v)
+			if err != nil {
+				return err
+			}
+			m.Dedup = bool(v != 0)
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])

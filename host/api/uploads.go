@@ -100,8 +100,8 @@ func (x *exchange) findUpload(id string, first uint64, limit uint32) (*eventpb.U
 	return &reply, x.ask(event.UploadsStat, &eventpb.UploadsStatRequest{Upload: id, FirstChunk: first, Limit: limit}, &reply)
 }
 
-// claimChunks says which of the client's chunks have to be sent: POST /v1/uploads/{id}/missing. The others are in the upload, or in the namespace,
-// already; a chunk that is anybody else's has to be sent as well.
+// claimChunks says which of the client's chunks have to be sent: POST /v1/uploads/{id}/missing. The others are in the upload already, or in the
+// namespace, if it is the client's and its token may read all of it; a chunk that is anybody else's has to be sent as well.
 func (x *exchange) claimChunks(t target) error {
 	if _, err := x.query(); err != nil {
 		return err

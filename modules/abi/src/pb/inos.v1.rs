@@ -3009,6 +3009,8 @@ pub struct ClaimSlotsRequest {
     pub plain_hashes: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
     #[prost(int64, tag = "4")]
     pub expires_us: i64,
+    #[prost(bool, tag = "5")]
+    pub dedup: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ClaimSlotsReply {
