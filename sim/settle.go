@@ -317,6 +317,9 @@ func (w *World) unrecorded() string {
 			wanted = int(v.info.ReplicasWanted)
 		}
 		have, need := 0, w.possible(wanted)
+		if !v.acked && !v.settled && need < w.safe(wanted) {
+			continue // nobody was told of it, and it cannot be made safe any more: fewer domains are left than that takes
+		}
 		for _, p := range w.nodes {
 			if w.usable(p) && w.recorded(p, v, false) {
 				have++
