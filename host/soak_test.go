@@ -139,12 +139,15 @@ func (c *soakClient) must(what string, path inos.Path, err error) {
 }
 
 // peakMiB returns the peak resident memory of a process, 0 when it is not to be had.
-func peakMiB(pid int) int {
+func peakMiB(pid int) int { return memoryMiB(pid, "VmHWM:") }
+
+// memoryMiB returns a line of a process's memory.
+func memoryMiB(pid int, line string) int {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0
 	}
-	_, after, _ := bytes.Cut(raw, []byte("VmHWM:"))
+	_, after, _ := bytes.Cut(raw, []byte(line))
 	var kib int
 	_, _ = fmt.Sscan(string(after), &kib)
 	return kib >> 10
