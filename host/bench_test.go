@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -239,6 +240,7 @@ func BenchmarkSmallPuts(b *testing.B) {
 		b.Run("at-once=16/"+place, func(b *testing.B) {
 			var next atomic.Int64
 			var wg sync.WaitGroup
+			steps, node, workers := n.spent()
 			b.ResetTimer()
 			for range atOnce {
 				wg.Go(func() {
@@ -258,9 +260,32 @@ func BenchmarkSmallPuts(b *testing.B) {
 			rate := float64(b.N) / b.Elapsed().Seconds()
 			b.ReportMetric(rate, "puts/s")
 			b.ReportMetric(rate/durable, "of-durable-files")
+			stepsAfter, nodeAfter, workersAfter := n.spent()
+			perPut := func(d time.Duration) float64 { return d.Seconds() * 1e3 / float64(b.N) }
+			b.ReportMetric(float64(stepsAfter-steps)/float64(b.N), "steps/put")
+			b.ReportMetric(perPut(nodeAfter-node), "cpu-ms/put-node")
+			b.ReportMetric(perPut(workersAfter-workers), "cpu-ms/put-workers")
 		})
 		n.close()
 	}
+}
+
+// spent returns how many steps the node's kernel has taken, and the processor time of this process and of its workers, when all of them are
+// ready: what a start costs is none of a put's.
+func (n *testNode) spent() (steps uint64, node, workers time.Duration) {
+	n.t.Helper()
+	for ready := false; !ready; time.Sleep(rigPollEvery) {
+		var status eventpb.NodeStatusReply
+		if err := n.request(context.Background(), event.NodeStatus, &eventpb.NodeStatusRequest{}, &status); err != nil {
+			n.t.Fatal(err)
+		}
+		steps, workers = status.Steps, 0
+		ready = !slices.ContainsFunc(status.Workers, func(w *eventpb.WorkerStatus) bool { return w.State != "ready" })
+		for _, w := range status.Workers {
+			workers += processTime(int(w.Pid))
+		}
+	}
+	return steps, processTime(os.Getpid()), workers
 }
 
 // durableFilesRate returns how many files a second can be written, flushed, renamed and their folder flushed.
