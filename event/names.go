@@ -59,6 +59,7 @@ const (
 	IdentityForget    = "identity:forget:v1:requested"        // Forget; no reply
 	StreamRead        = "stream:read:v1:requested"            // StreamReadRequest, StreamReadReply
 	StreamWrite       = "stream:write:v1:requested"           // StreamWriteRequest, StreamWriteReply
+	BufferFill        = "buffer:fill:v1:requested"            // BufferFill; no reply
 	BufferRelease     = "buffer:release:v1:requested"         // BufferRelease; no reply
 	WorkerStart       = "worker:start:v1:requested"           // WorkerStartRequest, WorkerStartReply
 	WorkerStop        = "worker:stop:v1:requested"            // WorkerStopRequest, WorkerStopReply

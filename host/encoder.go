@@ -57,7 +57,7 @@ func (x *Encoder) Close() error { return x.pool.Close() }
 func (x *Encoder) Encode(ctx context.Context, plain []byte, offset uint64) ([]byte, inos.Entry, error) {
 	const op = "encode chunk"
 	if len(plain) > 0 && !compressible(plain) {
-		slab := append(make([]byte, rawHeadBytes, rawHeadBytes+len(plain)), plain...)
+		slab := append(make([]byte, inos.RawHeadBytes, inos.RawHeadBytes+len(plain)), plain...)
 		entry, err := rawEntry(slab, offset)
 		return slab, entry, err
 	}

@@ -154,6 +154,13 @@ func (l *loop) dispatch(e *eventpb.Envelope) {
 		}
 		return
 	}
+	if e.EventType == event.BufferFill {
+		var q eventpb.BufferFill
+		if err := event.Open(e, &q); err == nil {
+			l.node.buffers.put(q.Buffer, q.Bytes)
+		}
+		return
+	}
 	if e.EventType == event.BufferRelease {
 		var q eventpb.BufferRelease
 		if err := event.Open(e, &q); err == nil {

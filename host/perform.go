@@ -12,8 +12,8 @@ import (
 // performer does what an effect asks and returns the payload of its completion.
 type performer func(l *loop, ctx context.Context, e *eventpb.Envelope) (event.Message, error)
 
-// performers maps each effect of the kernel to the method that performs it. Two are not here, for the loop itself does
-// them in order: buffer:release, which has no reply, and worker:call (callWorker). The verbs of the semantic memory are not
+// performers maps each effect of the kernel to the method that performs it. Three are not here, for the loop itself does
+// them in order: buffer:fill and buffer:release, which have no reply, and worker:call (callWorker). The verbs of the semantic memory are not
 // either: data/verbs performs them (performSemantic).
 var performers = map[string]performer{
 	event.StreamRead:        (*loop).performStreamRead,

@@ -8,16 +8,12 @@ import (
 	"github.com/inos-mesh/inos/data/content"
 )
 
-// rawHeadBytes is the length of the head of a raw meta-block (RFC 7932, 9.2), which with the bytes behind it is the stored form of a
-// chunk that does not compress (docs/format.md).
-const rawHeadBytes = 3
-
 // rawEntry completes the raw stored form in a slab that has the plain bytes, 1 to 2^20, behind room for the head, and returns its entry at
 // an offset of the file, a multiple of 1 MiB. It does what the storage module does with such a chunk: what is written is read again, and
 // compared.
 func rawEntry(slab []byte, offset uint64) (inos.Entry, error) {
-	plain := slab[rawHeadBytes:]
-	putRawHead(slab, len(plain))
+	plain := slab[inos.RawHeadBytes:]
+	inos.AppendRawHead(slab[:0], len(plain))
 	back, err := readRaw(slab)
 	if err != nil || !bytes.Equal(back, plain) {
 		return inos.Entry{}, inos.Errorf(inos.CodeInternal, "store raw", "%d bytes read back as %d others: %v", len(plain), len(back), err)
@@ -29,23 +25,13 @@ func rawEntry(slab []byte, offset uint64) (inos.Entry, error) {
 	}, nil
 }
 
-// putRawHead writes the head of a raw meta-block of n bytes that is not the last: bit 0 ISLAST, bits 1 and 2 MNIBBLES - 4, then MLEN - 1 in as
-// few nibbles as hold it, then ISUNCOMPRESSED.
-func putRawHead(b []byte, n int) {
-	head := uint32(n-1)<<3 | 1<<19
-	if n > 1<<16 {
-		head = 1<<1 | uint32(n-1)<<3 | 1<<23
-	}
-	b[0], b[1], b[2] = byte(head), byte(head>>8), byte(head>>16)
-}
-
-// readRaw returns the bytes of a chunk that is one raw meta-block. It shares nothing with putRawHead: it takes bits one after the other,
+// readRaw returns the bytes of a chunk that is one raw meta-block. It shares nothing with inos.AppendRawHead: it takes bits one after the other,
 // as the RFC has them.
 func readRaw(stored []byte) ([]byte, error) {
 	bad := func(what string) ([]byte, error) {
 		return nil, inos.Errorf(inos.CodeBadFormat, "read raw", "%s in a chunk of %d bytes", what, len(stored))
 	}
-	if len(stored) < rawHeadBytes {
+	if len(stored) < inos.RawHeadBytes {
 		return bad("a cut head")
 	}
 	bits := uint64(binary.LittleEndian.Uint16(stored)) | uint64(stored[2])<<16
@@ -68,8 +54,8 @@ func readRaw(stored []byte) ([]byte, error) {
 	if take(1) != 1 {
 		return bad("a compressed meta-block")
 	}
-	if bits != 0 || length != len(stored)-rawHeadBytes {
+	if bits != 0 || length != len(stored)-inos.RawHeadBytes {
 		return bad("a meta-block of another length, or padding that is not zero,")
 	}
-	return stored[rawHeadBytes:], nil
+	return stored[inos.RawHeadBytes:], nil
 }

@@ -43,7 +43,7 @@ func TestRawIsWhatTheModuleMakes(t *testing.T) {
 	for _, size := range []int{1, 1023, 1024, 1025, 4095, 4096, 16 << 10, 16<<10 + 1, 65_535, 65_536, 65_537, 1<<20 - 1, 1 << 20} {
 		for _, offset := range []uint64{0, 1 << 20, 5 << 20, 1 << 40} {
 			plain := noise(uint64(size), size)
-			slab := append(make([]byte, rawHeadBytes, inos.StoredBytesMax), plain...)
+			slab := append(make([]byte, inos.RawHeadBytes, inos.StoredBytesMax), plain...)
 			entry, err := rawEntry(slab, offset)
 			if err != nil {
 				t.Fatalf("%d bytes: %v", size, err)
@@ -91,12 +91,12 @@ func columns(b []byte) []byte {
 // TestReadRawRefuses flips every bit of heads: what is read back is then other bytes, or none.
 func TestReadRawRefuses(t *testing.T) {
 	for _, size := range []int{1, 2, 65_536, 65_537, 1 << 20} {
-		slab := append(make([]byte, rawHeadBytes), noise(4, size)...)
-		putRawHead(slab, size)
+		slab := append(make([]byte, inos.RawHeadBytes), noise(4, size)...)
+		inos.AppendRawHead(slab[:0], size)
 		if back, err := readRaw(slab); err != nil || len(back) != size {
 			t.Fatalf("%d bytes read back as %d: %v", size, len(back), err)
 		}
-		for bit := range rawHeadBytes * 8 {
+		for bit := range inos.RawHeadBytes * 8 {
 			slab[bit/8] ^= 1 << (bit % 8)
 			if _, err := readRaw(slab); inos.CodeOf(err) != inos.CodeBadFormat {
 				t.Errorf("%d bytes with bit %d of the head flipped: %v", size, bit, err)

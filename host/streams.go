@@ -64,7 +64,7 @@ func (l *loop) performStreamRead(_ context.Context, e *eventpb.Envelope) (event.
 	if err := event.Open(e, &q); err != nil {
 		return nil, err
 	}
-	head, most := rawHeadBytes, uint32(inos.ChunkBytesMax)
+	head, most := inos.RawHeadBytes, uint32(inos.ChunkBytesMax)
 	if q.RawOutput == 0 {
 		head, most = 0, inos.StoredBytesMax // a stored form fills the slab
 	}
@@ -105,7 +105,7 @@ func (l *loop) performStreamRead(_ context.Context, e *eventpb.Envelope) (event.
 		return r, nil
 	}
 	r.PlainHash, r.RawEntry = entry.PlainHash[:], inos.AppendEntry(nil, &entry)
-	l.node.buffers.putIn(slab, q.Output, rawHeadBytes, q.RawOutput)
+	l.node.buffers.putIn(slab, q.Output, inos.RawHeadBytes, q.RawOutput)
 	return r, nil
 }
 

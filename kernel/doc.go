@@ -32,7 +32,7 @@ everything else. A boot that is not valid is the host's fault and panics.
 
 Every effect has exactly one end: an envelope with the effect's id, its type in the state completed or failed, and the token
 id "host". Effects may be performed at the same time and end in any order; the kernel never has two reads or two writes of one
-stream under way. buffer:release has no end and is performed in order: its buffers are used by nothing under way.
+stream under way. buffer:fill and buffer:release have no end and are performed in order: what is released is used by nothing under way.
 
 A worker gets its calls in the order of the effects, one by one, and their ends come in that order, before the news of its
 exit: the first one that is lost with a worker is the one it was at.
@@ -96,6 +96,8 @@ way (put_chunk.go) while the entries are collected in order (put_tree.go):
 	read ─ find ─┬─ miss ── encode ── write ──────┬─ entry in the manifest
 	             └─ found ─ pin and describe ─────┘
 	root written ── commit ── commit record ── answered
+
+The root of a file of one chunk, or of none, is laid out here (put_root.go) as soon as the chunk's entry is known; other nodes a module makes.
 
 A chunk, and a manifest node, is sent to as many nodes as are wanted at once and is done when a quorum of domains has it on stable
 storage (put_fanout.go). All chunks of a put are drawn to the same domains, so that each of these holds the whole file. A node that

@@ -263,7 +263,7 @@ type effects struct {
 func (x *effects) step(now inos.Micros, e *eventpb.Envelope) ([]*eventpb.Envelope, inos.Micros) {
 	out, wake := x.stepper.step(now, e)
 	for _, o := range out {
-		if event.StateOf(o.EventType) == event.StateRequested && o.EventType != event.BufferRelease {
+		if event.StateOf(o.EventType) == event.StateRequested && o.EventType != event.BufferRelease && o.EventType != event.BufferFill {
 			x.types = append(x.types, o.EventType)
 		}
 	}

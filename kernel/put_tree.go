@@ -154,11 +154,21 @@ func (u *puts) build(p *put, level int, root bool) {
 	n := &treeNode{number: t.last, below: t.chunks, level: uint32(level), root: root, entries: t.levels[level], output: u.k.buffer()}
 	t.levels[level] = nil
 	t.nodes = append(t.nodes, n)
+	if n.small() {
+		err := u.lay(n)
+		if err == nil {
+			err = u.formedNode(p, n)
+		}
+		if err != nil {
+			u.fail(p, because(p.stage(), err, p.place(opBuild, n.number)))
+		}
+		return
+	}
 	u.module(p, opBuild, n.number, event.BuildNode, job{output: n.output, bytes: uint64(len(n.entries))},
 		&eventpb.BuildNodeRequest{Level: n.level, Entries: n.entries, Root: root})
 }
 
-// built takes the stored form of a node and writes it like any chunk.
+// built takes the stored form of a node.
 func (u *puts) built(p *put, a *answer) *inos.Error {
 	n := p.tree.node(a.slot)
 	if !a.output {
@@ -178,11 +188,16 @@ func (u *puts) built(p *put, a *answer) *inos.Error {
 	n.entry = entry
 	if n.root {
 		n.fileID = inos.FileID(r.FileId)
-		if len(p.expected) != 0 && inos.FileID(p.expected) != n.fileID {
-			return inos.Errorf(inos.CodeBodyMismatch, "compare file id", "the body's is %s, %x was expected", n.fileID, p.expected)
-		}
 	}
-	if u.k.holds(entry.ChunkID) {
+	return u.formedNode(p, n)
+}
+
+// formedNode writes a node whose stored form is at hand like any chunk, unless it is the root of another file than was wished for.
+func (u *puts) formedNode(p *put, n *treeNode) *inos.Error {
+	if n.root && len(p.expected) != 0 && inos.FileID(p.expected) != n.fileID {
+		return inos.Errorf(inos.CodeBodyMismatch, "compare file id", "the body's is %s, %x was expected", n.fileID, p.expected)
+	}
+	if u.k.holds(n.entry.ChunkID) {
 		n.state = nodeHeld
 		return nil
 	}

@@ -474,6 +474,7 @@ func describe(e *eventpb.Envelope) string {
 		start   eventpb.WorkerStartRequest
 		stop    eventpb.WorkerStopRequest
 		chunk   eventpb.ContentReadRequest
+		fill    eventpb.BufferFill
 		release eventpb.BufferRelease
 		find    eventpb.FindChunksRequest
 		stage   eventpb.StageChunksRequest
@@ -516,6 +517,8 @@ func describe(e *eventpb.Envelope) string {
 		line += fmt.Sprintf(" worker=%d kill=%t", stop.Worker, stop.Kill)
 	case (e.EventType == event.ContentWrite || e.EventType == event.ContentRead) && open(&chunk):
 		line += fmt.Sprintf(" %s buffer=%d", short(chunk.ChunkId), chunk.Output)
+	case e.EventType == event.BufferFill && open(&fill):
+		line += fmt.Sprintf(" %d with %d bytes", fill.Buffer, len(fill.Bytes))
 	case e.EventType == event.BufferRelease && open(&release):
 		line += fmt.Sprint(" ", release.Buffers)
 	case e.EventType == event.FindChunks && open(&find):

@@ -620,10 +620,14 @@ func (w *world) settleRecord(q *eventpb.SettleRecordRequest) (event.Message, *in
 	return r, nil
 }
 
-// acknowledged checks that what a put's answer promises holds: every chunk is on two machines, where there are two.
+// acknowledged checks that what a put's answer promises holds: every chunk is on two machines, where there are two. Of a version that a later one
+// has replaced before it was answered nothing has to be left.
 func (w *world) acknowledged(e *eventpb.Envelope) {
 	var r eventpb.FilesPutReply
 	if len(w.others) == 0 || e.EventType != event.WithState(event.FilesPut, event.StateCompleted) || event.Open(e, &r) != nil || r.File == nil {
+		return
+	}
+	if f := w.files[r.File.Owner+r.File.Path]; f == nil || f.Version > r.File.Version {
 		return
 	}
 	w.safe(r.File.Path, string(r.File.ManifestId))

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 
+	"lukechampine.com/blake3"
+
 	"github.com/inos-mesh/inos"
 	"github.com/inos-mesh/inos/event"
 	"github.com/inos-mesh/inos/event/eventpb"
@@ -167,6 +169,10 @@ func (w *world) give(e *eventpb.Envelope) {
 			continue
 		}
 		switch e.EventType {
+		case event.BufferFill:
+			var q eventpb.BufferFill
+			w.open(e, &q)
+			w.fill(q.Buffer, held{stored: w.root(q.Bytes)})
 		case event.BufferRelease:
 			var q eventpb.BufferRelease
 			w.open(e, &q)
@@ -408,6 +414,28 @@ func (w *world) fill(buffer uint64, h held) {
 	}
 	w.buffers[buffer] = h
 	w.bufferMax = max(w.bufferMax, len(w.buffers))
+}
+
+// root returns the stored form of a small root, which the kernel makes itself.
+func (w *world) root(b []byte) *stored {
+	id := blake3.Sum256(b)
+	s := &stored{node: true, root: true, id: string(id[:]), size: uint32(len(b))}
+	plain := len(b) - inos.RawHeadBytes
+	if plain < inos.NodeHeadBytes || !bytes.Equal(b[:inos.RawHeadBytes], inos.AppendRawHead(nil, plain)) {
+		w.problem("a buffer is filled with %x, which is no raw meta-block of a node", b)
+		return s
+	}
+	s.entries = b[inos.RawHeadBytes+inos.NodeHeadBytes:]
+	empty := blake3.Sum256(nil)
+	s.fileID = empty[:]
+	if len(s.entries) > 0 {
+		entry, err := inos.ParseEntry(s.entries)
+		if err != nil || len(s.entries) != inos.EntryBytes {
+			w.problem("a small root has %d bytes of entries: %v", len(s.entries), err)
+		}
+		s.fileID = entry.PlainHash[:]
+	}
+	return s
 }
 
 func (w *world) buffer(number uint64) held {

@@ -105,8 +105,14 @@ func chain(plain []byte, offset uint64) [inos.HashBytes]byte {
 	return hash(at[:], plain)
 }
 
-// join is the chaining value of what lies below a node, and the id of a file when the node is its root.
+// join is the chaining value of what lies below a node; that of a root is the file's id, unless the file has one chunk.
 func join(chains [][inos.HashBytes]byte) [inos.HashBytes]byte {
+	switch len(chains) {
+	case 0:
+		return blake3.Sum256(nil)
+	case 1:
+		return chains[0]
+	}
 	all := make([]byte, 0, 1+len(chains)*inos.HashBytes)
 	all = append(all, 'J')
 	for i := range chains {
@@ -117,6 +123,9 @@ func join(chains [][inos.HashBytes]byte) [inos.HashBytes]byte {
 
 // fileID is what a client computes of a body by itself.
 func (c body) fileID() inos.FileID {
+	if c.chunks() == 1 {
+		return inos.FileID(plainHash(c.chunk(0, c.bytes)))
+	}
 	var chains [][inos.HashBytes]byte
 	for at := uint64(0); at < c.bytes; at += inos.ChunkBytesMax {
 		chains = append(chains, chain(c.chunk(at, min(inos.ChunkBytesMax, c.bytes-at)), at))

@@ -59,8 +59,8 @@ func (w *World) module(e *eventpb.Envelope, in []byte) (reply event.Message, out
 		}
 		r := &eventpb.OpenNodeReply{Level: n.level, Root: n.root, Entries: n.entries}
 		if n.root {
-			sum := n.summary()
-			r.FileId = sum.Chain[:]
+			id := n.fileID()
+			r.FileId = id[:]
 		}
 		return r, nil, nil
 	case event.VerifyProof:
@@ -121,7 +121,8 @@ func (w *World) buildNode(e *eventpb.Envelope) (event.Message, []byte, error) {
 	w.ever[entry.ChunkID] = stored
 	r := &eventpb.BuildNodeReply{Entry: inos.AppendEntry(nil, &entry)}
 	if n.root {
-		r.FileId = sum.Chain[:]
+		id := n.fileID()
+		r.FileId = id[:]
 	}
 	return r, stored, nil
 }
@@ -145,11 +146,23 @@ func (n node) stored() []byte {
 	return append(b, n.entries...)
 }
 
+// parseNode reads a node of the module's, or a small root that a kernel has made: that one has the real form.
 func parseNode(b []byte) (n node, ok bool) {
+	if head := inos.AppendRootHead(inos.AppendRawHead(nil, 1), 0, 0); len(b) >= len(head) && bytes.Equal(b[inos.RawHeadBytes:][:12], head[inos.RawHeadBytes:][:12]) {
+		n = node{0, true, b[len(head):]}
+		return n, bytes.Equal(b, n.realStored())
+	}
 	if len(b) < nodeHeadBytes || b[0] != kindNode || (len(b)-nodeHeadBytes)%inos.EntryBytes != 0 {
 		return n, false
 	}
 	return node{binary.LittleEndian.Uint32(b[2:]), b[1] == 1, b[nodeHeadBytes:]}, true
+}
+
+// realStored is the real form of a root of at most one chunk.
+func (n node) realStored() []byte {
+	b := inos.AppendRawHead(nil, inos.NodeHeadBytes+len(n.entries))
+	b = inos.AppendRootHead(b, len(n.entries)/inos.EntryBytes, n.summary().PlainBytes)
+	return append(b, n.entries...)
 }
 
 // each calls f with the node's entries in order.
@@ -163,7 +176,16 @@ func (n node) each(f func(e *inos.Entry)) {
 	}
 }
 
-// summary is the node's entry in its parent but for its ids; its chaining value is the file's id when it is a root.
+// fileID is the id of the file that the node is the root of: the hash of its only chunk, or what its chaining values make.
+func (n node) fileID() (id inos.FileID) {
+	id = inos.FileID(n.summary().Chain)
+	if len(n.entries) == inos.EntryBytes {
+		n.each(func(e *inos.Entry) { id = inos.FileID(e.PlainHash) })
+	}
+	return id
+}
+
+// summary is the node's entry in its parent but for its ids.
 func (n node) summary() (sum inos.Entry) {
 	var chains [][inos.HashBytes]byte
 	n.each(func(e *inos.Entry) {

@@ -374,6 +374,16 @@ func (p *process) melt() {
 // begin starts an effect.
 func (p *process) begin(e *eventpb.Envelope) {
 	w := p.w
+	if e.EventType == event.BufferFill {
+		var q eventpb.BufferFill
+		w.open(e, &q)
+		if _, ok := parseNode(q.Bytes); !ok {
+			w.violate("%s fills buffer %d with what is no manifest node", p, q.Buffer)
+		}
+		w.ever[chunkID(q.Bytes)] = q.Bytes
+		p.fill(q.Buffer, q.Bytes)
+		return
+	}
 	if e.EventType == event.BufferRelease {
 		var q eventpb.BufferRelease
 		w.open(e, &q)

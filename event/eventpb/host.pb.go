@@ -495,6 +495,33 @@ func (x *StreamGone) GetStream() uint64 {
 	return 0
 }
 
+// buffer:fill:v1:requested, of what the kernel has made itself. No reply.
+type BufferFill struct {
+	unknownFields []byte
+	Buffer        uint64 `protobuf:"varint,1,opt,name=buffer,proto3" json:"buffer,omitempty"`
+	Bytes         []byte `protobuf:"bytes,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+}
+
+func (x *BufferFill) Reset() {
+	*x = BufferFill{}
+}
+
+func (*BufferFill) ProtoMessage() {}
+
+func (x *BufferFill) GetBuffer() uint64 {
+	if x != nil {
+		return x.Buffer
+	}
+	return 0
+}
+
+func (x *BufferFill) GetBytes() []byte {
+	if x != nil {
+		return x.Bytes
+	}
+	return nil
+}
+
 // buffer:release:v1:requested. No reply.
 type BufferRelease struct {
 	unknownFields []byte
@@ -1475,6 +1502,25 @@ func (m *StreamGone) CloneMessageVT() protobuf_go_lite.CloneMessage {
 	return m.CloneVT()
 }
 
+func (m *BufferFill) CloneVT() *BufferFill {
+	if m == nil {
+		return (*BufferFill)(nil)
+	}
+	r := new(BufferFill)
+	r.Buffer = m.Buffer
+	if rhs := m.Bytes; rhs != nil {
+		r.Bytes = slices.Clone(rhs)
+	}
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = slices.Clone(m.unknownFields)
+	}
+	return r
+}
+
+func (m *BufferFill) CloneMessageVT() protobuf_go_lite.CloneMessage {
+	return m.CloneVT()
+}
+
 func (m *BufferRelease) CloneVT() *BufferRelease {
 	if m == nil {
 		return (*BufferRelease)(nil)
@@ -2282,6 +2328,28 @@ func (this *StreamGone) EqualVT(that *StreamGone) bool {
 
 func (this *StreamGone) EqualMessageVT(thatMsg any) bool {
 	that, ok := thatMsg.(*StreamGone)
+	if !ok {
+		return false
+	}
+	return this.EqualVT(that)
+}
+func (this *BufferFill) EqualVT(that *BufferFill) bool {
+	if this == that {
+		return true
+	} else if this == nil || that == nil {
+		return false
+	}
+	if this.Buffer != that.Buffer {
+		return false
+	}
+	if string(this.Bytes) != string(that.Bytes) {
+		return false
+	}
+	return string(this.unknownFields) == string(that.unknownFields)
+}
+
+func (this *BufferFill) EqualMessageVT(thatMsg any) bool {
+	that, ok := thatMsg.(*BufferFill)
 	if !ok {
 		return false
 	}
@@ -3562,6 +3630,51 @@ func (m *StreamGone) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	}
 	if m.Stream != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Stream))
+		i--
+		dAtA[i] = 0x8
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *BufferFill) MarshalVT() (dAtA []byte, err error) {
+	if m == nil {
+		return nil, nil
+	}
+	size := m.SizeVT()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBufferVT(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *BufferFill) MarshalToVT(dAtA []byte) (int, error) {
+	size := m.SizeVT()
+	return m.MarshalToSizedBufferVT(dAtA[:size])
+}
+
+func (m *BufferFill) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+	if m == nil {
+		return 0, nil
+	}
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.unknownFields != nil {
+		i -= len(m.unknownFields)
+		copy(dAtA[i:], m.unknownFields)
+	}
+	if len(m.Bytes) > 0 {
+		i -= len(m.Bytes)
+		copy(dAtA[i:], m.Bytes)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Bytes)))
+		i--
+		dAtA[i] = 0x12
+	}
+	if m.Buffer != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Buffer))
 		i--
 		dAtA[i] = 0x8
 	}
@@ -5119,6 +5232,23 @@ func (m *StreamGone) SizeVT() (n int) {
 	_ = l
 	if m.Stream != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Stream))
+	}
+	n += len(m.unknownFields)
+	return n
+}
+
+func (m *BufferFill) SizeVT() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if m.Buffer != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Buffer))
+	}
+	l = len(m.Bytes)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -6759,6 +6889,83 @@ func (m *StreamGone) UnmarshalVT(dAtA []byte) error {
 			if err != nil {
 				return err
 			}
+		default:
+			iNdEx = preIndex
+			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.unknownFields = append(m.unknownFields, dAtA[iNdEx:iNdEx+skippy]...)
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *BufferFill) UnmarshalVT(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	var err error
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		wire, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+		if err != nil {
+			return err
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: BufferFill: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: BufferFill: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Buffer", wireType)
+			}
+			m.Buffer = 0
+			m.Buffer, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 2:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Bytes", wireType)
+			}
+			var byteLen int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			byteLen = int(_v)
+			if err != nil {
+				return err
+			}
+			if byteLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + byteLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Bytes = append(m.Bytes[:0], dAtA[iNdEx:postIndex]...)
+			if m.Bytes == nil {
+				m.Bytes = []byte{}
+			}
+			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])

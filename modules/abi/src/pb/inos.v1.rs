@@ -554,6 +554,14 @@ pub struct StreamGone {
     #[prost(uint64, tag = "1")]
     pub stream: u64,
 }
+/// buffer:fill:v1:requested, of what the kernel has made itself. No reply.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct BufferFill {
+    #[prost(uint64, tag = "1")]
+    pub buffer: u64,
+    #[prost(bytes = "vec", tag = "2")]
+    pub bytes: ::prost::alloc::vec::Vec<u8>,
+}
 /// buffer:release:v1:requested. No reply.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct BufferRelease {
