@@ -261,17 +261,16 @@ func (k *Kernel) Step(now inos.Micros, e *eventpb.Envelope) Effects {
 // take hands an envelope to the thread it is for.
 func (k *Kernel) take(e *eventpb.Envelope) {
 	k.counters[threadGovernance].envelopes++
+	if state := event.StateOf(e.EventType); state != event.StateRequested {
+		k.takeReply(e, state)
+		return
+	}
 	typ, err := event.ParseType(e.EventType)
 	if err != nil {
 		k.governance.refused++
 		return // the host decodes with the grammar: nobody waits for an answer to this
 	}
-	stage := event.Stage(e.EventType)
-	if typ.State != event.StateRequested {
-		k.takeReply(e, typ.State)
-		return
-	}
-	in := &input{env: e, stage: stage}
+	in := &input{env: e, stage: event.Stage(e.EventType)}
 	if !k.governance.admit(in, typ) {
 		return
 	}
@@ -302,7 +301,7 @@ func (k *Kernel) takeReply(e *eventpb.Envelope, state event.State) {
 		return
 	}
 	f, ok := k.flights.table[e.Id]
-	if !ok || f.effect != event.WithState(e.EventType, event.StateRequested) || state == event.StateProcessing {
+	if !ok || state != event.StateCompleted && state != event.StateFailed || f.effect[:len(f.effect)-len(event.StateRequested)] != e.EventType[:len(e.EventType)-len(state)] {
 		k.governance.strays++
 		return
 	}

@@ -381,8 +381,8 @@ func (u *losses) forget(keys ...string) {
 		delete(u.tries, key)
 	}
 	u.k.puts.unheld()
-	for _, work := range slices.Clone(u.k.puts.active) {
-		if p := u.k.puts.table[work]; p.phase == putRunning && p.root != nil {
+	for _, p := range slices.Clone(u.k.puts.active) {
+		if p.phase == putRunning && p.root != nil {
 			u.k.puts.advance(p)
 		}
 	}

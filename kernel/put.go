@@ -53,8 +53,8 @@ type puts struct {
 	table     map[uint64]*put
 	looking   []uint64 // until it is known which upload they are about
 	waiting   []uint64
-	active    []uint64 // in the order in which they get their turn
-	buffers   uint64   // bytes accounted
+	active    []*put // in the order in which they get their turn
+	buffers   uint64 // bytes accounted
 	fanouts   map[uint64]*fanout
 	pausing   []uint64 // fanouts that look for other nodes after a pause
 	lates     late
@@ -165,7 +165,7 @@ func (u *puts) code(c *coder) {
 	objects(c, &u.table, putsMax+waitingMax, num[uint64], func(c *coder, p *put) { p.code(c) })
 	list(c, &u.looking, waitingMax, num[uint64])
 	list(c, &u.waiting, waitingMax, num[uint64])
-	list(c, &u.active, putsMax, num[uint64])
+	list(c, &u.active, putsMax, u.activeCode)
 	num(c, &u.buffers)
 	objects(c, &u.fanouts, fanoutsMax, num[uint64], func(c *coder, s *fanout) { s.code(c) })
 	list(c, &u.pausing, fanoutsMax, num[uint64])
@@ -175,7 +175,7 @@ func (u *puts) code(c *coder) {
 	num(c, &u.pinsAt)
 	c.bool(&u.unpinning)
 	if c.reading && c.err == nil {
-		members(c, u.table, u.looking, u.waiting, u.active)
+		members(c, u.table, u.looking, u.waiting)
 		for _, work := range sortedKeys(u.table) {
 			members(c, u.fanouts, u.table[work].writes)
 		}
@@ -376,7 +376,7 @@ func (u *puts) act() {
 		u.waiting = u.waiting[1:]
 		p.phase = putRunning
 		p.progress.at = k.now
-		u.active = append(u.active, p.work)
+		u.active = append(u.active, p)
 		switch {
 		case p.file != nil:
 			u.committedBefore(p)
@@ -384,8 +384,7 @@ func (u *puts) act() {
 			u.advance(p)
 		}
 	}
-	for _, work := range slices.Clone(u.active) {
-		p := u.table[work]
+	for _, p := range slices.Clone(u.active) {
 		if p.deadline != 0 && p.deadline <= k.now && p.phase == putRunning {
 			u.fail(p, inos.Errorf(inos.CodeDeadlineExceeded, p.stage(), "the request's deadline passed after %d bytes", p.got))
 		}
@@ -412,8 +411,7 @@ func (u *puts) act() {
 }
 
 func (u *puts) wake() (at inos.Micros) {
-	for _, work := range u.active {
-		p := u.table[work]
+	for _, p := range u.active {
 		at = earlier(at, p.again)
 		if p.phase == putRunning {
 			at = earlier(at, p.deadline)
@@ -576,7 +574,7 @@ func (u *puts) advance(p *put) {
 // remove forgets a put.
 func (u *puts) remove(p *put) {
 	delete(u.table, p.work)
-	u.active = slices.DeleteFunc(u.active, func(w uint64) bool { return w == p.work })
+	u.active = slices.DeleteFunc(u.active, func(x *put) bool { return x == p })
 	u.waiting = slices.DeleteFunc(u.waiting, func(w uint64) bool { return w == p.work })
 	u.looking = slices.DeleteFunc(u.looking, func(w uint64) bool { return w == p.work })
 }

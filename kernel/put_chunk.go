@@ -375,8 +375,7 @@ func (u *puts) write(p *put, x *chunk) {
 
 // unheld writes what waited for the collector or for a loss to be told.
 func (u *puts) unheld() {
-	for _, work := range u.active {
-		p := u.table[work]
+	for _, p := range u.active {
 		for _, x := range p.chunks {
 			if p.phase == putRunning && x.state == chunkHeld && !x.roomless && !u.k.holds(x.entry.ChunkID) {
 				u.write(p, x)

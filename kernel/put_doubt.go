@@ -34,8 +34,7 @@ func (u *puts) lost(node inos.NodeID, id inos.ChunkID) {
 			}
 		}
 	}
-	for _, work := range slices.Clone(u.active) {
-		p := u.table[work]
+	for _, p := range slices.Clone(u.active) {
 		if p.phase != putRunning || !p.relies(id) || !u.k.lone() && u.otherwise(p, node, id) {
 			continue
 		}

@@ -57,8 +57,8 @@ func TestPutPassesOverFrozenNode(t *testing.T) {
 					}
 					if step > 1<<16 {
 						var p *put
-						for _, work := range k.puts.active {
-							p = k.puts.table[work]
+						for _, active := range k.puts.active {
+							p = active
 						}
 						t.Fatalf("the put does not end: %d of %d chunks are late, %d are on their way, %d of %d buffer bytes", k.puts.late(p), c.chunks, len(p.chunks), k.puts.buffers, k.node.bufferBytesMax)
 					}

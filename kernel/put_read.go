@@ -8,6 +8,19 @@ import (
 
 // How fast puts read, and how they tell of it.
 
+// activeCode codes an active put by its number.
+func (u *puts) activeCode(c *coder, p **put) {
+	var work uint64
+	if !c.reading {
+		work = (*p).work
+	}
+	if num(c, &work); c.reading {
+		if *p = u.table[work]; *p == nil {
+			c.fail("put %d is active and not in its table", work)
+		}
+	}
+}
+
 // read asks for the next chunk of every put that may have one more in work. Each round starts one behind the last.
 func (u *puts) read() {
 	if len(u.active) == 0 || u.k.losses.full() || len(u.fanouts) >= fanoutsMax/2 {
@@ -15,8 +28,7 @@ func (u *puts) read() {
 	}
 	window := u.window()
 	first := len(u.active)
-	for i, work := range u.active {
-		p := u.table[work]
+	for i, p := range u.active {
 		if p.assembles() {
 			if !u.readSlots(p, window) {
 				first = i
@@ -53,8 +65,8 @@ func (u *puts) read() {
 // read when there is one put, a fair share when there are many.
 func (u *puts) window() int {
 	running := 0
-	for _, work := range u.active {
-		if u.table[work].phase == putRunning {
+	for _, p := range u.active {
+		if p.phase == putRunning {
 			running++
 		}
 	}

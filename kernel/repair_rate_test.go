@@ -13,7 +13,7 @@ func plant(u *repairs, seconds int, capacity uint64, clients func(second int) bo
 	for second := range seconds {
 		u.k.puts.active = nil
 		if clients(second) {
-			u.k.puts.active = []uint64{1}
+			u.k.puts.active = []*put{{}}
 		}
 		end, copied := k.now+inos.Second, uint64(0)
 		for k.now < end {

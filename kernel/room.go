@@ -34,8 +34,7 @@ func (u *puts) roomy() {
 	for _, work := range u.waiting {
 		u.table[work].roomless = false
 	}
-	for _, work := range u.active {
-		p := u.table[work]
+	for _, p := range u.active {
 		for _, x := range p.chunks {
 			x.roomless = false
 		}

@@ -151,8 +151,8 @@ func (u *puts) assembling(upload string, work uint64) bool {
 // coming says that a chunk of an upload from first on, one of count, has arrived and is being stored, or (also those that are on their way)
 // is being read.
 func (u *puts) coming(upload string, first, count uint64, reading bool) bool {
-	for _, work := range u.active {
-		if p := u.table[work]; p.piece && p.into == upload && p.phase == putRunning && p.index >= first && p.index-first < count && (p.ended || reading) {
+	for _, p := range u.active {
+		if p.piece && p.into == upload && p.phase == putRunning && p.index >= first && p.index-first < count && (p.ended || reading) {
 			return true
 		}
 	}

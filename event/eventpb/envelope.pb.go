@@ -356,7 +356,7 @@ func (m *Metadata) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		dAtA[i] = 0x22
 	}
 	if len(m.TraceContext) > 0 {
-		for _, k := range slices.Backward(slices.Sorted(maps.Keys(m.TraceContext))) {
+		for _, k := range slices.Backward(sortedKeys(m.TraceContext)) {
 			v := m.TraceContext[k]
 			baseI := i
 			i -= len(v)

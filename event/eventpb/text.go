@@ -3,6 +3,7 @@ package eventpb
 
 import (
 	"errors"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -14,4 +15,16 @@ func text(b []byte) (string, error) {
 		return "", errText
 	}
 	return string(b), nil
+}
+
+// sortedKeys returns the keys of a map in order. A trace context has one key, nearly always.
+func sortedKeys(m map[string]string) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	if len(keys) > 1 {
+		slices.Sort(keys)
+	}
+	return keys
 }

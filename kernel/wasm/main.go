@@ -14,6 +14,7 @@ import (
 
 	"github.com/inos-mesh/inos"
 	"github.com/inos-mesh/inos/event"
+	"github.com/inos-mesh/inos/event/eventpb"
 	"github.com/inos-mesh/inos/kernel"
 )
 
@@ -83,14 +84,14 @@ func result(b []byte) uint64 {
 	return uint64(uintptr(unsafe.Pointer(unsafe.SliceData(b))))<<32 | uint64(len(b))
 }
 
-// step takes one encoded envelope and returns the time of the next wanted tick (8 bytes) and the effects, each behind its
+// step takes one encoded envelope, which the host has held to the standard (event.Check), and returns the time of the next wanted tick (8 bytes) and the effects, each behind its
 // length (4 bytes); integers are little-endian. Bytes that are no envelope have no effects and do not change the
 // wanted time.
 //
 //go:wasmexport inos_step
 func step(now int64, ptr, n uint32) uint64 {
-	e, err := event.Decode(input(ptr, n))
-	if err != nil {
+	e := &eventpb.Envelope{}
+	if e.UnmarshalVT(input(ptr, n)) != nil {
 		undecodable++
 		out = binary.LittleEndian.AppendUint64(out[:0], uint64(wake))
 		return result(out)
