@@ -9,8 +9,8 @@ import (
 	"github.com/inos-mesh/inos/event/eventpb"
 )
 
-// sessionsKept bounds the sessions that are remembered.
-const sessionsKept = 4096
+// sessionsMax bounds the sessions that are remembered.
+const sessionsMax = 4096
 
 // sessions remembers what the semantic memory says of sessions, so that a request costs no look into it. The kernel says which have ended
 // before anybody is answered that they have (identity:forget); from then on they are looked up again.
@@ -51,7 +51,7 @@ func (c *sessions) find(ctx context.Context, tokenID string) (inos.Session, erro
 		return s, nil // it may have ended since it was read
 	}
 	for id := range c.kept { // any will do: all of them are looked up again when they are asked for
-		if len(c.kept) < sessionsKept {
+		if len(c.kept) < sessionsMax {
 			break
 		}
 		delete(c.kept, id)

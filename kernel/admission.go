@@ -60,7 +60,7 @@ func (x *petition) code(c *coder) {
 // enter begins the admission of a request about files: of what is known already it is decided at once.
 func (g *governance) enter(x *petition) {
 	held := uint64(len(x.env.Payload)) + petitionBytes
-	if len(g.petitions) >= petitionsMax || g.held+held > petitionBytesAll {
+	if len(g.petitions) >= petitionsMax || g.held+held > petitionBytesMax {
 		g.drop(x, busy(event.Stage(x.env.EventType), "requests for what their senders may do", len(g.petitions)))
 		return
 	}

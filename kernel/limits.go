@@ -12,7 +12,7 @@ const (
 	accessGrantsAll   = 32768    // grants that are remembered in all
 	petitionsMax      = 1024     // requests that wait until it is known what their senders may do
 	petitionBytes     = 1024     // of one of them beside its payload
-	petitionBytesAll  = 16 << 20 // of all of them
+	petitionBytesMax  = 16 << 20 // of all of them
 	ratesMax          = 4096     // subjects whose requests are counted
 	rateBurst         = 2        // seconds' worth of requests that may come at once
 	publicRate        = 200      // requests per second of everybody who has not logged in, together
@@ -250,5 +250,5 @@ const (
 // uploadBytesMax bounds the plain bytes of the uploads that one subject has open, where its quota does not.
 const uploadBytesMax = 16 << 40
 
-// bufferBytesLimit bounds what a boot may ask for: with it the effects under way stay below flightsMax.
-const bufferBytesLimit = 4 << 30
+// bootBufferBytesMax bounds what a boot may ask for: with it the effects under way stay below flightsMax.
+const bootBufferBytesMax = 4 << 30

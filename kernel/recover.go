@@ -62,7 +62,7 @@ func (u *recovery) hear(in *input) {
 	*s = [4]uint64{s[1], s[2], s[3], s[0]} // another stream
 	k.node = node{
 		booted: true, id: b.NodeId, zone: b.Zone, host: b.Host, version: b.Version, started: k.now, workers: b.Workers, moduleID: b.ModuleId,
-		bufferBytesMax: min(b.BufferBytesMax, bufferBytesLimit), unclean: b.Unclean, qualityFixed: b.BrotliQuality, moduleDeadline: inos.Micros(b.ModuleDeadlineUs),
+		bufferBytesMax: min(b.BufferBytesMax, bootBufferBytesMax), unclean: b.Unclean, qualityFixed: b.BrotliQuality, moduleDeadline: inos.Micros(b.ModuleDeadlineUs),
 		switchboard: b.Switchboard, provider: b.Provider, operator: b.Operator, tier: b.Tier, offered: b.OfferedBytes, addrs: b.Addrs,
 		invite: b.Invite, switchboards: b.Switchboards, heartbeat: inos.Micros(b.HeartbeatUs), graceCold: inos.Micros(b.GraceColdUs),
 		graceHot: inos.Micros(b.GraceHotUs), repairRate: b.RepairBytesPerSecond, rebuild: b.Rebuild,
