@@ -234,6 +234,14 @@ func (u *puts) settle(p *put, a *answer) {
 		p.checking = nil // of several questions the first end lets go
 	case opReread:
 		u.k.release(&a.buffer)
+	case opFill:
+		if a.err != nil {
+			u.unstaged(p)
+			break
+		}
+		rows := p.staging
+		p.staging = nil
+		u.rowed(p, rows)
 	case opPin:
 		u.unliveFound(p, p.pinning)
 		p.pinning = nil

@@ -115,8 +115,12 @@ func randomWorld(t *testing.T, seed int64) {
 	names := []string{"one", "two", "three", "raw"}
 	var requests []string
 	streams := map[string]uint64{}
+	uploads := newRandomUploads(w, seed)
 	for range 40 + r.Intn(400) {
 		w.now += inos.Micros(r.Intn(5000))
+		if id := uploads.ask(paths, names); id != "" {
+			requests = append(requests, id)
+		}
 		path := paths[r.Intn(len(paths))]
 		switch n := r.Intn(40); {
 		case n < 4:
@@ -206,6 +210,7 @@ func randomWorld(t *testing.T, seed int64) {
 	}
 	beat()
 	// Let everything end: performed in any order, without failures.
+	ended := false
 	for i := 0; ; i++ {
 		if i > 200000 {
 			for _, id := range requests {
@@ -222,7 +227,12 @@ func randomWorld(t *testing.T, seed int64) {
 			continue
 		}
 		if answered(w, requests) && quiet(k) {
-			break
+			if ended {
+				break
+			}
+			ended = true
+			requests = append(requests, uploads.end()...)
+			continue
 		}
 		if w.wake == 0 {
 			t.Fatalf("nothing is pending, no wake-up is wanted, and work is left")

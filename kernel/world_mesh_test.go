@@ -624,7 +624,8 @@ func (w *world) settleRecord(q *eventpb.SettleRecordRequest) (event.Message, *in
 // has replaced before it was answered nothing has to be left.
 func (w *world) acknowledged(e *eventpb.Envelope) {
 	var r eventpb.FilesPutReply
-	if len(w.others) == 0 || e.EventType != event.WithState(event.FilesPut, event.StateCompleted) || event.Open(e, &r) != nil || r.File == nil {
+	put := event.WithState(event.FilesPut, event.StateCompleted)
+	if e.EventType != put && e.EventType != event.WithState(event.UploadsCommit, event.StateCompleted) || len(w.others) == 0 || event.Open(e, &r) != nil || r.File == nil {
 		return
 	}
 	if f := w.files[r.File.Owner+r.File.Path]; f == nil || f.Version > r.File.Version {

@@ -205,6 +205,7 @@ func (w *world) give(e *eventpb.Envelope) {
 			if !w.commits[q.Upload] {
 				w.commits[q.Upload] = true
 				w.honest(q.File.Path, string(q.File.ManifestId))
+				w.chained(q.File.Path, string(q.File.ManifestId))
 			}
 			w.pending = append(w.pending, e)
 		case event.ContentMissing:
