@@ -242,3 +242,21 @@ func TestCopyNamedBehindAReturn(t *testing.T) {
 		}
 	}
 }
+
+// A node comes back while a copy of a void claim is being trashed on it: the copy is forgotten once, and the claim ends.
+func TestVoidCopyOnANodeThatReturns(t *testing.T) {
+	for _, returns := range []bool{false, true} {
+		k := New()
+		k.node.id, k.node.switchboard = "node-1", true
+		x := &mending{work: 7, id: inos.ChunkID{1}, step: mendTrash, target: "n2", added: []inos.NodeID{"n2"}}
+		k.repairs.table[x.work] = x
+		k.collector.live(x.id)
+		if returns {
+			k.repairs.distrusted("n2")
+		}
+		k.repairs.copied(x, &answer{op: opRepairTrash})
+		if len(k.repairs.table) != 0 {
+			t.Errorf("returns %t: the repair is still there with %v", returns, x.added)
+		}
+	}
+}

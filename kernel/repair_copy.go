@@ -266,7 +266,7 @@ func (u *repairs) copied(x *mending, a *answer) {
 		u.voided(x, a)
 		return
 	case opRepairTrash:
-		if x.added = x.added[1:]; a.err != nil {
+		if x.forget(x.target); a.err != nil { // it may have been forgotten since
 			k.collector.sweepNode(x.target)
 		}
 		u.trashVoid(x)
