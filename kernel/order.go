@@ -34,6 +34,7 @@ type orders struct {
 	latest map[string]uint64 // by orderKey
 	queue  []orderedKey      // in the order in which they were served; of a key that is there again the last one counts
 	floor  uint64            // of the writes that are forgotten
+	top    uint64            // the highest number of all that was seen
 	forgot bool              // the kernel has begun, and no switchboard has said yet from which number on orders are of its time
 }
 
@@ -56,6 +57,7 @@ func (o *orders) code(c *coder) {
 		num(c, &e.order)
 	})
 	num(c, &o.floor)
+	num(c, &o.top)
 	c.bool(&o.forgot)
 	if c.reading {
 		o.latest = map[string]uint64{}
@@ -67,14 +69,26 @@ func (o *orders) code(c *coder) {
 
 // resume takes a switchboard's number: writes that the kernel before may have served have lower ones.
 func (o *orders) resume(order uint64) {
+	o.saw(order)
 	if o.forgot {
 		o.forgot, o.floor = false, max(o.floor, order)
 	}
 }
 
-// wrote notes a write.
+// saw takes the number of an order.
+func (o *orders) saw(order uint64) { o.top = max(o.top, order) }
+
+// wrote notes a write. It counts as later than all that was seen: a switchboard that starts anew with a clock that is behind numbers it below what it
+// sent before, and when it is far below, some of that may not have been seen yet. A trash order that is void for that is sent again by a sweep.
 func (o *orders) wrote(id []byte, record bool, order uint64) {
-	key := orderKey(id, record)
+	key, seen := orderKey(id, record), o.top
+	o.saw(order)
+	switch {
+	case order+uint64(ordersLate) < seen:
+		order = seen + uint64(ordersUnseen)
+	case order <= seen:
+		order = seen + 1
+	}
 	if old, ok := o.latest[key]; ok && old >= order {
 		return
 	}
@@ -107,6 +121,7 @@ func (u *serving) standing(q *eventpb.ContentTrashRequest) *eventpb.ContentTrash
 		}
 	}
 	out := &eventpb.ContentTrashRequest{Record: q.Record, Order: q.Order}
+	u.orders.saw(q.Order)
 	for _, g := range q.Chunks {
 		if !u.orders.void(g.ChunkId, q.Record, q.Order) && !writing[orderKey(g.ChunkId, q.Record)] {
 			out.Chunks = append(out.Chunks, g)
