@@ -66,11 +66,29 @@ func (w *World) strike(f Fault) {
 			p.offset += by
 			p.setAlarm()
 		}
+	case FaultSnooze:
+		w.snooze = f.For
 	case FaultLie:
 		if p != w.board && w.spareable(p, p.disk.list(false), p.disk.list(true)) {
 			p.liar = lie{drops: f.N == 1, garbles: f.N == 2}
 		}
 	}
+}
+
+// doze stops the switchboard a moment after it has claimed repairs, if that is to happen.
+func (w *World) doze(claimed int) {
+	p, long := w.board, w.snooze
+	if claimed == 0 || long == 0 || w.ending {
+		return
+	}
+	w.snooze = 0
+	w.troubleTo = max(w.troubleTo, w.now+long)
+	w.at(w.now+w.micros(20*inos.Millisecond), func() {
+		if !w.ending {
+			p.freeze()
+			w.at(w.now+long, p.melt)
+		}
+	})
 }
 
 // busyTries is how often, every few milliseconds, the world looks whether a worker has something to do before it kills one: a call that is lost

@@ -84,6 +84,17 @@ func (w *World) beginCall(f *effect) {
 			w.checkSource(f, &q)
 		}
 	}
+	if w.plan.parrots && bytes.Contains(d.q.Envelope, []byte(event.ContentTrash)) {
+		if e, err := event.Decode(d.q.Envelope); err == nil && e.EventType == event.ContentTrash {
+			var q eventpb.ContentTrashRequest
+			w.open(e, &q)
+			ids := make([]inos.ChunkID, len(q.Chunks))
+			for i, c := range q.Chunks {
+				ids[i] = w.chunkID(c.ChunkId)
+			}
+			w.remember(d, ids)
+		}
+	}
 	delay, lost := w.oneWay(f.p, d.to)
 	if lost {
 		return
@@ -154,6 +165,9 @@ func (w *World) arrive(d *delivery) {
 		to.hostBuf++
 		m.Input, m.InputBytes = to.hostBuf, lengthOf(d.input)
 		to.fill(m.Input, d.input)
+	}
+	if g := m.Grant; g != nil && len(to.parrots) > 0 && (g.Verb == "write" || g.Holder == string(to.id)) {
+		w.repeat(to, w.chunkID(g.ChunkId))
 	}
 	e := to.hostEnvelope(event.MeshServe, m)
 	to.serving[e.Id] = &delivery{f: d.f, to: to, q: d.q, life: to.life}

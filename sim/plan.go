@@ -26,6 +26,7 @@ type Plan struct {
 	rebuild    bool        // the switchboard is emptied at the end
 	lies       bool        // some node lies: everything is wanted on two domains at least
 	swaps      bool        // kernels are now and then replaced by what their snapshot restores
+	parrots    bool        // trash orders come once more behind the next write of their chunks
 	outage     *outage
 	end        inos.Micros
 }
@@ -76,12 +77,13 @@ const (
 	FaultLie                         // from here on the node lies (N: 1 drops, 2 garbles)
 	FaultPause                       // the switchboard is stopped for For, longer than every grace
 	FaultLeap                        // the clock of the switchboard leaps forward by N seconds
+	FaultSnooze                      // the switchboard is stopped for For as soon as it has claimed a repair
 	faultKinds
 )
 
 var faultNames = [faultKinds]string{
 	"crash", "stop", "lose", "wipe", "cut", "isolate", "loss", "late", "twice", "rot", "disk error", "disk full", "disk slow",
-	"doubt", "slow memory", "worker", "clock", "lie", "pause", "leap",
+	"doubt", "slow memory", "worker", "clock", "lie", "pause", "leap", "snooze",
 }
 
 // String names the kind.
@@ -160,6 +162,7 @@ func newPlan(seed uint64) Plan {
 	p.drawFaults(r, nodes, 20+r.IntN(7))
 	p.drawPace()
 	p.drawSleep()
+	p.drawRare()
 	return p
 }
 

@@ -44,6 +44,7 @@ type process struct {
 	slept    inos.Micros // for how long it was stopped in all its lives
 	offset   inos.Micros // of its clock
 	kernel   *kernel.Kernel
+	parrots  map[inos.ChunkID]parrot // trash orders that come again
 	disk     *disk
 	liar     lie
 

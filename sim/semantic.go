@@ -93,6 +93,7 @@ func (w *World) learn(e *eventpb.Envelope, m event.Message) {
 		w.open(e, &q)
 		w.truth.committed(w, &eventpb.FileInfo{Owner: q.Owner, Path: q.Path, Version: r.Version}, q.Key.Id, true, r.Repeated)
 	case *eventpb.ClaimRepairsReply:
+		w.doze(len(r.Repairs))
 		for _, c := range r.Repairs {
 			id := w.chunkID(c.ChunkId)
 			w.leases[id] = c.CloneVT()

@@ -36,6 +36,29 @@ func (w *World) settle() {
 		w.quieten()
 		w.readAll()
 	}
+	w.stopAll()
+}
+
+// stopWithin is how long a process that is stopped in order may take to end what is under way.
+const stopWithin = 2 * inos.Minute
+
+// stopAll stops the processes in order, the switchboard first: one that has nothing left to do must know it. What a kernel has forgotten to let go of
+// shows here, before it is so much that something stops.
+func (w *World) stopAll() {
+	for _, p := range w.nodes {
+		if w.over || !p.up || p.frozen {
+			continue
+		}
+		e := p.hostEnvelope(event.NodeDrain, &eventpb.NodeStatusRequest{})
+		p.asked[e.Id] = true
+		p.give(e)
+		for limit := w.now + stopWithin; w.now < limit && !w.over && p.asked[e.Id]; {
+			w.run(w.now + inos.Second)
+		}
+		if !w.over && p.asked[e.Id] {
+			w.violate("%s was stopped in order and has not come to rest after %d minutes", p, stopWithin/inos.Minute)
+		}
+	}
 }
 
 // quieten waits until everything is whole and quiet.

@@ -48,6 +48,7 @@ type World struct {
 	workTime   inos.Micros
 	proveTime  inos.Micros // of a disk; nothing once the faults have stopped
 	clientPace inos.Micros
+	snooze     inos.Micros // for so long the switchboard is to be stopped when it has claimed a repair
 	rebuilding bool
 	lacked     bool // the rebuild could not restore a version, by the world's doing
 	ending     bool // faults have stopped
