@@ -147,7 +147,8 @@ func (u *puts) tellLate() {
 	}
 }
 
-// toldLate takes the end of a batch. One that fails is tried again; an epoch that is over makes its copies count for nothing.
+// toldLate takes the end of a batch. One that fails is tried again; an epoch that is over makes its copies count for nothing, and so does a chunk that
+// is collected meanwhile.
 func (u *puts) toldLate(a *answer) {
 	l, k := &u.lates, u.k
 	retry := a.err != nil && a.err.Code != inos.CodeConflict && a.err.Code != inos.CodeNodeUnknown && l.failures < retriesMax
@@ -171,14 +172,19 @@ func (u *puts) toldLate(a *answer) {
 		l.adds = append(told, l.adds...)
 		return
 	}
+	var r eventpb.AddCopiesReply
+	if a.err == nil {
+		_ = event.Open(a.env, &r)
+	}
 	for _, c := range told {
 		s := u.fanouts[c.fanout]
 		if s == nil {
 			continue
 		}
 		if x := s.copy(c.node); x != nil && x.state == copyStaging {
-			if x.state = copyNamed; a.err != nil {
-				x.state, x.unsure = copyFailed, true
+			x.state = copyNamed
+			if !slices.ContainsFunc(r.Taken, func(id []byte) bool { return string(id) == string(c.id[:]) }) {
+				x.state, x.unsure = copyFailed, true // its row is gone, or about to go: nothing but a sweep finds the copy
 			}
 		}
 		u.settleFanout(s, u.table[s.put])
