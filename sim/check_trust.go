@@ -81,6 +81,9 @@ func (w *World) checkRepaired(q *eventpb.SettleRepairRequest) {
 	})
 }
 
+// namedWithin is for how long the line of history may be on its way that tells the world that a node is named.
+const namedWithin = 10 * inos.Second
+
 // wantedWithin is for how long a repair may be on its way to the queue.
 const wantedWithin = 30 * inos.Second
 
@@ -114,7 +117,7 @@ func (w *World) lacks(id inos.ChunkID, before *claim) bool {
 		case p.gone > p.heard && p.gone < before.at:
 		case slices.Contains(now, p.id), !w.away(p) && slices.ContainsFunc(w.named(id), func(c inos.Copy) bool { return c.Node == p.id }):
 			have[p.domainOf(level)] = true
-		case p.up && !p.frozen && max(p.since, p.apart) < w.now-steady && !p.named && !p.liar.any():
+		case p.up && !p.frozen && max(p.since, p.apart) < w.now-steady && p.distrusted < w.now-namedWithin && !p.named && !p.liar.any():
 			could[p.domainOf(level)] = true
 		}
 	}
