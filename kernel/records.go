@@ -106,7 +106,9 @@ func (u *records) code(c *coder) {
 	num(c, &u.lately)
 	c.bool(&u.short)
 	list(c, &u.gone, membersMax, text[inos.NodeID])
-	c.bool(&u.ungoing)
+	if c.bool(&u.ungoing); u.ungoing && len(u.gone) == 0 {
+		c.fail("records of no node are being made pending")
+	}
 	num(c, &u.goneAt)
 }
 

@@ -84,9 +84,9 @@ func result(b []byte) uint64 {
 	return uint64(uintptr(unsafe.Pointer(unsafe.SliceData(b))))<<32 | uint64(len(b))
 }
 
-// step takes one encoded envelope, which the host has held to the standard (event.Check), and returns the time of the next wanted tick (8 bytes) and the effects, each behind its
-// length (4 bytes); integers are little-endian. Bytes that are no envelope have no effects and do not change the
-// wanted time.
+// step takes one encoded envelope, which the host has held to the standard (event.Check), and returns the time of the next wanted
+// tick (8 bytes) and the effects, each behind its length (4 bytes); integers are little-endian. Bytes that are no envelope have no
+// effects and do not change the wanted time.
 //
 //go:wasmexport inos_step
 func step(now int64, ptr, n uint32) uint64 {
