@@ -260,3 +260,40 @@ func TestVoidCopyOnANodeThatReturns(t *testing.T) {
 		}
 	}
 }
+
+// A node says that it has made a copy for a repair. The copy counts, unless the node has come back since it was asked, is about to be compared,
+// or is gone: then another node is asked, and the disk is swept.
+func TestCopyToldBehindAReturn(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		epoch    uint64 // of the node now
+		distrust bool
+		state    inos.MemberState
+		counts   bool
+	}{
+		{"the same epoch", 1, false, inos.MemberActive, true},
+		{"the next epoch", 2, false, inos.MemberActive, false},
+		{"an epoch that ends", 1, true, inos.MemberActive, false},
+		{"no member", 1, false, inos.MemberRemoved, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			k := New()
+			k.node.switchboard = true
+			m := k.members.newMember()
+			m.row = &eventpb.Member{Node: "n2", Epoch: 1, State: uint32(inos.MemberActive)}
+			k.members.table["n2"] = m
+			x := &mending{work: 7, id: inos.ChunkID{1}, target: "n2", source: "n3", step: mendReady, wanted: 1, until: repairLease}
+			k.repairs.table[7] = x
+			k.collector.live(x.id)
+			k.repairs.copy(x)
+			m.row.Epoch, m.distrust, m.row.State = c.epoch, c.distrust, uint32(c.state)
+			k.repairs.copied(x, &answer{op: opRepairCopy})
+			if counts := slices.Contains(x.added, "n2") && slices.Contains(x.good, "n2"); counts != c.counts {
+				t.Errorf("the copy counts: %t", counts)
+			}
+			if swept := slices.Contains(k.collector.sweep.wanted, "n2") && slices.Contains(x.avoid, "n2"); swept == c.counts {
+				t.Errorf("the node is swept, and another asked: %t", swept)
+			}
+		})
+	}
+}

@@ -385,6 +385,12 @@ func (u *memberships) named(node inos.NodeID, epoch uint64) bool {
 	return true
 }
 
+// keeps says that a copy which a node has made in an epoch of its copies counts: no other epoch has begun or is about to, and it is a member still.
+func (u *memberships) keeps(node inos.NodeID, epoch uint64) bool {
+	m := u.member(node)
+	return m != nil && m.row.Epoch == epoch && !m.distrust
+}
+
 // slot numbers a member among all for the answer of an effect about it: members are never forgotten, but others may come between.
 func (u *memberships) slot(m *member) uint64 { return hashName(levelProcess, m.row.Node) }
 

@@ -47,6 +47,7 @@ type mending struct {
 	overdue    []inos.NodeID // were told to the map as having a copy, when their copies were about to count for nothing
 	source     inos.NodeID
 	target     inos.NodeID
+	epoch      uint64 // of the target's copies when it was asked
 	buffer     uint64
 	held       bool        // a chunk is accounted in repairs.buffers
 	short      bool        // it lost a copy, or was wanted anew, since it was claimed: it is wanted again when the claim has ended
@@ -78,6 +79,7 @@ func (x *mending) code(c *coder) {
 	num(c, &x.trusted)
 	text(c, &x.source)
 	text(c, &x.target)
+	num(c, &x.epoch)
 	num(c, &x.buffer)
 	c.bool(&x.held)
 	c.bool(&x.short)
@@ -210,7 +212,7 @@ func (u *repairs) advance(x *mending) {
 // copy has the target pull the chunk from the source; for this node's own disk it is read and written here.
 func (u *repairs) copy(x *mending) {
 	k := u.k
-	x.started, x.again = k.now, 0
+	x.started, x.again, x.epoch = k.now, 0, k.members.epoch(x.target)
 	if x.target != k.self() {
 		x.step = mendCopy
 		addrs := k.members.addrs(x.source)
@@ -255,6 +257,12 @@ func (u *repairs) copied(x *mending, a *answer) {
 			break
 		}
 		x.paid = false
+		if !k.members.keeps(x.target, x.epoch) { // the answer comes late: the copy may be lost, and its node is compared, or gone
+			x.tried++
+			x.avoid = append(x.avoid, x.target)
+			k.collector.sweepNode(x.target)
+			break
+		}
 		x.added, x.good = append(x.added, x.target), append(x.good, x.target)
 		u.done++
 		u.bytes += x.bytes
