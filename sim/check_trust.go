@@ -16,6 +16,7 @@ import (
 type claim struct {
 	at      inos.Micros
 	trusted []inos.NodeID
+	hoped   []inos.NodeID // had a copy that was to be compared
 	wanted  uint32
 	members uint64        // of World.memberChanges
 	bad     []inos.NodeID // sent the repair other bytes than the chunk's, or none
@@ -28,13 +29,21 @@ type copying struct {
 }
 
 // trusted returns the nodes whose copies of a chunk the map trusts.
-func (w *World) trusted(id inos.ChunkID) (nodes []inos.NodeID) {
+func (w *World) trusted(id inos.ChunkID) []inos.NodeID {
+	nodes, _ := w.judged(id)
+	return nodes
+}
+
+// judged returns the nodes whose copies of a chunk the map trusts, and those whose copies are to be looked at.
+func (w *World) judged(id inos.ChunkID) (trusted, hoped []inos.NodeID) {
 	for _, c := range w.named(id) {
 		if c.Trusted {
-			nodes = append(nodes, c.Node)
+			trusted = append(trusted, c.Node)
+		} else {
+			hoped = append(hoped, c.Node)
 		}
 	}
-	return nodes
+	return trusted, hoped
 }
 
 // named returns the copies of a chunk that the map names.
@@ -59,8 +68,8 @@ func (w *World) checkRetired(q *eventpb.RetireCopyRequest) {
 
 // checkRepaired looks at a repair that ends although nothing was copied: the copies that the map trusted all the while are enough, together with
 // those of nodes that may still be compared, or no more could be made. Those of a node that the switchboard itself had given up when the repair was
-// claimed, and not heard of since, are not among them. When more replicas have come to be wanted since the claim, the repair could not know: the
-// chunk has to be in the queue again soon.
+// claimed, and not heard of since, are not among them. When more replicas have come to be wanted since the claim, or a copy that was to be compared has
+// turned out to be none, the repair could not know: the chunk has to be in the queue again soon.
 func (w *World) checkRepaired(q *eventpb.SettleRepairRequest) {
 	id := w.chunkID(q.ChunkId)
 	c := w.claims[id]
@@ -68,16 +77,24 @@ func (w *World) checkRepaired(q *eventpb.SettleRepairRequest) {
 		return
 	}
 	v := w.truth.guard()[id]
-	if v.info.ReplicasWanted <= c.wanted {
+	if v.info.ReplicasWanted <= c.wanted && !w.disappointed(id, c) {
 		w.violate("the repair of chunk %s of version %d of %s ends with too few copies that may count, %d are wanted and more nodes could have one", id, v.number, v.info.Path, v.info.ReplicasWanted)
 		return
 	}
 	life := w.board.life
 	w.at(w.now+wantedWithin, func() {
 		if w.board.life == life && w.board.since < w.now-wantedWithin && w.lacks(id, c) && !w.queued(id) {
-			w.violate("chunk %s of version %d of %s has too few copies, and %s after its repair ended for the number that was wanted before nobody asks for another",
+			w.violate("chunk %s of version %d of %s has too few copies, and %s after its repair ended for what was known before nobody asks for another",
 				id, v.number, v.info.Path, clock(epoch+wantedWithin))
 		}
+	})
+}
+
+// disappointed says that the map has let go of a copy that was still to be compared when a repair was claimed.
+func (w *World) disappointed(id inos.ChunkID, c *claim) bool {
+	named := w.named(id)
+	return slices.ContainsFunc(c.hoped, func(node inos.NodeID) bool {
+		return !slices.ContainsFunc(named, func(c inos.Copy) bool { return c.Node == node })
 	})
 }
 

@@ -98,7 +98,8 @@ func (w *World) learn(e *eventpb.Envelope, m event.Message) {
 			id := w.chunkID(c.ChunkId)
 			w.leases[id] = c.CloneVT()
 			w.checkClaimed(c)
-			w.claims[id] = &claim{at: w.now, trusted: w.trusted(id), members: w.memberChanges}
+			trusted, hoped := w.judged(id)
+			w.claims[id] = &claim{at: w.now, trusted: trusted, hoped: hoped, members: w.memberChanges}
 			if v := w.truth.guard()[id]; v != nil {
 				w.claims[id].wanted = v.info.ReplicasWanted
 			}
