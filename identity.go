@@ -177,6 +177,8 @@ type SemanticIdentity interface {
 	PutUser(ctx context.Context, u User, create bool, credits int64, key RequestKey, now Micros) (put User, revoked []string, err error)
 	// ListUsers pages by name: at most limit (0 or above 1,000: 1,000) above after.
 	ListUsers(ctx context.Context, after string, limit int) (users []User, more bool, err error)
+	// FindUser returns a user and the names of the groups that it is in, sorted; CodeUserUnknown.
+	FindUser(ctx context.Context, name Subject) (u User, groups []string, err error)
 	// PutEnrolment keeps the hash of a secret with which a device of the user may log in once, until the time given; CodeUserUnknown. The same hash again
 	// gets the new time; CodeConflict when it is another user's, and beyond UserEnrolmentsMax that are good at now.
 	PutEnrolment(ctx context.Context, hash [HashBytes]byte, user Subject, expires, now Micros) error

@@ -27,6 +27,7 @@ const (
 
 	UsersPut       = "users:put:v1:requested"       // UsersPutRequest, UsersPutReply
 	UsersList      = "users:list:v1:requested"      // UsersListRequest, UsersListReply
+	UsersShow      = "users:show:v1:requested"      // UsersShowRequest, UsersShowReply
 	UsersEnrol     = "users:enrol:v1:requested"     // UsersEnrolRequest, UsersEnrolReply
 	DevicesList    = "devices:list:v1:requested"    // DevicesListRequest, DevicesListReply
 	DevicesRevoke  = "devices:revoke:v1:requested"  // DevicesRevokeRequest, DevicesRevokeReply
@@ -127,6 +128,7 @@ const (
 	UploadSlots       = "semantic:upload_slots:v1:requested"
 	PutUser           = "semantic:put_user:v1:requested"
 	ListUsers         = "semantic:list_users:v1:requested"
+	FindUser          = "semantic:find_user:v1:requested"
 	PutEnrolment      = "semantic:put_enrolment:v1:requested"
 	ListDevices       = "semantic:list_devices:v1:requested"
 	RevokeDevice      = "semantic:revoke_device:v1:requested"

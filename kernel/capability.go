@@ -140,7 +140,7 @@ func userCapabilities(u *eventpb.User) []string {
 		return []string{"*:*:*"}
 	}
 	return []string{
-		"files:*:*", "grants:*:*", "tokens:*:" + u.Name, "devices:*:" + u.Name, "ledger:read:user:" + u.Name, "ledger:read:escrow:" + u.Name,
+		"files:*:*", "grants:*:*", "tokens:*:" + u.Name, "devices:*:" + u.Name, "users:read:" + u.Name, "ledger:read:user:" + u.Name, "ledger:read:escrow:" + u.Name,
 	}
 }
 

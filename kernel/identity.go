@@ -62,7 +62,7 @@ func (u *identities) about() about {
 	return about{
 		name: "identity", kind: "governance", inFlightMax: 2 * errandsMax,
 		hears: []string{
-			event.IdentityLogin, event.IdentityRefresh, event.UsersPut, event.UsersList, event.UsersEnrol, event.DevicesList, event.DevicesRevoke,
+			event.IdentityLogin, event.IdentityRefresh, event.UsersPut, event.UsersList, event.UsersShow, event.UsersEnrol, event.DevicesList, event.DevicesRevoke,
 			event.GroupsPut, event.GroupsList, event.TokensIssue, event.TokensList, event.TokensRevoke, event.GrantsPut, event.GrantsList, event.GrantsRemove,
 			event.LedgerTransfer, event.LedgerList,
 		},
@@ -190,7 +190,7 @@ func (u *identities) begin(p *errand) *inos.Error {
 		return u.login(p)
 	case event.IdentityRefresh:
 		return u.refresh(p)
-	case event.UsersPut, event.UsersList, event.UsersEnrol:
+	case event.UsersPut, event.UsersList, event.UsersShow, event.UsersEnrol:
 		return u.users(p)
 	case event.DevicesList, event.DevicesRevoke, event.GroupsPut, event.GroupsList:
 		return u.devices(p)
@@ -278,7 +278,7 @@ func (u *identities) proceed(p *errand, a *answer) *inos.Error {
 		return u.sawGrants(p, a)
 	}
 	switch p.eventType {
-	case event.UsersPut, event.UsersList, event.UsersEnrol:
+	case event.UsersPut, event.UsersList, event.UsersShow, event.UsersEnrol:
 		return u.usersDone(p, a)
 	case event.DevicesList, event.DevicesRevoke, event.GroupsPut, event.GroupsList:
 		return u.devicesDone(p, a)

@@ -17,6 +17,15 @@ func (u *identities) users(p *errand) *inos.Error {
 			return p.bad("a page of %d users, at most %d", q.Limit, listMax)
 		}
 		return u.ask(p, opIDVerb, event.ListUsers, &eventpb.ListUsersRequest{After: q.After, Limit: q.Limit})
+	case event.UsersShow:
+		q := read[eventpb.UsersShowRequest](p.payload)
+		if q.User == "" {
+			q.User = string(p.subject)
+		}
+		if !userName(q.User) {
+			return p.bad("%.80q is no user's name", q.User)
+		}
+		return u.ask(p, opIDVerb, event.FindUser, &eventpb.FindUserRequest{Name: q.User})
 	case event.UsersEnrol:
 		q := read[eventpb.UsersEnrolRequest](p.payload)
 		if q.LifeUs < 0 || inos.Micros(q.LifeUs) > enrolmentLifeMax {
@@ -113,6 +122,16 @@ func (u *identities) usersDone(p *errand, a *answer) *inos.Error {
 			reply.Next = r.Users[len(r.Users)-1].Name
 		}
 		return u.complete(p, reply, plural(uint64(len(r.Users)), "user", "users"))
+	case event.UsersShow:
+		var r eventpb.FindUserReply
+		if event.Open(a.env, &r) != nil || r.User == nil {
+			return undecoded("semantic:find_user")
+		}
+		reply := &eventpb.UsersShowReply{User: r.User, Groups: r.Groups}
+		if q := r.User.Quota; q != nil {
+			reply.RequestsLeft, reply.RequestsMax = u.k.governance.rates.left(inos.Subject(r.User.Name), q.RequestsPerSecond)
+		}
+		return u.complete(p, reply, plural(uint64(len(r.Groups)), "group", "groups"))
 	case event.UsersEnrol:
 		return u.complete(p, &eventpb.UsersEnrolReply{Secret: p.handle, ExpiresUs: int64(p.expires)}, "one device, within "+seconds(p.expires-u.k.now))
 	}

@@ -97,6 +97,8 @@ func aimOf(e *eventpb.Envelope, subject inos.Subject) aim {
 		return of(read[eventpb.UploadsDropRequest](e.Payload).Owner, "")
 	case event.UsersPut:
 		return aim{resource: read[eventpb.UsersPutRequest](e.Payload).User.GetName()}
+	case event.UsersShow:
+		return aim{resource: self(read[eventpb.UsersShowRequest](e.Payload).User)}
 	case event.UsersEnrol:
 		return aim{resource: self(read[eventpb.UsersEnrolRequest](e.Payload).User)}
 	case event.DevicesList:
@@ -140,7 +142,7 @@ var verbs = map[string]need{
 	event.UploadsDrop: {service: "files", verb: "write"},
 	event.NodeStatus:  {service: "node", verb: "read"}, event.NodesList: {service: "node", verb: "read"}, event.RepairsList: {service: "node", verb: "read"},
 	event.NodesInvite: {service: "node", verb: "operate"}, event.NodesSet: {service: "node", verb: "operate"},
-	event.UsersPut: {service: "users", verb: "write"}, event.UsersList: {service: "users", verb: "read"}, event.UsersEnrol: {service: "devices", verb: "write"},
+	event.UsersPut: {service: "users", verb: "write"}, event.UsersList: {service: "users", verb: "read"}, event.UsersShow: {service: "users", verb: "read"}, event.UsersEnrol: {service: "devices", verb: "write"},
 	event.DevicesList: {service: "devices", verb: "read"}, event.DevicesRevoke: {service: "devices", verb: "write"},
 	event.GroupsPut: {service: "groups", verb: "write"}, event.GroupsList: {service: "groups", verb: "read"},
 	event.TokensIssue: {service: "tokens", verb: "write"}, event.TokensList: {service: "tokens", verb: "read"}, event.TokensRevoke: {service: "tokens", verb: "write"},

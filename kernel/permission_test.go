@@ -111,6 +111,8 @@ var matrix = []matrixRow{
 	{event: event.RepairsList, ask: func(*world) event.Message { return &eventpb.RepairsListRequest{} }, may: "operator"},
 	{event: event.UsersPut, ask: func(*world) event.Message { return &eventpb.UsersPutRequest{User: &eventpb.User{Name: "ann"}} }, may: "operator"},
 	{event: event.UsersList, ask: func(*world) event.Message { return &eventpb.UsersListRequest{} }, may: "operator"},
+	{event: event.UsersShow, ask: func(*world) event.Message { return &eventpb.UsersShowRequest{User: "ann"} }, may: "owner operator"},
+	{event: event.UsersShow, ask: func(*world) event.Message { return &eventpb.UsersShowRequest{} }, may: users},
 	{event: event.UsersEnrol, ask: func(*world) event.Message { return &eventpb.UsersEnrolRequest{User: "ann"} }, may: "owner operator"},
 	{event: event.DevicesList, ask: func(*world) event.Message { return &eventpb.DevicesListRequest{User: "ann"} }, may: "owner operator"},
 	{event: event.DevicesRevoke, ask: func(*world) event.Message { return &eventpb.DevicesRevokeRequest{User: "ann", Device: "d"} }, may: "owner operator"},

@@ -52,6 +52,18 @@ func (u *rates) take(subject inos.Subject, rate uint32, op string) *inos.Error {
 	return nil
 }
 
+// left says how many requests a subject with a rate may send now, and how many at most at once; it counts none.
+func (u *rates) left(subject inos.Subject, rate uint32) (left, most uint32) {
+	const whole = int64(inos.Second)
+	most = uint32(min(int64(rate)*rateBurst, 1<<32-1))
+	b := u.table[string(subject)]
+	if b == nil {
+		return most, most
+	}
+	passed := min(int64(u.k.now-b.at), rateBurst*whole)
+	return uint32(min(int64(most), (b.level+passed*int64(rate))/whole)), most
+}
+
 func (u *rates) evict() {
 	oldest := ""
 	for _, s := range sortedKeys(u.table) {

@@ -89,6 +89,8 @@ func (s *script) identity(verb string, args map[string]string, has func(string) 
 		request(event.UsersPut, &eventpb.UsersPutRequest{User: user(), Create: has("create"), Credits: int64(number("credits"))})
 	case "users:list":
 		request(event.UsersList, &eventpb.UsersListRequest{})
+	case "users:show":
+		request(event.UsersShow, &eventpb.UsersShowRequest{User: args["of"]})
 	case "users:enrol":
 		request(event.UsersEnrol, &eventpb.UsersEnrolRequest{User: args["of"], LifeUs: life()})
 	case "devices:list":
@@ -214,6 +216,7 @@ func describeIdentityReply(e *eventpb.Envelope, state event.State) string {
 		login   eventpb.LoginReply
 		user    eventpb.UsersPutReply
 		users   eventpb.UsersListReply
+		show    eventpb.UsersShowReply
 		enrol   eventpb.UsersEnrolReply
 		devices eventpb.DevicesListReply
 		groups  eventpb.GroupsListReply
@@ -238,6 +241,8 @@ func describeIdentityReply(e *eventpb.Envelope, state event.State) string {
 			line += " " + u.Name
 		}
 		return line
+	case typ == event.UsersShow && open(&show):
+		return fmt.Sprintf(" %s groups=%v requests=%d/%d", show.User.Name, show.Groups, show.RequestsLeft, show.RequestsMax)
 	case typ == event.UsersEnrol && open(&enrol):
 		return " " + enrol.Secret
 	case typ == event.DevicesList && open(&devices):

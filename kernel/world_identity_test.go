@@ -130,7 +130,7 @@ func (w *world) performIdentity(e *eventpb.Envelope) (m event.Message, failure *
 		var q eventpb.TokenSignRequest
 		w.open(e, &q)
 		return &eventpb.TokenSignReply{Handle: "token-" + q.Session.Subject}, nil, true
-	case event.PutUser, event.ListUsers, event.PutEnrolment, event.ListDevices, event.RevokeDevice, event.PutGroup, event.ListGroups:
+	case event.PutUser, event.ListUsers, event.FindUser, event.PutEnrolment, event.ListDevices, event.RevokeDevice, event.PutGroup, event.ListGroups:
 		m, failure = w.performUsers(e)
 	case event.OpenSession, event.RefreshSession, event.ListSessions, event.RevokeSessions, event.PruneSessions:
 		m, failure = w.performSessions(e)
@@ -169,6 +169,19 @@ func (w *world) performUsers(e *eventpb.Envelope) (event.Message, *inos.Error) {
 		for _, name := range sortedKeys(w.users) {
 			if name > q.After {
 				r.Users = append(r.Users, w.user(name))
+			}
+		}
+		return r, nil
+	case event.FindUser:
+		var q eventpb.FindUserRequest
+		w.open(e, &q)
+		if w.users[q.Name] == nil {
+			return nil, missing(inos.CodeUserUnknown, "user %s", q.Name)
+		}
+		r := &eventpb.FindUserReply{User: w.user(q.Name)}
+		for _, name := range sortedKeys(w.groups) {
+			if slices.Contains(w.groups[name], q.Name) {
+				r.Groups = append(r.Groups, name)
 			}
 		}
 		return r, nil

@@ -97,7 +97,7 @@ Results go to stdout, everything else to stderr.
 	for _, c := range []*cobra.Command{
 		a.cmdUp(), a.cmdNode(), a.cmdJoin(), a.cmdRebuild(), a.cmdPut(), a.cmdGet(), a.cmdList(), a.cmdStat(), a.cmdRemove(), a.cmdStatus(), a.cmdEvents(), a.cmdTrace(),
 		a.cmdVerify(), a.cmdSet(), a.cmdUploads(), a.cmdNodes(), a.cmdRepairs(), a.cmdDrain(), a.cmdInvite(), a.cmdReplay(), a.cmdVersion(), a.cmdWorker(),
-		a.cmdLogin(), a.cmdLogout(), a.cmdUsers(), a.cmdDevices(), a.cmdGroups(), a.cmdTokens(), a.cmdGrant(), a.cmdGrants(), a.cmdShare(), a.cmdLedger(), a.cmdKeys(), a.cmdDashboard(),
+		a.cmdLogin(), a.cmdLogout(), a.cmdWhoami(), a.cmdUsers(), a.cmdDevices(), a.cmdGroups(), a.cmdTokens(), a.cmdGrant(), a.cmdGrants(), a.cmdShare(), a.cmdLedger(), a.cmdKeys(), a.cmdDashboard(),
 	} {
 		c.DisableFlagsInUseLine = true
 		root.AddCommand(c)

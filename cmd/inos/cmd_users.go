@@ -203,10 +203,11 @@ func (a *app) changeUser(name string, change func(*api.UserQuestion)) error {
 		}
 		q := api.UserQuestion{Operator: u.Operator, Disabled: u.Disabled, Quota: u.Quota}
 		change(&q)
-		if u, err = client.PutUser(a.ctx, name, q); err != nil {
+		put, err := client.PutUser(a.ctx, name, q)
+		if err != nil {
 			return err
 		}
-		return a.printUser(&u)
+		return a.printUser(&put)
 	})
 }
 

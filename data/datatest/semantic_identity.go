@@ -391,6 +391,15 @@ func semanticGroups(t *testing.T, m inos.Semantic) {
 	must(t, put("family", "bob"))
 	wantCode(t, put("other", "bob", "dan"), inos.CodeUserUnknown)
 	equal(t, "groups", list("", 0), "[{Name:family Members:[bob]} {Name:work Members:[ann cat]}] false")
+	must(t, put("all", "ann", "bob"))
+	for name, want := range map[inos.Subject]string{"ann": "[all work]", "bob": "[all family]", "cat": "[work]"} {
+		u, groups, err := m.FindUser(background, name)
+		must(t, err)
+		equal(t, "groups of "+string(name), fmt.Sprint(u.Name, groups), string(name)+want)
+	}
+	_, _, err := m.FindUser(background, "dan")
+	wantCode(t, err, inos.CodeUserUnknown)
+	must(t, put("all"))
 	equal(t, "page", list("", 1), "[{Name:family Members:[bob]}] true")
 	equal(t, "next page", list("family", 1), "[{Name:work Members:[ann cat]}] false")
 	grant(t, m, "g1", "ann", "/a", "group:family")
@@ -486,6 +495,7 @@ func identityVerbsOf(m inos.Semantic) map[string]func(context.Context) error {
 			return err
 		},
 		"list users":    func(ctx context.Context) error { _, _, err := m.ListUsers(ctx, "", 1); return err },
+		"find user":     func(ctx context.Context) error { _, _, err := m.FindUser(ctx, "ann"); return err },
 		"put enrolment": func(ctx context.Context) error { return m.PutEnrolment(ctx, h, "ann", 2, 1) },
 		"list devices":  func(ctx context.Context) error { _, err := m.ListDevices(ctx, "ann"); return err },
 		"revoke device": func(ctx context.Context) error { _, err := m.RevokeDevice(ctx, "ann", "d", 1); return err },

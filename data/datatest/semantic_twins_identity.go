@@ -40,6 +40,7 @@ func identityVerbs(w *twins) map[string]func(*rapid.T) {
 		"remove grant":    w.removeGrant,
 		"use grant":       w.useGrant,
 		"access":          w.access,
+		"find user":       w.findUser,
 		"transfer":        w.transfer,
 		"entries":         w.entries,
 		"settle fact":     w.settleFact,
@@ -220,6 +221,14 @@ func (w *twins) useGrant(t *rapid.T) {
 func (w *twins) access(t *rapid.T) {
 	owner, subject := twinUsers.Draw(t, "owner"), rapid.SampledFrom([]inos.Subject{"ann", "bob", "cat", "public", "link:g1", "link:g2"}).Draw(t, "subject")
 	w.both(t, fmt.Sprintf("access of %s to %s", subject, owner), func(m inos.Semantic) (any, error) { return m.ReadAccess(background, owner, subject, w.now) })
+}
+
+func (w *twins) findUser(t *rapid.T) {
+	name := twinUsers.Draw(t, "user")
+	w.both(t, "user "+string(name), func(m inos.Semantic) (any, error) {
+		u, groups, err := m.FindUser(background, name)
+		return []any{u, groups}, err
+	})
 }
 
 func (w *twins) transfer(t *rapid.T) {

@@ -129,6 +129,22 @@ func (m *Memory) ListUsers(ctx context.Context, after string, limit int) (users 
 	return users, more, nil
 }
 
+// FindUser implements inos.SemanticIdentity.
+func (m *Memory) FindUser(ctx context.Context, name inos.Subject) (inos.User, []string, error) {
+	const op = "semantic:find_user"
+	if err := m.enter(ctx, op); err != nil {
+		return inos.User{}, nil, err
+	}
+	defer m.mu.Unlock()
+	u, known := m.user(name)
+	if !known {
+		return inos.User{}, nil, userUnknown(op, name)
+	}
+	groups := m.groupsOf(name)
+	slices.Sort(groups)
+	return u, groups, nil
+}
+
 // PutEnrolment implements inos.SemanticIdentity.
 func (m *Memory) PutEnrolment(ctx context.Context, hash [inos.HashBytes]byte, user inos.Subject, expires, now inos.Micros) error {
 	const op = "semantic:put_enrolment"

@@ -141,6 +141,27 @@ func decodeUser(op string, b []byte) (inos.User, error) {
 	return messageUser(&m), nil
 }
 
+// FindUser implements inos.SemanticIdentity.
+func (s *Store) FindUser(ctx context.Context, name inos.Subject) (u inos.User, groups []string, err error) {
+	const op = "semantic:find_user"
+	err = s.read(ctx, op, func(r *snapshot) error {
+		var known bool
+		if u, known, err = foundUser(r.row(selectUser, string(name))); err != nil {
+			return err
+		}
+		if !known {
+			return userUnknown(op, name)
+		}
+		rows, err := r.query(selectGroupsOf, string(name))
+		groups, err = collect(rows, err, scanText[string])
+		return err
+	})
+	if err != nil {
+		return inos.User{}, nil, err
+	}
+	return u, groups, nil
+}
+
 // ListUsers implements inos.SemanticIdentity.
 func (s *Store) ListUsers(ctx context.Context, after string, limit int) (users []inos.User, more bool, err error) {
 	limit = page(limit, ListMax)

@@ -24,6 +24,14 @@ func listUsers(c call, q *eventpb.ListUsersRequest) (event.Message, error) {
 	return &eventpb.ListUsersReply{Users: payloads(users, UserPayload), More: more}, nil
 }
 
+func findUser(c call, q *eventpb.FindUserRequest) (event.Message, error) {
+	u, groups, err := c.sem.FindUser(c.ctx, inos.Subject(q.Name))
+	if err != nil {
+		return nil, err
+	}
+	return &eventpb.FindUserReply{User: UserPayload(&u), Groups: groups}, nil
+}
+
 func putEnrolment(c call, q *eventpb.PutEnrolmentRequest) (event.Message, error) {
 	hash, err := secretHash(q.Hash)
 	if err != nil {

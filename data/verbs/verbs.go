@@ -88,6 +88,7 @@ var performers = map[string]performer{
 
 	event.PutUser:        opened(putUser),
 	event.ListUsers:      opened(listUsers),
+	event.FindUser:       opened(findUser),
 	event.PutEnrolment:   opened(putEnrolment),
 	event.ListDevices:    opened(listDevices),
 	event.RevokeDevice:   opened(revokeDevice),

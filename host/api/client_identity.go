@@ -71,11 +71,16 @@ func (c *Client) Users(ctx context.Context) iter.Seq2[User, error] {
 }
 
 // User returns one; CodeUserUnknown.
-func (c *Client) User(ctx context.Context, name string) (u User, err error) {
+func (c *Client) User(ctx context.Context, name string) (u UserReply, err error) {
 	if err := inos.CheckName(name); err != nil {
 		return u, err
 	}
 	return u, c.callJSON(ctx, "GET", "/v1/users/"+name, &u)
+}
+
+// Whoami returns who the client's token lets in.
+func (c *Client) Whoami(ctx context.Context) (r WhoamiReply, err error) {
+	return r, c.callJSON(ctx, "GET", "/v1/whoami", &r)
 }
 
 // PutUser makes a user or changes one.

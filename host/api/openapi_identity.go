@@ -15,12 +15,15 @@ var describedIdentity = map[route]description{
 	}}},
 	routeUsers: {[]string{"/v1/users"}, map[string]operation{"GET": {summary: "a page of users", answers: ok(UsersReply{}), parameters: []parameter{inAfter, inLimit}}}},
 	routeUser: {[]string{"/v1/users/{name}"}, map[string]operation{
-		"GET": {summary: "one user", answers: ok(User{}), codes: [][]inos.Code{{inos.CodeUserUnknown}}},
+		"GET": {summary: "one user; users see themselves", answers: ok(UserReply{}), codes: [][]inos.Code{{inos.CodeUserUnknown}}},
 		"PUT": {
 			summary: "makes or changes a user", request: UserQuestion{}, answers: ok(User{}), parameters: []parameter{inRequestID},
 			codes: [][]inos.Code{whereQuestion, whereRepeated, {inos.CodeCreditsShort}},
 		},
 	}},
+	routeWhoami: {[]string{"/v1/whoami"}, map[string]operation{"GET": {
+		summary: "who asks: the session, and its user with quota and use", answers: ok(WhoamiReply{}), codes: [][]inos.Code{{inos.CodeUserUnknown}},
+	}}},
 	routeEnrolments: {[]string{"/v1/users/{name}/enrolments"}, map[string]operation{"POST": {
 		summary: "a secret with which one new device logs in", request: EnrolmentQuestion{}, answers: created(Enrolment{}), codes: [][]inos.Code{whereQuestion, {inos.CodeUserUnknown}},
 	}}},

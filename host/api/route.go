@@ -42,6 +42,7 @@ const (
 	routeRefresh
 	routeUsers
 	routeUser
+	routeWhoami
 	routeEnrolments
 	routeDevices
 	routeDevice
@@ -134,6 +135,7 @@ var routes = map[route]struct {
 	routeRefresh:    {"refresh", true, methods{{"POST", (*exchange).refresh}}},
 	routeUsers:      {"users", false, methods{{"GET", (*exchange).users}}},
 	routeUser:       {"user", false, methods{{"GET", (*exchange).user}, {"PUT", (*exchange).putUser}}},
+	routeWhoami:     {"whoami", false, methods{{"GET", (*exchange).whoami}}},
 	routeEnrolments: {"enrolments", false, methods{{"POST", (*exchange).enrol}}},
 	routeDevices:    {"devices", false, methods{{"GET", (*exchange).devices}}},
 	routeDevice:     {"device", false, methods{{"DELETE", (*exchange).revokeDevice}}},
@@ -176,7 +178,7 @@ var exact = map[string]route{
 	"/": routeHome, "/healthz": routeHealth, "/readyz": routeReady, "/metrics": routeMetrics,
 	"/v1/version": routeVersion, "/v1/status": routeStatus, "/v1/files": routeFiles, "/v1/stat": routeStat, "/v1/uploads": routeUploads,
 	"/v1/verify": routeVerify, "/v1/events": routeEvents, "/v1/nodes": routeNodes, "/v1/invites": routeInvites, "/v1/repairs": routeRepairs,
-	"/v1/login": routeLogin, "/v1/login/challenge": routeChallenge, "/v1/login/refresh": routeRefresh, "/v1/users": routeUsers, "/v1/devices": routeDevices,
+	"/v1/login": routeLogin, "/v1/login/challenge": routeChallenge, "/v1/login/refresh": routeRefresh, "/v1/users": routeUsers, "/v1/whoami": routeWhoami, "/v1/devices": routeDevices,
 	"/v1/groups": routeGroups, "/v1/tokens": routeTokens, "/v1/grants": routeGrants, "/v1/ledger": routeLedger, "/v1/keys": routeKeys,
 	"/v1/dashboard/codes": routeCodes, "/v1/dashboard/session": routeDashboard, "/v1/openapi.json": routeOpenAPI,
 }

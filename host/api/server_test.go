@@ -113,7 +113,7 @@ func TestEveryRouteNeedsAToken(t *testing.T) {
 		routeChunk: "/v1/chunks/" + strings.Repeat("0", 64), routeProof: "/v1/chunks/" + strings.Repeat("0", 64) + "/proof",
 		routeVerify: "/v1/verify", routeEvents: "/v1/events", routeTrace: "/v1/traces/" + strings.Repeat("1", 32),
 		routeNone:  "/v1/nothing",
-		routeUsers: "/v1/users", routeUser: "/v1/users/ann", routeEnrolments: "/v1/users/ann/enrolments", routeDevices: "/v1/devices",
+		routeUsers: "/v1/users", routeWhoami: "/v1/whoami", routeUser: "/v1/users/ann", routeEnrolments: "/v1/users/ann/enrolments", routeDevices: "/v1/devices",
 		routeDevice: "/v1/devices/d1", routeGroups: "/v1/groups", routeGroup: "/v1/groups/family", routeTokens: "/v1/tokens", routeToken: "/v1/tokens/t1",
 		routeGrants: "/v1/grants", routeGrant: "/v1/grants/g1", routeLedger: "/v1/ledger", routeKeys: "/v1/keys", routeKey: "/v1/keys/token",
 		routeCodes:   "/v1/dashboard/codes",

@@ -42,15 +42,35 @@ func (x *exchange) users(target) error {
 
 // user answers with one: GET /v1/users/{name}.
 func (x *exchange) user(t target) error {
-	var reply eventpb.UsersListReply
-	if err := x.ask(event.UsersList, &eventpb.UsersListRequest{After: justBefore(t.name), Limit: 1}, &reply); err != nil {
+	reply, err := x.showUser(t.name)
+	if err != nil {
 		return err
 	}
-	if len(reply.Users) == 0 || reply.Users[0].Name != t.name {
-		return inos.Errorf(inos.CodeUserUnknown, "users:list", "there is no user %q", t.name)
-	}
-	x.writeJSON(http.StatusOK, userOf(reply.Users[0]))
+	x.writeJSON(http.StatusOK, reply)
 	return nil
+}
+
+// whoami answers with who asks: its session, and its user with quota and use: GET /v1/whoami.
+func (x *exchange) whoami(target) error {
+	reply, err := x.showUser("")
+	if err != nil {
+		return err
+	}
+	s := &x.session
+	x.writeJSON(http.StatusOK, WhoamiReply{User: reply, Session: Session{
+		ID: s.TokenID, User: string(s.Subject), Device: s.Device, Capabilities: append([]string{}, s.Capabilities...), Audience: s.Audience, Peer: string(s.Peer),
+		ExpiresUs: int64(s.ExpiresAt),
+	}})
+	return nil
+}
+
+// showUser asks for one user; of an empty name for who asks.
+func (x *exchange) showUser(name string) (UserReply, error) {
+	var reply eventpb.UsersShowReply
+	if err := x.ask(event.UsersShow, &eventpb.UsersShowRequest{User: name}, &reply); err != nil {
+		return UserReply{}, err
+	}
+	return UserReply{User: userOf(reply.User), Groups: append([]string{}, reply.Groups...), RequestsLeft: reply.RequestsLeft, RequestsMax: reply.RequestsMax}, nil
 }
 
 // justBefore returns a key behind which no other name stands before this one: no byte of a name is as great as ~.

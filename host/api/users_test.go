@@ -26,8 +26,12 @@ func TestManagement(t *testing.T) {
 			"GET", "/v1/users?after=a&limit=3", "", event.UsersList, &eventpb.UsersListRequest{After: "a", Limit: 3}, &eventpb.UsersListReply{Users: []*eventpb.User{user}, Next: "ann"}, 200,
 			`{"users":[{"name":"ann","operator":true,"disabled":false,"quota":{"plain_bytes":0,"files":7,"requests_per_second":0},"created_us":0,"plain_bytes":5,"files":1,"balance":-3}],"next":"ann"}`,
 		},
-		{"GET", "/v1/users/ann", "", event.UsersList, &eventpb.UsersListRequest{After: "anm~", Limit: 1}, &eventpb.UsersListReply{Users: []*eventpb.User{user}}, 200, `"name":"ann"`},
-		{"GET", "/v1/users/anna", "", event.UsersList, &eventpb.UsersListRequest{After: "ann`~", Limit: 1}, &eventpb.UsersListReply{Users: []*eventpb.User{{Name: "annb"}}}, 404, "user_unknown"},
+		{
+			"GET", "/v1/users/ann", "", event.UsersShow, &eventpb.UsersShowRequest{User: "ann"},
+			&eventpb.UsersShowReply{User: user, Groups: []string{"family"}, RequestsLeft: 3, RequestsMax: 4}, 200, `"balance":-3,"groups":["family"],"requests_left":3,"requests_max":4}`,
+		},
+		{"GET", "/v1/users/Ann", "", "", nil, nil, 400, "bad_request"},
+		{"GET", "/v1/whoami", "", event.UsersShow, &eventpb.UsersShowRequest{}, &eventpb.UsersShowReply{User: user}, 200, `"groups":[],"requests_left":0,"requests_max":0},"session":{"id":`},
 		{
 			"PUT", "/v1/users/ann", `{"operator":true,"quota":{"plain_bytes":1,"files":7,"requests_per_second":2},"create":true,"credits":5}`, event.UsersPut,
 			&eventpb.UsersPutRequest{User: &eventpb.User{Name: "ann", Operator: true, Quota: &eventpb.Quota{PlainBytes: 1, Files: 7, RequestsPerSecond: 2}}, Create: true, Credits: 5},

@@ -76,6 +76,20 @@ type User struct {
 	Balance    int64  `json:"balance"` // micro-credits
 }
 
+// UserReply is one user, with what a page of users leaves out.
+type UserReply struct {
+	User
+	Groups       []string `json:"groups"`        // that it is in
+	RequestsLeft uint32   `json:"requests_left"` // that may be sent now
+	RequestsMax  uint32   `json:"requests_max"`  // that may be sent at once after a pause; 0: any number
+}
+
+// WhoamiReply is who asks: what the token says, and its user.
+type WhoamiReply struct {
+	User    UserReply `json:"user"`
+	Session Session   `json:"session"`
+}
+
 // UserQuestion is what a user is to be.
 type UserQuestion struct {
 	Operator bool  `json:"operator"`

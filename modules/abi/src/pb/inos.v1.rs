@@ -945,6 +945,23 @@ pub struct UsersListReply {
     #[prost(string, tag = "2")]
     pub next: ::prost::alloc::string::String,
 }
+/// users:show:v1: one user, by default oneself, with the groups it is in.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UsersShowRequest {
+    #[prost(string, tag = "1")]
+    pub user: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct UsersShowReply {
+    #[prost(message, optional, tag = "1")]
+    pub user: ::core::option::Option<User>,
+    #[prost(string, repeated, tag = "2")]
+    pub groups: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(uint32, tag = "3")]
+    pub requests_left: u32,
+    #[prost(uint32, tag = "4")]
+    pub requests_max: u32,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct UsersEnrolRequest {
     #[prost(string, tag = "1")]
@@ -2096,6 +2113,19 @@ pub struct ListUsersReply {
     pub users: ::prost::alloc::vec::Vec<User>,
     #[prost(bool, tag = "2")]
     pub more: bool,
+}
+/// semantic:find_user:v1
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FindUserRequest {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FindUserReply {
+    #[prost(message, optional, tag = "1")]
+    pub user: ::core::option::Option<User>,
+    #[prost(string, repeated, tag = "2")]
+    pub groups: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 /// semantic:put_enrolment:v1
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
