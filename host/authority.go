@@ -143,7 +143,7 @@ func (n *Node) certify(state *meshState, verifier *trust.Verifier) error {
 		e.Hint = "Where the root key is at hand, run: inos keys renew --data " + n.folder.dir + " --root-key FILE"
 		return e
 	}
-	state.Revocations = verifier.Revocations()
+	state.Revocations = verifier.SignedRevocations()
 	n.authority = authority{verifier: verifier, signer: signer, state: state}
 	if n.config.Rebuild {
 		n.authority.root = root

@@ -29,6 +29,15 @@ func (n *Node) Keys() ([]api.Key, error) {
 	return keys, nil
 }
 
+// Revoked implements api.Node.
+func (n *Node) Revoked() []api.RevokedSwitchboard {
+	out := []api.RevokedSwitchboard{}
+	for _, r := range n.authority.verifier.Revocations() {
+		out = append(out, api.RevokedSwitchboard{Node: string(r.Node), RevokedUs: int64(r.At)})
+	}
+	return out
+}
+
 // RotateTokenKey implements api.Node.
 func (n *Node) RotateTokenKey(_ context.Context, by inos.Session, atOnce bool) ([]api.Key, error) {
 	if n.tokenKeys == nil {

@@ -69,7 +69,7 @@ func (f *folder) laidRevocations() ([][]byte, error) {
 
 // keepRevocations writes down what the verifier knows to be revoked, and forgets what was laid.
 func (n *Node) keepRevocations() error {
-	all := n.authority.verifier.Revocations()
+	all := n.authority.verifier.SignedRevocations()
 	n.signerMu.Lock()
 	state := *n.authority.state
 	n.signerMu.Unlock()
@@ -137,7 +137,7 @@ func (n *Node) revokedHere(op string) error {
 
 // withRevocations puts the mesh's revocations into the reply to a heartbeat.
 func (n *Node) withRevocations(raw []byte) []byte {
-	all := n.authority.verifier.Revocations()
+	all := n.authority.verifier.SignedRevocations()
 	e, err := event.Decode(raw)
 	if len(all) == 0 || err != nil || event.StateOf(e.EventType) != event.StateCompleted {
 		return raw

@@ -138,6 +138,9 @@ func TestARevokedSwitchboardGetsAnotherKey(t *testing.T) {
 	if m.board.id == before {
 		t.Fatal("it is the node that was revoked")
 	}
+	if revoked := m.board.Revoked(); len(revoked) != 1 || revoked[0].Node != string(before) || revoked[0].RevokedUs == 0 {
+		t.Errorf("it lists as revoked %+v", revoked)
+	}
 	for i, p := range m.providers {
 		closeNode(t, p)
 		m.openProvider(i, m.invite("host-"+string(rune('0'+i))))

@@ -13,8 +13,8 @@ import (
 func (a *app) cmdKeys() *cobra.Command {
 	return parent(&cobra.Command{
 		Use:   "keys",
-		Short: "List the keys of access tokens, exchange keys, renew the switchboard's certificate",
-		Long: `Keys lists the keys that sign access tokens, the newest first, without what is secret of them. Below it are the commands that exchange keys while the mesh
+		Short: "List keys and revoked switchboards, exchange keys, renew the switchboard's certificate",
+		Long: `Keys lists the keys that sign access tokens, the newest first, without what is secret of them, and the switchboards that were revoked. Below it are the commands that exchange keys while the mesh
 runs: 'rotate' those of tokens and the operator's secret, 'renew' what the mesh's root key signs; 'revoke' takes that back.`,
 		Example: "  inos keys\n  inos keys rotate token\n  inos keys renew --root-key /media/safe/root.key",
 		Args:    arguments(0, 0, "no argument, or one of its commands"),
@@ -27,7 +27,15 @@ runs: 'rotate' those of tokens and the operator's secret, 'renew' what the mesh'
 				if a.json {
 					return a.printJSON(r)
 				}
-				return a.printKeys(r.Keys)
+				if err := a.printKeys(r.Keys); err != nil {
+					return err
+				}
+				for _, s := range r.Revoked {
+					if err := a.printf("%s  switchboard, revoked %s\n", s.Node, timeText(s.RevokedUs)); err != nil {
+						return err
+					}
+				}
+				return nil
 			})
 		},
 	}, a.cmdKeysRotate(), a.cmdKeysRenew(), a.cmdKeysRevoke())

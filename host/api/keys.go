@@ -15,7 +15,7 @@ func (x *exchange) operates(op string) error {
 	return nil
 }
 
-// keys answers with the keys of access tokens, without what is secret of them: GET /v1/keys.
+// keys answers with the keys of access tokens, without what is secret of them, and with the switchboards that were revoked: GET /v1/keys.
 func (x *exchange) keys(target) error {
 	if err := x.operates("keys:list"); err != nil {
 		return err
@@ -24,7 +24,7 @@ func (x *exchange) keys(target) error {
 	if err != nil {
 		return err
 	}
-	x.writeJSON(http.StatusOK, KeysReply{Keys: keys})
+	x.writeJSON(http.StatusOK, KeysReply{Keys: keys, Revoked: x.h.node.Revoked()})
 	return nil
 }
 

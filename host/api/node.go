@@ -35,6 +35,9 @@ type Node interface {
 	// Keys returns the keys of access tokens, the newest first; CodeNotSwitchboard where there are none.
 	Keys() ([]Key, error)
 
+	// Revoked returns the switchboards that the mesh's root key has revoked, by node id.
+	Revoked() []RevokedSwitchboard
+
 	// RotateTokenKey makes a new key sign access tokens, and returns all; atOnce voids what the others signed. By is for the history.
 	RotateTokenKey(ctx context.Context, by inos.Session, atOnce bool) ([]Key, error)
 

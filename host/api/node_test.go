@@ -112,6 +112,10 @@ func (d *double) DeviceID(key []byte) string { return "device-" + hash(key[:4]) 
 
 func (d *double) Keys() ([]Key, error) { return []Key{{ID: "k1", CreatedUs: 7}}, nil }
 
+func (d *double) Revoked() []RevokedSwitchboard {
+	return []RevokedSwitchboard{{Node: "n9", RevokedUs: 6}}
+}
+
 func (d *double) RotateTokenKey(_ context.Context, by inos.Session, atOnce bool) ([]Key, error) {
 	if atOnce {
 		return []Key{{ID: "k2", CreatedUs: 8}}, nil

@@ -72,7 +72,7 @@ var describedIdentity = map[route]description{
 			codes: [][]inos.Code{whereQuestion, whereRepeated, {inos.CodeCreditsShort, inos.CodeUserUnknown}},
 		},
 	}},
-	routeKeys: {[]string{"/v1/keys"}, map[string]operation{"GET": {summary: "the keys of access tokens", answers: ok(KeysReply{})}}},
+	routeKeys: {[]string{"/v1/keys"}, map[string]operation{"GET": {summary: "the keys of access tokens, and the switchboards that are revoked", answers: ok(KeysReply{})}}},
 	routeKey: {[]string{"/v1/keys/{kind}"}, map[string]operation{"POST": {
 		summary: "exchanges a key", request: RotateQuestion{}, answers: ok(RotateReply{}), codes: [][]inos.Code{whereQuestion, {inos.CodeRouteNotFound}},
 	}}},

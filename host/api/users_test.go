@@ -144,7 +144,7 @@ func TestKeysNeedAnOperator(t *testing.T) {
 	}
 	d.capabilities = []string{"node:operate:*"}
 	for _, c := range []struct{ method, target, body, want string }{
-		{"GET", "/v1/keys", "", `{"keys":[{"id":"k1","created_us":7}]}`},
+		{"GET", "/v1/keys", "", `{"keys":[{"id":"k1","created_us":7}],"revoked":[{"node":"n9","revoked_us":6}]}`},
 		{"POST", "/v1/keys/token", "{}", `{"keys":[{"id":"k2","created_us":8},{"id":"k1","created_us":7,"retired_us":8}]}`},
 		{"POST", "/v1/keys/token", `{"at_once":true}`, `{"keys":[{"id":"k2","created_us":8}]}`},
 		{"POST", "/v1/keys/operator", "{}", `{"old_expires_us":9}`},

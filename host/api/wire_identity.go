@@ -244,9 +244,16 @@ type Key struct {
 	ExpiresUs int64  `json:"expires_us,omitempty"` // until when tokens that it signed count
 }
 
-// KeysReply is what signs and verifies access tokens, the newest first.
+// RevokedSwitchboard is a switchboard that nobody in the mesh obeys any more.
+type RevokedSwitchboard struct {
+	Node      string `json:"node"`
+	RevokedUs int64  `json:"revoked_us"`
+}
+
+// KeysReply is what signs and verifies access tokens, the newest first, and which switchboards the root key has revoked.
 type KeysReply struct {
-	Keys []Key `json:"keys"`
+	Keys    []Key                `json:"keys"`
+	Revoked []RevokedSwitchboard `json:"revoked"`
 }
 
 // RotateQuestion asks for new keys.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/inos-mesh/inos"
 	"github.com/inos-mesh/inos/event/eventpb"
@@ -73,18 +74,24 @@ func (v *Verifier) Revoked(node inos.NodeID) bool {
 	return revoked
 }
 
-// Revocations returns what Revoke has taken note of, signed, by node id.
-func (v *Verifier) Revocations() [][]byte {
+// Revocations returns what Revoke has taken note of, by node id.
+func (v *Verifier) Revocations() []Revocation {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	nodes := make([]inos.NodeID, 0, len(v.revoked))
-	for node := range v.revoked {
-		nodes = append(nodes, node)
+	all := make([]Revocation, 0, len(v.revoked))
+	for _, r := range v.revoked {
+		all = append(all, r)
 	}
-	slices.Sort(nodes)
-	raws := make([][]byte, len(nodes))
-	for i, node := range nodes {
-		raws[i] = v.revoked[node].Raw
+	slices.SortFunc(all, func(a, b Revocation) int { return strings.Compare(string(a.Node), string(b.Node)) })
+	return all
+}
+
+// SignedRevocations returns the same as it is shown to others.
+func (v *Verifier) SignedRevocations() [][]byte {
+	all := v.Revocations()
+	raws := make([][]byte, len(all))
+	for i := range all {
+		raws[i] = all[i].Raw
 	}
 	return raws
 }

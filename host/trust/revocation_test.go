@@ -81,7 +81,7 @@ func TestARevokedSwitchboardIsNone(t *testing.T) {
 		t.Fatal(err)
 	}
 	look(other, 0, true)
-	for _, raw := range r.verifier.Revocations() {
+	for _, raw := range r.verifier.SignedRevocations() {
 		if _, _, err := other.Revoke(raw); err != nil {
 			t.Fatal(err)
 		}
@@ -135,7 +135,7 @@ func TestOnlyTheRootKeyRevokes(t *testing.T) {
 		}
 		raw[i/8] ^= 1 << (i % 8)
 	}
-	if r.verifier.Revoked(node) || len(r.verifier.Revocations()) != 0 {
+	if r.verifier.Revoked(node) || len(r.verifier.SignedRevocations()) != 0 {
 		t.Error("something was revoked")
 	}
 	if _, err := r.root.Revoke("nobody", revocationNow); inos.CodeOf(err) != inos.CodeBadFormat {

@@ -34,6 +34,8 @@ type vectors struct {
 	Invite            string `json:"invite"`
 	Record            string `json:"record"`
 	SealedRecord      string `json:"sealed_record"`
+	RevocationToSign  string `json:"revocation_to_sign"`
+	Revocation        string `json:"revocation"` // of the switchboard
 }
 
 const vectorsFile = "testdata/trust.json"
@@ -65,6 +67,14 @@ func makeVectors(t *testing.T) (vectors, *Root) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	revocation, err := root.Revoke(signer.about.Node, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	revoked, err := parse(revocation, RevocationBytesMax)
+	if err != nil {
+		t.Fatal(err)
+	}
 	h := hex.EncodeToString
 	return vectors{
 		RootSeed: h(seed), RootKey: h(root.PublicKey()), SwitchboardKey: h(root.SwitchboardKey().Seed()),
@@ -74,6 +84,7 @@ func makeVectors(t *testing.T) (vectors, *Root) {
 		Holder: string(provider), Node: string(other), Grant: h(event.Payload(grant())),
 		TicketToSign: h(toSign(kindTicket, now, event.Payload(grant()))), Ticket: h(ticket),
 		Invite: invite, Record: h(event.Payload(record())), SealedRecord: h(sealed),
+		RevocationToSign: h(toSign(kindRevocation, now, revoked.Content)), Revocation: h(revocation),
 	}, root
 }
 
@@ -105,6 +116,14 @@ func TestGoldenVectors(t *testing.T) {
 		t.Errorf("the sealed record opens as %v, signed at %d, %v", got, signed, err)
 	}
 	made.SealedRecord = golden.SealedRecord
+	revocation, err := hex.DecodeString(golden.Revocation)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := root.Verifier()
+	if r, fresh, err := v.Revoke(revocation); err != nil || !fresh || string(r.Node) != golden.SwitchboardNode || r.At != now || !v.Revoked(r.Node) {
+		t.Errorf("the revocation reads as %+v, %t, %v", r, fresh, err)
+	}
 	if made != golden {
 		t.Errorf("made\n%+v\ngolden\n%+v", made, golden)
 	}
