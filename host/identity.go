@@ -110,6 +110,9 @@ func (n *Node) OpenLink(ctx context.Context, secret string) (api.Shared, error) 
 	if err != nil {
 		return api.Shared{}, err
 	}
+	if g.UsesMax != 0 && g.Uses >= g.UsesMax { // the kernel counts gets; this is for the headers, which it does not count
+		return api.Shared{}, inos.Errorf(inos.CodeGrantUnknown, "open link", "the link %s has been used as often as it may be", g.ID)
+	}
 	s, err := n.stranger(ctx, inos.Session{TokenID: g.Grantee, Subject: inos.Subject(g.Grantee), ExpiresAt: g.ExpiresAt})
 	if inos.CodeOf(err) == inos.CodeUnauthenticated {
 		err = inos.Errorf(inos.CodeGrantUnknown, "open link", "the link %s has expired", g.ID)

@@ -18,9 +18,9 @@ import (
 )
 
 // who asks over HTTP, in the order of the columns of httpMatrix. All that is asked is about alice, who is the owner. Reader to admin have a
-// grant in her /shared: to read, to write, to read and share, to read and administer; member is in a group that may read there, former had a grant that was taken back, program is a token of alice's
+// grant in her /shared: to read, to write, to read and share, to read and administer; member is in a group that may read there, former had a grant that was taken back and late one that has expired, program is a token of alice's
 // that may read below /shared, cookie a dashboard of alice's without its CSRF token. Bad stands for every token of httpMatrix.bad, none for no token.
-var httpWho = strings.Fields("owner reader writer sharer admin member former stranger operator program cookie bad none")
+var httpWho = strings.Fields("owner reader writer sharer admin member former late stranger operator program cookie bad none")
 
 // httpRow is the status for each column, an operation of the OpenAPI document, and an address and a body of it.
 type httpRow struct{ cells, operation, address, body string }
@@ -59,7 +59,7 @@ func newHTTPMatrix(t *testing.T) *httpMatrix {
 		m.headers[column] = bearer(phones[column].reply.Token)
 	}
 	for column, user := range map[string]string{
-		"owner": "alice", "reader": "rita", "writer": "will", "sharer": "shea", "admin": "adam", "member": "mel", "former": "fred", "stranger": "stan",
+		"owner": "alice", "reader": "rita", "writer": "will", "sharer": "shea", "admin": "adam", "member": "mel", "former": "fred", "late": "lena", "stranger": "stan",
 	} {
 		login(column, user)
 	}
@@ -100,6 +100,26 @@ func newHTTPMatrix(t *testing.T) *httpMatrix {
 	link := grant("/shared", "", "read")
 	fixed("<link>", strings.TrimPrefix(link.Address, m.URL()))
 	fixed("<file link>", strings.TrimPrefix(grant("/shared/note.txt", "", "read").Address, m.URL()))
+	// over has a grant or a link of alice's expire: it was made two hours ago for one.
+	over := func(prefix inos.Path, grantee, secret string, verbs ...string) {
+		g := inos.AccessGrant{ID: "01a3185c-5006-7ef8-8c02-0000000000" + grantee[len(grantee)-2:], Owner: "alice", Prefix: prefix, Grantee: grantee, Verbs: verbs, By: "alice", ExpiresAt: m.clock.Now() - inos.Hour}
+		var hash *[inos.HashBytes]byte
+		if secret != "" {
+			h := blake3.Sum256([]byte(secret))
+			g.ID, hash = strings.TrimPrefix(grantee, inos.GranteeLink), &h
+		}
+		must2(m.semantic.PutGrant(ctx, g, hash, inos.RequestKey{Subject: "alice", ID: g.ID, EventType: event.GrantsPut}, m.clock.Now()-2*inos.Hour))
+	}
+	over("/shared", "user:lena", "", inos.VerbAdmin, inos.VerbRead, inos.VerbShare, inos.VerbWrite)
+	expiredLink := linkPrefix + strings.Repeat("e", 43)
+	over("/shared", inos.GranteeLink+"01a3185c-5006-7ef8-8c02-c3670ee75857", expiredLink, inos.VerbRead)
+	fixed("<expired link>", "/v1/links/"+expiredLink)
+	spent, err := alice.Grant(ctx, api.GrantQuestion{Prefix: "/shared/note.txt", Link: true, Verbs: []string{inos.VerbRead}, UsesMax: 1})
+	must(err)
+	if status, answer, _ := m.http("GET", spent.Address, ""); status != 200 {
+		t.Fatalf("the only use of a link: %d %s", status, answer)
+	}
+	fixed("<spent link>", strings.TrimPrefix(spent.Address, m.URL()))
 	operator, err := m.operatorSecret()
 	must(err)
 	m.headers["operator"] = bearer(operator)
