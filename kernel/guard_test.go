@@ -297,3 +297,56 @@ func TestCopyToldBehindAReturn(t *testing.T) {
 		})
 	}
 }
+
+// A node turns out to have lost a copy while the map is being told that it has it: the copy is dropped when that has ended, or it would be there again.
+func TestCopyLostWhileItIsTold(t *testing.T) {
+	id := inos.ChunkID{1}
+	for name, tell := range map[string]func(k *Kernel) (told func()){
+		"a row": func(k *Kernel) func() {
+			rows := []*row{{fanout: 1}}
+			k.puts.fanouts[1].copies[0].state = copyWritten
+			k.puts.chunkRow(&put{}, rows[0])
+			return func() { k.puts.rowed(&put{phase: putRunning}, rows) }
+		},
+		"a row that fails": func(k *Kernel) func() {
+			rows := []*row{{fanout: 1}}
+			k.puts.fanouts[1].copies[0].state = copyWritten
+			k.puts.chunkRow(&put{}, rows[0])
+			return func() { k.puts.unrowed(rows) }
+		},
+		"a late copy": func(k *Kernel) func() {
+			k.puts.fanouts[1].copies[0].state = copyStaging
+			k.puts.lates.adding = []lateCopy{{fanout: 1, id: id, node: "n2", epoch: 1}}
+			return func() { k.puts.toldLate(&answer{op: opAddCopies, env: &eventpb.Envelope{}}) }
+		},
+		"a repair": func(k *Kernel) func() {
+			x := &mending{work: 7, id: id, step: mendSettle, added: []inos.NodeID{"n2"}}
+			k.repairs.table[7] = x
+			k.collector.live(id)
+			return func() { k.repairs.settled(x, nil) }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := New()
+			k.node.id, k.node.switchboard = "node-1", true
+			for _, node := range []inos.NodeID{"n2", "n3"} {
+				m := k.members.newMember()
+				m.row = &eventpb.Member{Node: string(node), Epoch: 1, State: uint32(inos.MemberActive)}
+				k.members.table[node] = m
+			}
+			k.puts.fanouts[1] = &fanout{work: 1, id: id, copies: []*fanoutCopy{{node: "n2", epoch: 1, state: copyFailed}}}
+			k.collector.live(id)
+			told := tell(k)
+			key := copyKey("n2", id)
+			k.losses.enter(key)
+			k.losses.lose(key)
+			if k.losses.drop(); len(k.losses.dropping) > 0 {
+				t.Error("it is dropped before the map has been told of it")
+			}
+			told()
+			if k.losses.drop(); len(k.losses.dropping) != 1 {
+				t.Error("it is not dropped behind that")
+			}
+		})
+	}
+}

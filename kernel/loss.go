@@ -273,12 +273,13 @@ func (u *losses) drop() {
 	}
 }
 
-// named says that a put is about to stage a row that names the node for the chunk. A lone node is in every row that a put stages.
+// named says that the semantic memory is about to be told that the node has the chunk: a copy that was dropped before would be there again, and
+// nobody would doubt it. A lone node is in every row that a put stages.
 func (u *losses) named(node inos.NodeID, id inos.ChunkID) bool {
 	if u.k.lone() {
 		return u.k.collector.lives[string(id[:])] > 0
 	}
-	return u.k.puts.writing(node, id)
+	return u.k.puts.writing(node, id) || u.k.puts.telling(node, id) || u.k.repairs.telling(node, id)
 }
 
 func (u *losses) answer(a *answer) {

@@ -23,6 +23,19 @@ func (u *puts) writing(node inos.NodeID, id inos.ChunkID) bool {
 	return false
 }
 
+// telling says that the semantic memory is being told, or is about to be, that the node has the chunk.
+func (u *puts) telling(node inos.NodeID, id inos.ChunkID) bool {
+	for _, work := range sortedKeys(u.fanouts) {
+		if s := u.fanouts[work]; s.id == id {
+			if x := s.copy(node); x != nil && x.told {
+				return true
+			}
+		}
+	}
+	isLate := func(x lateCopy) bool { return x.node == node && x.id == id }
+	return slices.ContainsFunc(u.lates.adds, isLate) || slices.ContainsFunc(u.lates.adding, isLate)
+}
+
 // lost takes a node's copy off those that puts count on. A put without a quorum of other copies that it knows of fails: its sender
 // has the bytes.
 func (u *puts) lost(node inos.NodeID, id inos.ChunkID) {

@@ -49,6 +49,7 @@ type fanoutCopy struct {
 	node   inos.NodeID
 	epoch  uint64 // of the node's copies when it was asked
 	state  uint8
+	told   bool        // a row that names it is on its way
 	unsure bool        // a write failed and may have happened all the same
 	slowAt inos.Micros // until when the write is waited for alone
 	slow   bool        // and that time is over
@@ -80,6 +81,7 @@ func (x *fanoutCopy) code(c *coder) {
 	text(c, &x.node)
 	num(c, &x.epoch)
 	num(c, &x.state)
+	c.bool(&x.told)
 	c.bool(&x.unsure)
 	num(c, &x.slowAt)
 	c.bool(&x.slow)
@@ -483,7 +485,7 @@ func (u *puts) chunkRow(p *put, r *row) *eventpb.ChunkRow {
 			if x.state == copyWritten {
 				x.state = copyStaging
 			}
-			if x.state == copyStaging {
+			if x.told = x.state == copyStaging; x.told {
 				out.Nodes = append(out.Nodes, string(x.node))
 			}
 		}
@@ -504,6 +506,7 @@ func (u *puts) rowed(p *put, rows []*row) {
 		}
 		s.rowed = true
 		for _, x := range s.copies {
+			x.told = false
 			if x.state == copyStaging {
 				x.state = copyNamed
 				u.k.members.named(x.node, x.epoch)
@@ -521,6 +524,7 @@ func (u *puts) unrowed(rows []*row) {
 			continue
 		}
 		for _, x := range s.copies {
+			x.told = false
 			if x.state == copyStaging {
 				if x.state = copyWritten; u.k.members.member(x.node) == nil || u.k.members.named(x.node, x.epoch) {
 					x.state, x.unsure = copyFailed, true

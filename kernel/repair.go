@@ -330,6 +330,16 @@ func (u *repairs) dropped(node inos.NodeID, id inos.ChunkID) {
 	}
 }
 
+// telling says that the semantic memory is being told that a repair has given the node a copy of the chunk.
+func (u *repairs) telling(node inos.NodeID, id inos.ChunkID) bool {
+	for _, work := range sortedKeys(u.table) {
+		if x := u.table[work]; x.id == id && (x.step == mendSettle || x.step == mendPause) && (slices.Contains(x.added, node) || slices.Contains(x.overdue, node)) {
+			return true
+		}
+	}
+	return false
+}
+
 // trashes says that a copy of the chunk whose claim is void is on its way to the trash.
 func (u *repairs) trashes(id inos.ChunkID) bool {
 	for _, work := range sortedKeys(u.table) {
