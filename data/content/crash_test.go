@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"path"
-	"strings"
 	"testing"
 
 	"lukechampine.com/blake3"
@@ -173,9 +172,6 @@ func (w *world) walk() (u inos.Usage, err error) {
 		err = errors.Join(err, w.fs.List(path.Join(worldDir, top), func(shard string) error {
 			dir := path.Join(worldDir, top, shard)
 			return w.fs.List(dir, func(name string) error {
-				if strings.HasSuffix(name, ".tmp") {
-					return fmt.Errorf("%s/%s is left over", dir, name)
-				}
 				f, err := w.fs.Open(path.Join(dir, name), false)
 				if err != nil {
 					return err
@@ -195,6 +191,9 @@ func (w *world) walk() (u inos.Usage, err error) {
 			})
 		}))
 	}
+	err = errors.Join(err, w.fs.List(path.Join(worldDir, "tmp"), func(name string) error {
+		return fmt.Errorf("tmp/%s is left over", name)
+	}))
 	return u, err
 }
 

@@ -12,11 +12,10 @@
 //	chunks/ab/abcd…     held chunks: the file's name is the chunk id as 64 lower-case hexadecimal digits, its folder the
 //	                    first two of them (256 shards); its bytes are the chunk's stored form and nothing else, so that
 //	                    b3sum of the file prints its name
-//	chunks/ab/1f.tmp    a chunk being written, numbered in hexadecimal; an Open after a crash removes what it finds
 //	trash/ab/abcd…      chunks out of service that can come back; the modification time says when they were trashed
 //	corrupt/time-abcd…  the last CorruptChunksMax files that failed verification: microseconds since 1970 as 16
 //	                    hexadecimal digits, "-", the chunk id
-//	state.tmp           a state file being written
+//	tmp/                files being written; what is there when a store is opened is removed
 //
 // Folders have mode 0700, files 0600. Files with other names are not the store's; it neither reads nor counts them.
 //
@@ -38,13 +37,13 @@
 //
 // # How a chunk gets there, and goes
 //
-// Put writes a temporary file, syncs it, renames it to its place and syncs the shard's folder; concurrent Puts write in parallel and
+// Put writes tmp/n, syncs it, renames it to its place and syncs the shard's folder; concurrent Puts write in parallel and
 // share the folder's syncs. Trash sets the time, links the chunk into the trash, syncs there, removes the first name and
 // syncs here, so that a crash leaves one name or two, never none. A chunk with two names is held, and Open removes the
 // other one. Coming back from the trash is the same the other way round.
 //
 // While a store is open its state file has bit 0 unset. An Open that finds it so syncs what a killed process may have
-// left in the page cache only, counts the files, and removes the temporary ones.
+// left in the page cache only, and counts the files.
 //
 // # What is left out
 //

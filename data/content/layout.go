@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"path/filepath"
 	"strconv"
-	"strings"
 
 	"github.com/inos-mesh/inos"
 )
@@ -13,9 +12,9 @@ import (
 const (
 	chunksName  = "chunks"
 	trashName   = "trash"
+	tempName    = "tmp"
 	corruptName = "corrupt"
 	stateName   = "state"
-	tempSuffix  = ".tmp" // of files being written
 )
 
 // shardBitsDefault makes 256 shards: a shard of a node with ten million chunks has 40,000 entries, and a new store
@@ -44,18 +43,8 @@ func (l layout) trashed(id inos.ChunkID) string {
 	return filepath.Join(l.trashDir(l.shard(id)), id.String())
 }
 
-// temp names the n-th temporary file of this process, in the folder that it goes to: a rename within a folder leaves the others alone, where one
-// between two locks the whole file system, and no folder is written to by every Put.
-func (l layout) temp(shard int, n uint64) string {
-	return filepath.Join(l.chunkDir(shard), strconv.FormatUint(n, 16)+tempSuffix)
-}
-
-// isTemp says that a name in a shard's folder is a temporary file's.
-func isTemp(name string) bool {
-	number, ok := strings.CutSuffix(name, tempSuffix)
-	_, err := strconv.ParseUint(number, 16, 64)
-	return ok && err == nil
-}
+// temp names the n-th temporary file of this process.
+func (l layout) temp(n uint64) string { return l.in(tempName, strconv.FormatUint(n, 16)) }
 
 // corrupt names the place of a chunk set aside: names sort by time.
 func (l layout) corrupt(id inos.ChunkID, at inos.Micros) string {

@@ -14,7 +14,7 @@ import (
 // use a folder at a time: the caller locks it.
 //
 // After a clean Close the counters are read from the state file. Otherwise Open syncs what a killed process may have
-// left unsynced, counts the chunks in one walk, and removes the temporary files that it comes by.
+// left unsynced and counts the chunks in one walk. Temporary files are removed either way.
 func Open(dir string, o Options) (*Store, error) {
 	const op = "open content"
 	o = o.withDefaults()
@@ -53,6 +53,9 @@ func (s *Store) open() error {
 		return err
 	}
 	s.makeTables()
+	if err := s.clearTemp(); err != nil {
+		return err
+	}
 	// What exists may have been made by a process that was killed before it synced: only a clean state vouches for it.
 	if !clean {
 		if err := s.syncFolders(made); err != nil {
@@ -96,7 +99,7 @@ func (s *Store) mkdir(dir string) (made bool, err error) {
 
 // makeFolders makes what is missing; fresh says that there was no folder for chunks.
 func (s *Store) makeFolders() (fresh bool, err error) {
-	for _, name := range []string{corruptName, trashName, chunksName} {
+	for _, name := range []string{tempName, corruptName, trashName, chunksName} {
 		if fresh, err = s.mkdir(s.layout.in(name)); err != nil {
 			return false, err
 		}
@@ -134,15 +137,23 @@ func (s *Store) makeTables() {
 	s.trashOldest = make([]inos.Micros, n) // 0: not known yet
 }
 
+func (s *Store) clearTemp() error {
+	dir := s.layout.in(tempName)
+	return s.files.List(dir, func(name string) error {
+		err := s.files.Remove(filepath.Join(dir, name))
+		if missing(err) {
+			return nil
+		}
+		return err
+	})
+}
+
 // recount counts what is on disk. It first syncs the names of held chunks: a killed process may have linked one without
 // syncing, and a Put that finds it acknowledges it. A chunk that is held and in the trash, because a move was cut short,
-// leaves the trash. Temporary files are removed.
+// leaves the trash.
 func (s *Store) recount() (counts state, err error) {
 	for shard := range s.layout.shards() {
 		if err := s.files.SyncDir(s.layout.chunkDir(shard), SiteRecover); err != nil {
-			return counts, err
-		}
-		if err := s.clearTemps(shard); err != nil {
 			return counts, err
 		}
 		err := s.eachChunk(s.layout.chunkDir(shard), shard, func(_ inos.ChunkID, path string, st FileStat) error {
@@ -169,21 +180,6 @@ func (s *Store) recount() (counts state, err error) {
 		}
 	}
 	return counts, nil
-}
-
-// clearTemps removes the temporary files in one shard's folder. That they are gone is synced at Close, which vouches for their absence.
-func (s *Store) clearTemps(shard int) error {
-	dir := s.layout.chunkDir(shard)
-	return s.files.List(dir, func(name string) error {
-		if !isTemp(name) {
-			return nil
-		}
-		s.chunkDirty[shard] = true
-		if err := s.files.Remove(filepath.Join(dir, name)); err != nil && !missing(err) {
-			return err
-		}
-		return nil
-	})
 }
 
 // eachChunk visits the chunk files of one shard's folder.

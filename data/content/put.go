@@ -68,17 +68,14 @@ func checkStored(op string, id inos.ChunkID, stored []byte) error {
 	return nil
 }
 
-// write brings a new chunk to stable storage: bytes, then name. On failure it leaves nothing behind, or else the next Open removes it.
+// write brings a new chunk to stable storage: bytes, then name. On failure it leaves nothing behind.
 func (s *Store) write(id inos.ChunkID, stored []byte) error {
-	temp := s.layout.temp(s.layout.shard(id), s.temps.Add(1))
-	err := writeFile(s.files, temp, stored, SitePutFile)
-	if err == nil {
-		err = s.files.Rename(temp, s.layout.chunk(id))
+	temp := s.layout.temp(s.temps.Add(1))
+	if err := writeFile(s.files, temp, stored, SitePutFile); err != nil {
+		return err
 	}
-	if err != nil {
-		s.dirtyChunks(id)
-		if removeErr := s.files.Remove(temp); removeErr != nil && !missing(removeErr) {
-			s.doubt()
+	if err := s.files.Rename(temp, s.layout.chunk(id)); err != nil {
+		if removeErr := s.files.Remove(temp); removeErr != nil {
 			return fmt.Errorf("%w; and its temporary file stays: %w", err, removeErr)
 		}
 		return err

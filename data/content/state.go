@@ -91,7 +91,7 @@ func readState(files FileLayer, l layout) (s state, found bool, err error) {
 
 // writeState replaces the state file durably.
 func writeState(files FileLayer, l layout, s state) error {
-	temp := l.in(stateName + tempSuffix)
+	temp := l.in(tempName, stateName)
 	if err := files.Remove(temp); err != nil && !missing(err) {
 		return err
 	}
@@ -104,7 +104,7 @@ func writeState(files FileLayer, l layout, s state) error {
 	return files.SyncDir(l.dir, SiteStateDir)
 }
 
-// writeFile makes a file whose bytes are on stable storage; its name is not. On failure the file may be there.
+// writeFile makes a file whose bytes are on stable storage; its name is not. On failure it removes the file.
 func writeFile(files FileLayer, name string, b []byte, site Site) (err error) {
 	f, err := files.Create(name)
 	if err != nil {
@@ -116,6 +116,11 @@ func writeFile(files FileLayer, name string, b []byte, site Site) (err error) {
 	}
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
+	}
+	if err != nil {
+		if removeErr := files.Remove(name); removeErr != nil {
+			return fmt.Errorf("%w; and its temporary file stays: %w", err, removeErr)
+		}
 	}
 	return err
 }

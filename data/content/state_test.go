@@ -92,14 +92,13 @@ func TestStrangersAndTornState(t *testing.T) {
 		t.Fatal(err)
 	}
 	other, _ := datatest.Chunk(2, 10)
-	strangers := []string{"chunks/00/.nfs0001", "chunks/00/mine.tmp", "chunks/ff/" + strings.Repeat("A", 64), "trash/lost+found", "chunks/" + wrongShard(other) + "/" + other.String()}
+	strangers := []string{"chunks/00/.nfs0001", "chunks/ff/" + strings.Repeat("A", 64), "trash/lost+found", "chunks/" + wrongShard(other) + "/" + other.String()}
 	for _, name := range strangers {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	temp := filepath.Join(dir, "chunks", "00", "7.tmp")
-	if err := os.WriteFile(temp, []byte("x"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "tmp", "7"), []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Truncate(filepath.Join(dir, "state"), 40); err != nil {
@@ -117,7 +116,7 @@ func TestStrangersAndTornState(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := os.Stat(temp); !os.IsNotExist(err) {
+	if _, err := os.Stat(filepath.Join(dir, "tmp", "7")); !os.IsNotExist(err) {
 		t.Errorf("the temporary file is still there: %v", err)
 	}
 }
