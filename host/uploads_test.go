@@ -154,6 +154,11 @@ func TestUploadSurvivesARestart(t *testing.T) {
 	if err != nil || reply.FileID != inos.FileID(blake3.Sum256(body)).String() || reply.PlainBytes != uint64(len(body)) {
 		t.Fatalf("%+v (%v)", reply, err)
 	}
+	// Its answer was lost: another request for the same upload gets it again, and no other version.
+	again, err := s.client.CommitUpload(context.Background(), u.ID, blake3.Sum256(body), true, id)
+	if err != nil || again.FileID != reply.FileID || again.Version != reply.Version || again.Version != 1 {
+		t.Fatalf("a commit once more: %+v (%v), not %+v", again, err, reply)
+	}
 	n.mustHold("/big", body)
 	stream, err := n.get(&eventpb.FilesGetRequest{Path: "/big", LengthBytes: -1, Encoded: true})
 	if err != nil || len(stream) == 0 {

@@ -91,7 +91,7 @@ func (u *puts) sendCommit(p *put) {
 	for _, r := range p.staging {
 		q.Chunks = append(q.Chunks, u.chunkRow(p, r))
 	}
-	q.Key = &eventpb.RequestKey{Subject: string(p.subject), Id: p.id, EventType: p.eventType}
+	q.Key = p.key()
 	q.File = &eventpb.FileInfo{
 		Owner: string(p.owner), Path: string(p.path), FileId: root.fileID[:], ManifestId: root.entry.ChunkID[:],
 		PlainBytes: p.got, StoredBytes: p.stored, Chunks: p.tree.chunks, ContentType: p.contentType,

@@ -69,7 +69,7 @@ func (u *puts) lookUpload(p *put) {
 	u.looking = append(u.looking, p.work)
 	q := &eventpb.FindUploadRequest{Upload: p.into, Index: p.index}
 	if p.assembles() {
-		q.Key = &eventpb.RequestKey{Subject: string(p.subject), Id: p.id, EventType: p.eventType}
+		q.Key = p.key()
 	}
 	u.send(p, opUpload, 0, event.FindUpload, 0, q)
 }
@@ -87,6 +87,9 @@ func (u *puts) foundUpload(p *put, a *answer) *inos.Error {
 		return inos.Errorf(inos.CodeInternal, "semantic:find_upload", "%w", err)
 	}
 	if r.Committed != nil {
+		if err := u.mayRepeat(p, r.Committed); err != nil {
+			return err
+		}
 		p.file, p.path = r.Committed, inos.Path(r.Committed.Path)
 	} else if err := u.joins(p, &r); err != nil || p.answered {
 		return err
@@ -99,6 +102,29 @@ func (u *puts) foundUpload(p *put, a *answer) *inos.Error {
 	}
 	u.waiting = append(u.waiting, p.work)
 	return nil
+}
+
+// key names the request for what is done once only. An upload becomes a file once, whichever request says so: who has lost the answer to its commit
+// asks again, with another id, and gets the same version for as long as replies are remembered.
+func (p *put) key() *eventpb.RequestKey {
+	k := &eventpb.RequestKey{Subject: string(p.subject), Id: p.id, EventType: p.eventType}
+	if p.assembles() {
+		k.Id = p.into
+	}
+	return k
+}
+
+// mayRepeat says that the sender of a commit may have the answer to the one before it.
+func (u *puts) mayRepeat(p *put, f *eventpb.FileInfo) *inos.Error {
+	switch {
+	case f.Owner != string(p.owner):
+		return u.k.uploads.mayUse(&p.origin, nil, p.into)
+	case u.assembling(p.into, p.work):
+		return again(inos.Errorf(inos.CodeBusy, p.stage(), "the commit record of the upload %s is being written", p.into))
+	case len(p.expected) != 0 && string(p.expected) != string(f.FileId):
+		return inos.Errorf(inos.CodeBodyMismatch, p.stage(), "the upload has become the file %x, not %x", f.FileId, p.expected)
+	}
+	return u.k.governance.mayWrite(&p.origin, inos.Path(f.Path))
 }
 
 // joins takes what a put has to know of its upload. A chunk that is there is answered at once.

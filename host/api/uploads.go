@@ -185,8 +185,8 @@ func (x *exchange) sendChunk(t target) error {
 	return nil
 }
 
-// commitUpload makes the file visible: POST /v1/uploads/{id}/commit. Preconditions are those of the path, judged when the request begins. The same
-// Inos-Request-Id within 24 hours has one effect.
+// commitUpload makes the file visible: POST /v1/uploads/{id}/commit. Preconditions are those of the path, judged when the request begins. An
+// upload becomes a file once: a commit of one that was committed within 24 hours gets that version again.
 func (x *exchange) commitUpload(t target) error {
 	if _, err := x.query(); err != nil {
 		return err
@@ -205,10 +205,10 @@ func (x *exchange) commitUpload(t target) error {
 	}
 	if x.r.Header.Get("If-Match") != "" || x.r.Header.Get("If-None-Match") != "" {
 		found, err := x.findUpload(t.name, 0, 1)
-		if err != nil {
-			return err
+		if err == nil {
+			err = x.precondition(target{route: routeFile, path: inos.Path(found.Upload.GetPath())})
 		}
-		if err := x.precondition(target{route: routeFile, path: inos.Path(found.Upload.GetPath())}); err != nil {
+		if err != nil && inos.CodeOf(err) != inos.CodeUploadUnknown { // of one that was committed the kernel repeats the answer
 			return err
 		}
 	}
