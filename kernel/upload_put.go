@@ -167,7 +167,7 @@ func (u *puts) joins(p *put, r *eventpb.FindUploadReply) *inos.Error {
 // assembling says that another commit of an upload has begun.
 func (u *puts) assembling(upload string, work uint64) bool {
 	for _, w := range sortedKeys(u.table) {
-		if p := u.table[w]; w != work && p.assembles() && p.into == upload && p.total > 0 && p.phase < putFailing {
+		if p := u.table[w]; w != work && p.assembles() && p.into == upload && (p.total > 0 || p.ended) && p.phase < putFailing {
 			return true
 		}
 	}
