@@ -146,6 +146,9 @@ type SemanticMesh interface {
 	SetNode(ctx context.Context, id NodeID, state MemberState, addrs []string) (Member, error)
 	// DistrustNode begins the node's next epoch, in one row: none of its copies is trusted before it is confirmed.
 	DistrustNode(ctx context.Context, id NodeID) (epoch uint64, err error)
+	// RaiseOrders raises the ceiling of the numbers of orders, which is between 1 and OrdersMax, and returns the one before, 0 at first. One that is as high
+	// already stays. A switchboard gives its orders numbers below a ceiling that is stored, and begins above the one that it finds.
+	RaiseOrders(ctx context.Context, ceiling uint64) (before uint64, err error)
 
 	// AddCopies adds a node to those that hold the chunks, trusted, in the epoch named (CodeConflict when it is over). A chunk
 	// without a row or condemned is passed over; the ones taken are returned in the order given. A copy that is there already is
@@ -220,3 +223,6 @@ type SemanticMesh interface {
 
 // MembersMax bounds the members of a mesh, removed ones included.
 const MembersMax = 65536
+
+// OrdersMax bounds the numbers of orders: microseconds, or what nodes said while a map was made again.
+const OrdersMax = 1 << 62

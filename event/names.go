@@ -98,6 +98,7 @@ const (
 	ListNodes         = "semantic:list_nodes:v1:requested"
 	SetNode           = "semantic:set_node:v1:requested"
 	DistrustNode      = "semantic:distrust_node:v1:requested"
+	RaiseOrders       = "semantic:raise_orders:v1:requested"
 	AddCopies         = "semantic:add_copies:v1:requested"
 	ConfirmCopies     = "semantic:confirm_copies:v1:requested"
 	AuditCopies       = "semantic:audit_copies:v1:requested"

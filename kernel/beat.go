@@ -161,7 +161,7 @@ func (u *beats) send(h *home) {
 	u.sequence++
 	m := &eventpb.HeartbeatRequest{
 		Sequence: u.sequence, Usage: u.usage, InFlight: uint32(len(k.serving.table)), Grant: k.node.invite, Addrs: k.node.addrs,
-		Version: k.node.version, StartedUs: int64(k.node.started), Unclean: k.node.unclean,
+		Version: k.node.version, StartedUs: int64(k.node.started), Unclean: k.node.unclean, Order: k.serving.orders.top,
 	}
 	if u.usage != nil {
 		m.Records = u.usage.Records

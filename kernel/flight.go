@@ -67,7 +67,7 @@ type ask struct {
 // send emits an effect on behalf of a request, or of the node itself when o is nil.
 func (k *Kernel) send(o *origin, a ask, effect string, m event.Message) *flight {
 	names := &k.random
-	if a.owner == threadGovernance || a.owner == threadUpload && o == nil {
+	if a.owner == threadGovernance || a.owner == threadUpload && o == nil || effect == event.RaiseOrders {
 		names = &k.governance.names
 	}
 	f := &flight{

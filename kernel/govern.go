@@ -16,7 +16,7 @@ type governance struct {
 	rates     rates
 	petitions map[uint64]*petition // requests that wait until it is known what their senders may do, by work
 	lookups   map[uint64]string    // work of a question under way -> key of the access that it is for
-	names     rng                  // of its questions, and of those about old uploads: when they are asked depends on what is remembered, and nothing else shall depend on that
+	names     rng                  // of its questions, and of those about old uploads and numbers of orders: when they are asked depends on what is remembered, and nothing else shall depend on that
 	held      uint64               // bytes of the petitions
 	refused   uint64               // requests refused
 	strays    uint64               // replies to effects that are not under way

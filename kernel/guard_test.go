@@ -49,7 +49,7 @@ func TestBeatExpiredInvite(t *testing.T) {
 func TestVoidCopyOfPut(t *testing.T) {
 	for _, relied := range []bool{false, true} {
 		k := New()
-		k.node.id, k.node.switchboard = "node-1", true
+		k.node.id, k.node.switchboard, k.numbering.ceiling = "node-1", true, inos.OrdersMax
 		id := inos.ChunkID{1}
 		x := &mending{work: 7, id: id, step: mendVoid, added: []inos.NodeID{"n2"}}
 		k.repairs.table[x.work] = x
@@ -278,7 +278,7 @@ func TestCopyToldBehindAReturn(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			k := New()
-			k.node.switchboard = true
+			k.node.switchboard, k.numbering.ceiling = true, inos.OrdersMax
 			m := k.members.newMember()
 			m.row = &eventpb.Member{Node: "n2", Epoch: 1, State: uint32(inos.MemberActive)}
 			k.members.table["n2"] = m

@@ -23,10 +23,10 @@ type Kernel struct {
 	woke      inos.Micros // when it was last woken much later than it wanted; 0: never
 	steps     uint64
 	random    rng
-	lastWork  uint64 // numbers of units of work: requests and rounds of upkeep
-	lastBuf   uint64 // numbers of host buffers
-	lastOrder uint64 // numbers of what is sent about the chunks of other nodes
-	buffers   uint64 // bytes accounted for chunks in work
+	lastWork  uint64    // numbers of units of work: requests and rounds of upkeep
+	lastBuf   uint64    // numbers of host buffers
+	numbering numbering // of what is sent about the chunks of other nodes
+	buffers   uint64    // bytes accounted for chunks in work
 	flights   flights
 	open      map[string]uint64 // key of a request under way -> its work
 
@@ -392,5 +392,7 @@ func (k *Kernel) lone() bool { return !k.node.switchboard || k.members.now().alo
 // started says that recovery is done: nodes are let in, and an operator is answered.
 func (k *Kernel) started() bool { return k.node.booted && k.recovery.done }
 
-// ready says that the map is whole and work can start.
-func (k *Kernel) ready() bool { return k.started() && !k.rebuilding.active() }
+// ready says that the map is whole, that a switchboard has numbers for its orders, and that work can start.
+func (k *Kernel) ready() bool {
+	return k.started() && !k.rebuilding.active() && (k.numbering.open() || !k.node.switchboard)
+}

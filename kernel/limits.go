@@ -154,8 +154,9 @@ const (
 	sweepEvery        = inos.Day               // in which every node of a mesh is swept at least
 	inviteLife        = inos.Day               // of an invite that names no end
 	inviteLifeMax     = 365 * inos.Day
-	ordersLate        = 30 * inos.Second // by which a write may be late; one that is numbered further back was sent by a clock that was set back
-	ordersUnseen      = inos.Minute      // in which orders may have been sent before that, beyond what was seen
+	ordersAhead       = 2 * inos.Minute  // by which the ceiling of the numbers of orders is raised above the clock
+	ordersSpare       = 30 * inos.Second // of it, that the clock does not take
+	ordersUnseen      = heartbeatMax     // in which orders may have been sent before a switchboard was lost, beyond what nodes have seen
 	ticketLife        = 2 * inos.Minute
 	ticketSkew        = 5 * inos.Minute  // by which the clock that a ticket was signed by may be behind
 	membersEvery      = 10 * inos.Second // the members' counters are read again, and later in a large mesh

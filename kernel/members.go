@@ -8,12 +8,13 @@ import (
 
 // Effects of the members.
 const (
-	opAdmitSelf = iota + 1 // semantic:admit_node of this node
-	opListNodes            // semantic:list_nodes
-	opAdmit                // semantic:admit_node of a newcomer
-	opSetAddrs             // semantic:set_node
-	opDistrust             // semantic:distrust_node
-	opProbe                // content:usage of a member that did not answer
+	opAdmitSelf   = iota + 1 // semantic:admit_node of this node
+	opListNodes              // semantic:list_nodes
+	opAdmit                  // semantic:admit_node of a newcomer
+	opSetAddrs               // semantic:set_node
+	opDistrust               // semantic:distrust_node
+	opProbe                  // content:usage of a member that did not answer
+	opRaiseOrders            // semantic:raise_orders
 )
 
 // memberships is what a switchboard knows of the mesh's nodes: what they were granted, from the semantic memory, and whether they
@@ -123,6 +124,7 @@ func (u *memberships) act() {
 	if !k.node.booted || !k.node.switchboard {
 		return
 	}
+	k.numbering.raise(k)
 	if !u.loaded {
 		if u.again != 0 && u.again <= k.now {
 			u.again = 0
@@ -146,11 +148,11 @@ func (u *memberships) wake() (at inos.Micros) {
 	case !u.k.node.switchboard:
 		return 0
 	case !u.loaded:
-		return u.again
+		return earlier(u.again, u.k.numbering.wake(u.k))
 	case u.listing || u.k.node.draining:
-		return earlier(u.next, at)
+		return earlier(earlier(u.next, u.k.numbering.wake(u.k)), at)
 	}
-	return earlier(earlier(u.next, u.listAt), at)
+	return earlier(earlier(earlier(u.next, u.listAt), u.k.numbering.wake(u.k)), at)
 }
 
 func (u *memberships) answer(a *answer) {
@@ -167,6 +169,8 @@ func (u *memberships) answer(a *answer) {
 		u.admitted(a)
 	case opDistrust:
 		u.distrusted(a)
+	case opRaiseOrders:
+		u.k.numbering.raised(u.k, a)
 	}
 }
 
@@ -269,6 +273,9 @@ func (u *memberships) served(work uint64, peer inos.NodeID, invite *eventpb.Invi
 	if err := event.Open(inner, &q); err != nil {
 		return nil, inos.Errorf(inos.CodeBadRequest, stage, "%w", err)
 	}
+	if u.k.rebuilding.active() {
+		u.k.numbering.seen(q.Order)
+	}
 	switch {
 	case m != nil && !m.removed():
 		u.beat(m, &q)
@@ -288,7 +295,11 @@ func (u *memberships) served(work uint64, peer inos.NodeID, invite *eventpb.Invi
 
 // heartbeat answers a heartbeat.
 func (u *memberships) heartbeat(interval inos.Micros, unknown bool) *eventpb.HeartbeatReply {
-	return &eventpb.HeartbeatReply{IntervalUs: int64(interval), Unknown: unknown, Order: u.k.order()}
+	r := &eventpb.HeartbeatReply{IntervalUs: int64(interval), Unknown: unknown}
+	if u.k.ready() {
+		r.Order = u.k.numbering.next(u.k.now)
+	}
+	return r
 }
 
 // stranger refuses a node that the map does not know and that holds something, unless the map is being made again: it came too late for

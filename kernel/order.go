@@ -11,21 +11,15 @@ import (
 // kernel, while calls of before may wait in its host: a kernel that begins carries out no trash order until a switchboard has answered a heartbeat
 // of its own, with a number above those of all that was sent before; what is older is void.
 
-// order returns the number of what is sent now: it never goes back, over restarts neither, as long as the clock does not.
-func (k *Kernel) order() uint64 {
-	k.lastOrder = max(k.lastOrder+1, uint64(k.now))
-	return k.lastOrder
-}
-
 // ordered numbers what is sent to another node.
 func (k *Kernel) ordered(m event.Message) {
 	switch q := m.(type) {
 	case *eventpb.ContentWriteRequest:
-		q.Order = k.order()
+		q.Order = k.numbering.next(k.now)
 	case *eventpb.ContentCopyRequest:
-		q.Order = k.order()
+		q.Order = k.numbering.next(k.now)
 	case *eventpb.ContentTrashRequest:
-		q.Order = k.order()
+		q.Order = k.numbering.next(k.now)
 	}
 }
 
@@ -67,10 +61,10 @@ func (o *orders) code(c *coder) {
 	}
 }
 
-// resume takes a switchboard's number: writes that the kernel before may have served have lower ones.
+// resume takes a switchboard's number, 0 of one that has none yet: writes that the kernel before may have served have lower ones.
 func (o *orders) resume(order uint64) {
 	o.saw(order)
-	if o.forgot {
+	if o.forgot && order != 0 {
 		o.forgot, o.floor = false, max(o.floor, order)
 	}
 }
@@ -78,17 +72,10 @@ func (o *orders) resume(order uint64) {
 // saw takes the number of an order.
 func (o *orders) saw(order uint64) { o.top = max(o.top, order) }
 
-// wrote notes a write. It counts as later than all that was seen: a switchboard that starts anew with a clock that is behind numbers it below what it
-// sent before, and when it is far below, some of that may not have been seen yet. A trash order that is void for that is sent again by a sweep.
+// wrote notes a write.
 func (o *orders) wrote(id []byte, record bool, order uint64) {
-	key, seen := orderKey(id, record), o.top
+	key := orderKey(id, record)
 	o.saw(order)
-	switch {
-	case order+uint64(ordersLate) < seen:
-		order = seen + uint64(ordersUnseen)
-	case order <= seen:
-		order = seen + 1
-	}
 	if old, ok := o.latest[key]; ok && old >= order {
 		return
 	}

@@ -101,7 +101,7 @@ func (k *Kernel) code(c *coder) {
 	k.random.code(c)
 	num(c, &k.lastWork)
 	num(c, &k.lastBuf)
-	num(c, &k.lastOrder)
+	k.numbering.code(c)
 	num(c, &k.buffers)
 	k.flights.code(c)
 	table(c, &k.open, 1<<16, text[string], num[uint64])

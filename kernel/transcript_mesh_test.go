@@ -61,7 +61,7 @@ func (s *script) switchboard(inner *eventpb.Envelope) (event.Message, *inos.Erro
 		s.w.members[s.w.boot.NodeId] = &eventpb.Member{Node: s.w.boot.NodeId}
 		return &eventpb.NodeJoinReply{Member: s.w.members[s.w.boot.NodeId]}, nil
 	}
-	return &eventpb.HeartbeatReply{IntervalUs: int64(4 * inos.Second), Unknown: s.w.members[s.w.boot.NodeId] == nil}, nil
+	return &eventpb.HeartbeatReply{IntervalUs: int64(4 * inos.Second), Order: 1, Unknown: s.w.members[s.w.boot.NodeId] == nil}, nil
 }
 
 // describeServed writes what goes back to another node.

@@ -12,6 +12,7 @@ import (
 
 // fakeMesh is what a world has beside one node: the disks of others, and what the semantic memory knows of more than one.
 type fakeMesh struct {
+	ceiling  uint64            // of the numbers of orders
 	records  map[string]stored // commit records on the node's own disk
 	others   map[string]*disk  // of the other nodes
 	members  map[string]*eventpb.Member
@@ -448,6 +449,12 @@ func (w *world) performMesh(e *eventpb.Envelope) (event.Message, *inos.Error) {
 		}
 		m.Epoch++
 		return &eventpb.DistrustNodeReply{Epoch: m.Epoch}, nil
+	case event.RaiseOrders:
+		var q eventpb.RaiseOrdersRequest
+		w.open(e, &q)
+		before := w.ceiling
+		w.ceiling = max(before, q.Ceiling)
+		return &eventpb.RaiseOrdersReply{Before: before}, nil
 	case event.AddCopies, event.ConfirmCopies, event.AuditCopies:
 		return w.performCopies(e)
 	case event.ChunkStates, event.WantRepairs:

@@ -11,7 +11,7 @@ import (
 
 // latency draws how long an effect takes.
 func (p *process) latency(effect string) inos.Micros {
-	w := p.w
+	w, r := p.w, p.w.chance(effect)
 	base := inos.Micros(200)
 	switch service(effect) {
 	case "content":
@@ -31,9 +31,9 @@ func (p *process) latency(effect string) inos.Micros {
 		base = w.clientPace
 	}
 	// Most are near the base, a few take long.
-	d := base/4 + w.micros(base)
-	if w.random.IntN(16) == 0 {
-		d += w.micros(12 * base)
+	d := base/4 + below(r, base)
+	if r.IntN(16) == 0 {
+		d += below(r, 12*base)
 	}
 	return 1 + d
 }

@@ -188,7 +188,7 @@ func (p *process) halt() {
 	}
 	slices.SortFunc(pending, func(a, b *effect) int { return int(int64(a.seq) - int64(b.seq)) })
 	for _, f := range pending {
-		if !f.done && durable(f.env.EventType) && w.random.IntN(2) == 0 {
+		if !f.done && durable(f.env.EventType) && w.chance(f.env.EventType).IntN(2) == 0 {
 			f.perform()
 		}
 		f.ended = true
@@ -235,7 +235,7 @@ func (p *process) step(e *eventpb.Envelope) {
 	if w.tracing() {
 		w.traceStep(p, e)
 	}
-	if w.plan.swaps && w.random.IntN(400) == 0 {
+	if w.plan.swaps && w.chance(e.EventType).IntN(400) == 0 {
 		p.swap()
 	}
 	eff, ok := p.safely(e)
@@ -414,8 +414,8 @@ func (p *process) begin(e *eventpb.Envelope) {
 			w.checkWanted(&q)
 		}
 		at := w.now + p.latency(e.EventType)
-		if durable(e.EventType) && w.random.IntN(4) == 0 {
-			w.at(w.now+1+inos.Micros(w.random.Int64N(int64(at-w.now))), f.early)
+		if r := w.chance(e.EventType); durable(e.EventType) && r.IntN(4) == 0 {
+			w.at(w.now+1+inos.Micros(r.Int64N(int64(at-w.now))), f.early)
 		}
 		w.at(at, f.end)
 	}

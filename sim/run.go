@@ -44,7 +44,7 @@ const briskCalm = 30 * inos.Second
 
 func newWorld(p Plan, trace io.Writer) *World {
 	w := &World{
-		seed: p.Seed, random: rand.New(rand.NewPCG(p.Seed, 2)), now: epoch, byID: map[inos.NodeID]*process{}, ever: map[inos.ChunkID][]byte{},
+		seed: p.Seed, random: rand.New(rand.NewPCG(p.Seed, 2)), apart: rand.New(rand.NewPCG(p.Seed, 4)), now: epoch, byID: map[inos.NodeID]*process{}, ever: map[inos.ChunkID][]byte{},
 		plan: p, truth: newTruth(), trace: trace, catch: true, heartbeat: p.heartbeat, graceCold: p.graceCold, graceHot: p.graceHot,
 		repairRate: p.repairRate, proveTime: p.proveTime, workTime: 8 * inos.Millisecond, clientPace: 2 * inos.Millisecond, lastCut: map[link]uint64{}, leases: map[inos.ChunkID]*eventpb.RepairInfo{},
 		claims: map[inos.ChunkID]*claim{}, bereft: map[inos.ChunkID]bool{}, rivals: map[inos.ChunkID]bool{},

@@ -17,8 +17,8 @@ func (w *World) performSemantic(p *process, e *eventpb.Envelope) (event.Message,
 		w.violate("%s asks for %s, which is no verb", p, e.EventType)
 		return nil, inos.Errorf(inos.CodeUnknownEvent, e.EventType, "no such verb")
 	}
-	if w.now < w.semantic.doubtTo && w.random.IntN(5) == 0 {
-		if w.random.IntN(2) == 0 {
+	if r := w.chance(e.EventType); w.now < w.semantic.doubtTo && r.IntN(5) == 0 {
+		if r.IntN(2) == 0 {
 			_, _ = w.verb(p, e)
 		}
 		return nil, inos.Errorf(inos.CodeIO, event.Stage(e.EventType), "the outcome is unknown")

@@ -20,6 +20,7 @@ const epoch inos.Micros = 1_800_000_000_000_000
 type World struct {
 	seed   uint64
 	random *rand.Rand
+	apart  *rand.Rand // of effects that the kept seeds' worlds did not have
 	now    inos.Micros
 	queue  queue
 	seq    uint64
@@ -80,11 +81,21 @@ type memory struct {
 func (w *World) at(t inos.Micros, do func()) { w.queue.put(max(t, w.now), do) }
 
 // micros draws a duration below d.
-func (w *World) micros(d inos.Micros) inos.Micros {
+func (w *World) micros(d inos.Micros) inos.Micros { return below(w.random, d) }
+
+func below(r *rand.Rand, d inos.Micros) inos.Micros {
 	if d <= 0 {
 		return 0
 	}
-	return inos.Micros(w.random.Int64N(int64(d)))
+	return inos.Micros(r.Int64N(int64(d)))
+}
+
+// chance returns what draws for an effect. The ceiling of the numbers of orders has a stream of its own: the kept seeds' worlds are as they were without it.
+func (w *World) chance(eventType string) *rand.Rand {
+	if event.Stage(eventType) == event.Stage(event.RaiseOrders) {
+		return w.apart
+	}
+	return w.random
 }
 
 // newID makes an identifier of the world's own.

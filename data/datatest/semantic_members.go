@@ -37,6 +37,7 @@ var memberCases = []semanticCase{
 	{"a member is let in once by its invite", semanticAdmit},
 	{"a node that nobody let in holds nothing", semanticStrangers},
 	{"members have states, and a removed one does not come back", semanticSetNode},
+	{"the ceiling of orders only rises", semanticOrders},
 	{"a removed member's copies are gone from the map", semanticRemoveNode},
 	{"the counters of a member follow its copies", semanticCounters},
 	{"distrust begins an epoch that copies are confirmed into", semanticEpochs},
@@ -303,6 +304,23 @@ func semanticCounters(t *testing.T, m inos.Semantic) {
 	for _, node := range []inos.NodeID{"a", "b", "c", "node-a"} {
 		want(node, 0, 0)
 	}
+}
+
+func semanticOrders(t *testing.T, m inos.Semantic) {
+	highest := uint64(0)
+	for _, ceiling := range []uint64{1, 7, 7, 6, 8, inos.OrdersMax, 9} {
+		before, err := m.RaiseOrders(background, ceiling)
+		must(t, err)
+		equal(t, "the ceiling before", before, highest)
+		highest = max(highest, ceiling)
+	}
+	for _, ceiling := range []uint64{0, inos.OrdersMax + 1} {
+		_, err := m.RaiseOrders(background, ceiling)
+		wantCode(t, err, inos.CodeBadRequest)
+	}
+	before, err := m.RaiseOrders(background, 1)
+	must(t, err)
+	equal(t, "the ceiling", before, uint64(inos.OrdersMax))
 }
 
 func semanticEpochs(t *testing.T, m inos.Semantic) {

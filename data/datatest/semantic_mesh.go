@@ -19,6 +19,7 @@ func meshVerbs(m inos.Semantic) map[string]func(context.Context) error {
 		"list nodes":     func(ctx context.Context) error { _, err := m.ListNodes(ctx); return err },
 		"set node":       func(ctx context.Context) error { _, err := m.SetNode(ctx, "a", inos.MemberActive, nil); return err },
 		"distrust node":  func(ctx context.Context) error { _, err := m.DistrustNode(ctx, "a"); return err },
+		"raise orders":   func(ctx context.Context) error { _, err := m.RaiseOrders(ctx, 1); return err },
 		"add copies":     func(ctx context.Context) error { _, err := m.AddCopies(ctx, "a", 1, ids); return err },
 		"confirm copies": func(ctx context.Context) error { _, err := m.ConfirmCopies(ctx, "a", 1, ids); return err },
 		"audit copies":   func(ctx context.Context) error { return m.AuditCopies(ctx, "a", 1, ids, 1) },

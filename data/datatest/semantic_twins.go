@@ -40,6 +40,7 @@ func SemanticTwins(t *testing.T, open func(t *rapid.T) (a, b inos.Semantic, done
 			"admit":      w.admit,
 			"set node":   w.setNode,
 			"distrust":   w.distrust,
+			"orders":     w.raiseOrders,
 			"add":        w.addCopies,
 			"confirm":    w.confirm,
 			"audit":      w.audit,

@@ -70,6 +70,11 @@ func (w *twins) distrust(t *rapid.T) {
 	w.both(t, "distrust "+string(node), func(m inos.Semantic) (any, error) { return m.DistrustNode(background, node) })
 }
 
+func (w *twins) raiseOrders(t *rapid.T) {
+	ceiling := rapid.Uint64Range(0, 9).Draw(t, "ceiling")
+	w.both(t, fmt.Sprintf("raise orders to %d", ceiling), func(m inos.Semantic) (any, error) { return m.RaiseOrders(background, ceiling) })
+}
+
 func (w *twins) addCopies(t *rapid.T) {
 	node, epoch, ids := twinNodes.Draw(t, "node"), twinEpochs.Draw(t, "epoch"), drawIDs(t)
 	w.both(t, fmt.Sprintf("add %d copies of %s in %d", len(ids), node, epoch), func(m inos.Semantic) (any, error) {

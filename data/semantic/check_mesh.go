@@ -41,6 +41,13 @@ func checkNodes(op string, nodes []inos.NodeID) error {
 	return nil
 }
 
+func checkOrders(op string, ceiling uint64) error {
+	if ceiling == 0 || ceiling > inos.OrdersMax {
+		return inos.Errorf(inos.CodeBadRequest, op, "a ceiling of orders of %d, it is 1 to %d", ceiling, uint64(inos.OrdersMax))
+	}
+	return nil
+}
+
 func checkMember(op string, m *inos.Member, invite string) error {
 	if err := checkText(op, "node id", string(m.ID), 1); err != nil {
 		return err

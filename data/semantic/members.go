@@ -281,3 +281,21 @@ func (s *Store) DistrustNode(ctx context.Context, id inos.NodeID) (epoch uint64,
 	}
 	return epoch, nil
 }
+
+// RaiseOrders implements inos.SemanticMesh.
+func (s *Store) RaiseOrders(ctx context.Context, ceiling uint64) (before uint64, err error) {
+	const op = "semantic:raise_orders"
+	if err := checkOrders(op, ceiling); err != nil {
+		return 0, err
+	}
+	err = s.write(ctx, op, 1, func(t *tx) error {
+		if err := t.row(selectOrders).Scan(&before); err != nil || before >= ceiling {
+			return err
+		}
+		return t.exec(raiseOrders, int64(ceiling))
+	})
+	if err != nil {
+		return 0, err
+	}
+	return before, nil
+}

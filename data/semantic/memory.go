@@ -26,6 +26,7 @@ type Memory struct {
 	sightings  map[inos.ChunkID]map[inos.NodeID]bool
 	generation uint64
 	lease      uint64
+	orders     uint64 // the ceiling of their numbers
 	identity   twinIdentity
 	closed     bool
 }

@@ -157,6 +157,21 @@ func (m *Memory) DistrustNode(ctx context.Context, id inos.NodeID) (epoch uint64
 	return member.Epoch, nil
 }
 
+// RaiseOrders implements inos.SemanticMesh.
+func (m *Memory) RaiseOrders(ctx context.Context, ceiling uint64) (before uint64, err error) {
+	const op = "semantic:raise_orders"
+	if err := checkOrders(op, ceiling); err != nil {
+		return 0, err
+	}
+	if err := m.enter(ctx, op); err != nil {
+		return 0, err
+	}
+	defer m.mu.Unlock()
+	before = m.orders
+	m.orders = max(before, ceiling)
+	return before, nil
+}
+
 // enterEpoch locks the memory for a verb on a node's copies in one epoch.
 func (m *Memory) enterEpoch(ctx context.Context, op string, node inos.NodeID, epoch uint64, ids []inos.ChunkID) error {
 	if err := checkCopies(op, node, epoch, ids); err != nil {

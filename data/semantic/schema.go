@@ -163,7 +163,13 @@ CREATE TABLE sightings (
 );
 INSERT INTO records (owner, path, version, pending) SELECT owner, path, version, 1 FROM files;
 INSERT INTO records (owner, path, version, pending) SELECT owner, path, version, 1 FROM tombstones;
-`, identitySchema, uploadSchema}
+`, identitySchema, uploadSchema, `
+CREATE TABLE orders (
+	id BIGINT NOT NULL PRIMARY KEY CHECK (id = 1),
+	ceiling BIGINT NOT NULL CHECK (ceiling >= 0)
+);
+INSERT INTO orders (id, ceiling) VALUES (1, 0);
+`}
 
 // uploadSchema is what files need that arrive in pieces: beside the pins of their uploads, what they will be, and the chunks by index.
 const uploadSchema = `

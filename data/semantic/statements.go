@@ -109,6 +109,8 @@ const (
 	setAddrs
 	distrustMember
 	addPlaced
+	selectOrders
+	raiseOrders
 
 	selectAbove
 	scanChunks
@@ -341,6 +343,8 @@ var text = [statements]string{
 	setAddrs:       `UPDATE members SET addrs = $2 WHERE node = $1`,
 	distrustMember: `UPDATE members SET epoch = epoch + 1 WHERE node = $1`,
 	addPlaced:      `UPDATE members SET copies = copies + $2, placed_bytes = placed_bytes + $3 WHERE node = $1`,
+	selectOrders:   `SELECT ceiling FROM orders WHERE id = 1`,
+	raiseOrders:    `UPDATE orders SET ceiling = $1 WHERE id = 1`,
 
 	selectAbove: `SELECT parent, 0 FROM edges WHERE child = $1
 		UNION ALL SELECT NULL, replicas_wanted FROM files WHERE manifest_id = $1

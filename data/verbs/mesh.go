@@ -50,6 +50,14 @@ func distrustNode(c call, q *eventpb.DistrustNodeRequest) (event.Message, error)
 	return &eventpb.DistrustNodeReply{Epoch: epoch}, nil
 }
 
+func raiseOrders(c call, q *eventpb.RaiseOrdersRequest) (event.Message, error) {
+	before, err := c.sem.RaiseOrders(c.ctx, q.Ceiling)
+	if err != nil {
+		return nil, err
+	}
+	return &eventpb.RaiseOrdersReply{Before: before}, nil
+}
+
 func addCopies(c call, q *eventpb.AddCopiesRequest) (event.Message, error) {
 	ids, err := ChunkIDs(q.ChunkIds)
 	if err != nil {

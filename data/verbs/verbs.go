@@ -56,6 +56,7 @@ var performers = map[string]performer{
 	event.ListNodes:       opened(listNodes),
 	event.SetNode:         opened(setNode),
 	event.DistrustNode:    opened(distrustNode),
+	event.RaiseOrders:     opened(raiseOrders),
 	event.AddCopies:       opened(addCopies),
 	event.ConfirmCopies:   opened(confirmCopies),
 	event.AuditCopies:     opened(auditCopies),

@@ -467,6 +467,7 @@ type HeartbeatRequest struct {
 	StartedUs     int64         `protobuf:"varint,7,opt,name=started_us,json=startedUs,proto3" json:"startedUs,omitempty"`
 	Records       uint64        `protobuf:"varint,8,opt,name=records,proto3" json:"records,omitempty"` // commit records held
 	Unclean       bool          `protobuf:"varint,9,opt,name=unclean,proto3" json:"unclean,omitempty"` // the node did not close its content store before it started: what it lost is not known
+	Order         uint64        `protobuf:"varint,10,opt,name=order,proto3" json:"order,omitempty"`    // the highest number of an order that it has seen since its kernel began
 }
 
 func (x *HeartbeatRequest) Reset() {
@@ -538,11 +539,18 @@ func (x *HeartbeatRequest) GetUnclean() bool {
 	return false
 }
 
+func (x *HeartbeatRequest) GetOrder() uint64 {
+	if x != nil {
+		return x.Order
+	}
+	return 0
+}
+
 type HeartbeatReply struct {
 	unknownFields []byte
 	IntervalUs    int64    `protobuf:"varint,1,opt,name=interval_us,json=intervalUs,proto3" json:"intervalUs,omitempty"` // when to beat again
 	Unknown       bool     `protobuf:"varint,2,opt,name=unknown,proto3" json:"unknown,omitempty"`                        // this switchboard's map does not have the node
-	Order         uint64   `protobuf:"varint,3,opt,name=order,proto3" json:"order,omitempty"`                            // above the number of every order that was sent before this reply
+	Order         uint64   `protobuf:"varint,3,opt,name=order,proto3" json:"order,omitempty"`                            // above the number of every order that was sent before this reply; 0: not known yet
 	Revocations   [][]byte `protobuf:"bytes,4,rep,name=revocations,proto3" json:"revocations,omitempty"`                 // signed; put in and taken out by the hosts
 }
 
@@ -1754,6 +1762,7 @@ func (m *HeartbeatRequest) CloneVT() *HeartbeatRequest {
 	r.StartedUs = m.StartedUs
 	r.Records = m.Records
 	r.Unclean = m.Unclean
+	r.Order = m.Order
 	if rhs := m.Grant; rhs != nil {
 		r.Grant = slices.Clone(rhs)
 	}
@@ -2592,6 +2601,9 @@ func (this *HeartbeatRequest) EqualVT(that *HeartbeatRequest) bool {
 		return false
 	}
 	if this.Unclean != that.Unclean {
+		return false
+	}
+	if this.Order != that.Order {
 		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
@@ -3950,6 +3962,11 @@ func (m *HeartbeatRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.Order != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Order))
+		i--
+		dAtA[i] = 0x50
 	}
 	if m.Unclean {
 		i--
@@ -5721,6 +5738,9 @@ func (m *HeartbeatRequest) SizeVT() (n int) {
 	}
 	if m.Unclean {
 		n += 2
+	}
+	if m.Order != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Order))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -7719,6 +7739,15 @@ func (m *HeartbeatRequest) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			m.Unclean = bool(v != 0)
+		case 10:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Order", wireType)
+			}
+			m.Order = 0
+			m.Order, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])

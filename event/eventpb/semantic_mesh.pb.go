@@ -251,6 +251,43 @@ func (x *DistrustNodeReply) GetEpoch() uint64 {
 	return 0
 }
 
+// semantic:raise_orders:v1: numbers of orders are used below a ceiling that is stored. before: what it was, 0 at first.
+type RaiseOrdersRequest struct {
+	unknownFields []byte
+	Ceiling       uint64 `protobuf:"varint,1,opt,name=ceiling,proto3" json:"ceiling,omitempty"`
+}
+
+func (x *RaiseOrdersRequest) Reset() {
+	*x = RaiseOrdersRequest{}
+}
+
+func (*RaiseOrdersRequest) ProtoMessage() {}
+
+func (x *RaiseOrdersRequest) GetCeiling() uint64 {
+	if x != nil {
+		return x.Ceiling
+	}
+	return 0
+}
+
+type RaiseOrdersReply struct {
+	unknownFields []byte
+	Before        uint64 `protobuf:"varint,1,opt,name=before,proto3" json:"before,omitempty"`
+}
+
+func (x *RaiseOrdersReply) Reset() {
+	*x = RaiseOrdersReply{}
+}
+
+func (*RaiseOrdersReply) ProtoMessage() {}
+
+func (x *RaiseOrdersReply) GetBefore() uint64 {
+	if x != nil {
+		return x.Before
+	}
+	return 0
+}
+
 // semantic:add_copies:v1
 type AddCopiesRequest struct {
 	unknownFields []byte
@@ -966,6 +1003,38 @@ func (m *DistrustNodeReply) CloneMessageVT() protobuf_go_lite.CloneMessage {
 	return m.CloneVT()
 }
 
+func (m *RaiseOrdersRequest) CloneVT() *RaiseOrdersRequest {
+	if m == nil {
+		return (*RaiseOrdersRequest)(nil)
+	}
+	r := new(RaiseOrdersRequest)
+	r.Ceiling = m.Ceiling
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = slices.Clone(m.unknownFields)
+	}
+	return r
+}
+
+func (m *RaiseOrdersRequest) CloneMessageVT() protobuf_go_lite.CloneMessage {
+	return m.CloneVT()
+}
+
+func (m *RaiseOrdersReply) CloneVT() *RaiseOrdersReply {
+	if m == nil {
+		return (*RaiseOrdersReply)(nil)
+	}
+	r := new(RaiseOrdersReply)
+	r.Before = m.Before
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = slices.Clone(m.unknownFields)
+	}
+	return r
+}
+
+func (m *RaiseOrdersReply) CloneMessageVT() protobuf_go_lite.CloneMessage {
+	return m.CloneVT()
+}
+
 func (m *AddCopiesRequest) CloneVT() *AddCopiesRequest {
 	if m == nil {
 		return (*AddCopiesRequest)(nil)
@@ -1616,6 +1685,44 @@ func (this *DistrustNodeReply) EqualVT(that *DistrustNodeReply) bool {
 
 func (this *DistrustNodeReply) EqualMessageVT(thatMsg any) bool {
 	that, ok := thatMsg.(*DistrustNodeReply)
+	if !ok {
+		return false
+	}
+	return this.EqualVT(that)
+}
+func (this *RaiseOrdersRequest) EqualVT(that *RaiseOrdersRequest) bool {
+	if this == that {
+		return true
+	} else if this == nil || that == nil {
+		return false
+	}
+	if this.Ceiling != that.Ceiling {
+		return false
+	}
+	return string(this.unknownFields) == string(that.unknownFields)
+}
+
+func (this *RaiseOrdersRequest) EqualMessageVT(thatMsg any) bool {
+	that, ok := thatMsg.(*RaiseOrdersRequest)
+	if !ok {
+		return false
+	}
+	return this.EqualVT(that)
+}
+func (this *RaiseOrdersReply) EqualVT(that *RaiseOrdersReply) bool {
+	if this == that {
+		return true
+	} else if this == nil || that == nil {
+		return false
+	}
+	if this.Before != that.Before {
+		return false
+	}
+	return string(this.unknownFields) == string(that.unknownFields)
+}
+
+func (this *RaiseOrdersReply) EqualMessageVT(thatMsg any) bool {
+	that, ok := thatMsg.(*RaiseOrdersReply)
 	if !ok {
 		return false
 	}
@@ -2635,6 +2742,82 @@ func (m *DistrustNodeReply) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	}
 	if m.Epoch != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Epoch))
+		i--
+		dAtA[i] = 0x8
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *RaiseOrdersRequest) MarshalVT() (dAtA []byte, err error) {
+	if m == nil {
+		return nil, nil
+	}
+	size := m.SizeVT()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBufferVT(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *RaiseOrdersRequest) MarshalToVT(dAtA []byte) (int, error) {
+	size := m.SizeVT()
+	return m.MarshalToSizedBufferVT(dAtA[:size])
+}
+
+func (m *RaiseOrdersRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+	if m == nil {
+		return 0, nil
+	}
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.unknownFields != nil {
+		i -= len(m.unknownFields)
+		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.Ceiling != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Ceiling))
+		i--
+		dAtA[i] = 0x8
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *RaiseOrdersReply) MarshalVT() (dAtA []byte, err error) {
+	if m == nil {
+		return nil, nil
+	}
+	size := m.SizeVT()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBufferVT(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *RaiseOrdersReply) MarshalToVT(dAtA []byte) (int, error) {
+	size := m.SizeVT()
+	return m.MarshalToSizedBufferVT(dAtA[:size])
+}
+
+func (m *RaiseOrdersReply) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+	if m == nil {
+		return 0, nil
+	}
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.unknownFields != nil {
+		i -= len(m.unknownFields)
+		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.Before != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Before))
 		i--
 		dAtA[i] = 0x8
 	}
@@ -3791,6 +3974,32 @@ func (m *DistrustNodeReply) SizeVT() (n int) {
 	return n
 }
 
+func (m *RaiseOrdersRequest) SizeVT() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if m.Ceiling != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Ceiling))
+	}
+	n += len(m.unknownFields)
+	return n
+}
+
+func (m *RaiseOrdersReply) SizeVT() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if m.Before != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Before))
+	}
+	n += len(m.unknownFields)
+	return n
+}
+
 func (m *AddCopiesRequest) SizeVT() (n int) {
 	if m == nil {
 		return 0
@@ -4867,6 +5076,108 @@ func (m *DistrustNodeReply) UnmarshalVT(dAtA []byte) error {
 			}
 			m.Epoch = 0
 			m.Epoch, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		default:
+			iNdEx = preIndex
+			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.unknownFields = append(m.unknownFields, dAtA[iNdEx:iNdEx+skippy]...)
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *RaiseOrdersRequest) UnmarshalVT(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	var err error
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		wire, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+		if err != nil {
+			return err
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: RaiseOrdersRequest: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: RaiseOrdersRequest: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Ceiling", wireType)
+			}
+			m.Ceiling = 0
+			m.Ceiling, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		default:
+			iNdEx = preIndex
+			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.unknownFields = append(m.unknownFields, dAtA[iNdEx:iNdEx+skippy]...)
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *RaiseOrdersReply) UnmarshalVT(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	var err error
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		wire, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+		if err != nil {
+			return err
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: RaiseOrdersReply: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: RaiseOrdersReply: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Before", wireType)
+			}
+			m.Before = 0
+			m.Before, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
 			if err != nil {
 				return err
 			}

@@ -1369,6 +1369,9 @@ pub struct HeartbeatRequest {
     /// the node did not close its content store before it started: what it lost is not known
     #[prost(bool, tag = "9")]
     pub unclean: bool,
+    /// the highest number of an order that it has seen since its kernel began
+    #[prost(uint64, tag = "10")]
+    pub order: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HeartbeatReply {
@@ -1378,7 +1381,7 @@ pub struct HeartbeatReply {
     /// this switchboard's map does not have the node
     #[prost(bool, tag = "2")]
     pub unknown: bool,
-    /// above the number of every order that was sent before this reply
+    /// above the number of every order that was sent before this reply; 0: not known yet
     #[prost(uint64, tag = "3")]
     pub order: u64,
     /// signed; put in and taken out by the hosts
@@ -2455,6 +2458,17 @@ pub struct DistrustNodeRequest {
 pub struct DistrustNodeReply {
     #[prost(uint64, tag = "1")]
     pub epoch: u64,
+}
+/// semantic:raise_orders:v1: numbers of orders are used below a ceiling that is stored. before: what it was, 0 at first.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RaiseOrdersRequest {
+    #[prost(uint64, tag = "1")]
+    pub ceiling: u64,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RaiseOrdersReply {
+    #[prost(uint64, tag = "1")]
+    pub before: u64,
 }
 /// semantic:add_copies:v1
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
