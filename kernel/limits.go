@@ -76,6 +76,7 @@ const (
 	pinsMax           = 1024     // uploads whose pins could not be dropped
 	nodesGathering    = 16       // nodes that say what they hold at a time
 	recordsRestoring  = 8        // commit records that are being restored
+	recordReadsMax    = 8        // rounds over the nodes that hold one, while some send other bytes
 	recordPage        = 256      // records of one page of a rebuild
 	unreadableMax     = 1024     // versions that a rebuild could not restore and remembers
 	unreadableNamed   = 8        // of them in the status

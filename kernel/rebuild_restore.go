@@ -14,7 +14,10 @@ import (
 type restoring struct {
 	origin // without a request; carries the turn of its module calls
 	held   recordHeld
-	try    int // of the nodes that hold the record
+	try    int  // of the nodes that hold the record
+	rounds int  // in which they were all tried
+	wrong  bool // in this round one of them sent other bytes
+	absent bool // one of them did not answer
 	buffer uint64
 	record *eventpb.Record
 	upload string
@@ -37,6 +40,9 @@ func (x *restoring) code(c *coder) {
 	c.bytes(&x.held.id)
 	list(c, &x.held.nodes, fanoutNodesMax, text[inos.NodeID])
 	num(c, &x.try)
+	num(c, &x.rounds)
+	c.bool(&x.wrong)
+	c.bool(&x.absent)
 	num(c, &x.buffer)
 	present := x.record != nil
 	c.bool(&present)
@@ -71,11 +77,20 @@ func (u *rebuilding) ask(x *restoring, op uint8) ask {
 	return ask{owner: threadRebuild, op: op, work: x.work}
 }
 
-// readRecord reads the sealed record from the next node that holds it.
+// readRecord reads the sealed record from the next node that holds it. When one has gone, it is read in another pass. When all have answered and
+// none has sent it, it is lost: a node that lies, which other passes would find no better, must not keep the map from being made.
 func (u *rebuilding) readRecord(x *restoring) {
 	k := u.k
+	if x.try >= len(x.held.nodes) && x.wrong && x.rounds < recordReadsMax-1 {
+		x.try, x.wrong = 0, false
+		x.rounds++
+	}
 	if x.try >= len(x.held.nodes) {
-		u.anew = true // those that hold it have gone: it is read in another pass
+		if x.absent {
+			u.anew = true
+		} else {
+			u.refused++
+		}
 		u.drop(x)
 		return
 	}
@@ -93,6 +108,13 @@ func (u *rebuilding) stepped(x *restoring, a *answer) {
 	case opRecordFetch:
 		if a.err != nil {
 			x.buffer = 0
+			switch a.err.Code {
+			case inos.CodeChunkCorrupt:
+				x.wrong = true
+			case inos.CodeChunkNotFound:
+			default:
+				x.absent = true
+			}
 			u.readRecord(x)
 			return
 		}

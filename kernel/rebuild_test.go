@@ -173,6 +173,26 @@ func TestRebuild(t *testing.T) {
 	}
 }
 
+// A node that sends other bytes for the records that it holds keeps nobody else's from being restored, and the rebuild from no end.
+func TestRebuildPastALiar(t *testing.T) {
+	old, _ := builtWorld(t, 2)
+	want := old.namespace()
+	liar := old.others["n2"]
+	for _, id := range append(sortedKeys(liar.records), string(hashOf("only here"))) {
+		liar.records[id] = stored{id: string(hashOf("other bytes")), size: 10}
+	}
+	k := New()
+	w := old.emptied(&pair{t: t, k: k, every: 50})
+	w.start()
+	w.drive(t, k, func() bool { return !k.rebuilding.active() })
+	if got := w.namespace(); !slices.Equal(got, want) {
+		t.Errorf("it was\n%v\nit is\n%v", want, got)
+	}
+	if p := k.rebuilding.progress(); !p.Done || p.Refused != 1 || p.Unreadable != 0 {
+		t.Errorf("progress %v", p)
+	}
+}
+
 // What cannot be read is named and not restored; a node that comes late brings it back.
 func TestRebuildOfWhatIsMissing(t *testing.T) {
 	old, _ := builtWorld(t, 9)
