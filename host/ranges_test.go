@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +18,7 @@ import (
 )
 
 // A node's HTTP interface answers random ranges of chunks that were compressed and of such that were not with the bytes
-// that net/http's own file server sends; the api's own test asks it for more, over a double.
+// that net/http's own file server sends; the api's own test asks it for more, over a double. INOS_RANGES raises how many.
 func TestRangesOverHTTP(t *testing.T) {
 	dir := t.TempDir()
 	n := openNode(t, dir, nil)
@@ -28,9 +29,15 @@ func TestRangesOverHTTP(t *testing.T) {
 	}
 	body := append(text(1, 2*inos.ChunkBytesMax+777), noise(2, inos.ChunkBytesMax)...)
 	n.mustPut("/a", body)
+	count := 150
+	if s := os.Getenv("INOS_RANGES"); s != "" {
+		if count, err = strconv.Atoi(s); err != nil {
+			t.Fatalf("INOS_RANGES=%s: %v", s, err)
+		}
+	}
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 0))
-	for range 150 {
+	for range count {
 		items := make([]string, 1+r.IntN(4))
 		for i := range items {
 			first := uint64(r.IntN(5))*inos.ChunkBytesMax + r.Uint64N(7)
