@@ -370,7 +370,8 @@ func (p *process) checkStatus(e *eventpb.Envelope) {
 }
 
 // checkTrash looks at a chunk that is about to be trashed on a disk: a guarded one keeps as many copies as it wants, or as many as it
-// had to have when it was acknowledged.
+// had to have when it was acknowledged. A put that asked by name for fewer may be without the others yet, and what is collected of before it was no copy
+// of it; what is trimmed was.
 func (w *World) checkTrash(p *process, id inos.ChunkID) {
 	if !p.disk.holds(id, false) {
 		return
@@ -384,7 +385,11 @@ func (w *World) checkTrash(p *process, id inos.ChunkID) {
 	}
 	replicas := w.promised(v)
 	level := w.levelOf(replicas)
-	if left, need := w.spreadOf(id, level, p), w.safe(replicas); left < need {
+	need := w.safe(replicas)
+	if r := w.truth.ops[v.key]; r != nil && r.op.sync > 0 && !p.retired[id] {
+		need = min(need, int(r.op.sync))
+	}
+	if left := w.spreadOf(id, level, p); left < need {
 		w.violate("chunk %s of version %d of %s is trashed on %s, which leaves it in %d domains of level %s", id, v.number, v.info.Path, p, left, level)
 	}
 }
