@@ -198,6 +198,7 @@ const (
 	rebuildSettle     = 45 * inos.Second // after the last node has come, before the records are read
 	rebuildPatience   = 5 * inos.Minute  // for which nodes are waited for when something cannot be restored
 	rebuildLook       = inos.Second
+	rebuildAgain      = 15 * inos.Second // between passes for what nodes did not give
 	rebuildNoteEvery  = 10 * inos.Second
 	recordPatience    = 30 * inos.Second       // for which a request waits for its commit record
 	recordsEvery      = inos.Minute            // pending records are looked through again, when something can be done

@@ -44,8 +44,9 @@ const (
 // rebuilding makes an emptied map again from what the mesh holds. The nodes come back by their heartbeats and say what they hold; that is
 // noted in the semantic memory, so that nothing grows here. Then every commit record is read from the first of the nodes that hold
 // it and opened by the host, which believes none that a switchboard of the mesh has not signed; its version is restored unless a
-// higher one of its path was. A version whose chunks were not all seen is named and not restored. Everything may be done twice: a
-// rebuild that was broken off begins anew. Requests are refused until it is done.
+// higher one of its path was. A version whose chunks were not all seen is named and not restored. What nodes hold
+// and do not give is asked for in further passes, for a while after the last that brought something: a node that lies does not keep the mesh from coming
+// back. Everything may be done twice: a rebuild that was broken off begins anew. Requests are refused until it is done.
 type rebuilding struct {
 	k        *Kernel
 	phase    uint8
@@ -65,11 +66,17 @@ type rebuilding struct {
 	last    bool // the page is the node's last
 	page    []recordHeld
 	asked   bool
-	anew    bool // a node came during the pass: there is another
+	mute    inos.Micros // since when the node has not given its page; 0: it does
+	anew    bool        // a node came during the pass: there is another
 	table   map[uint64]*restoring
 	bad     []*eventpb.Record // versions that could not be restored, as far as they are remembered
 	badMore uint64
 	check   int // of bad, in a recheck
+
+	withheld uint64      // records that no node gave in the pass which was seen to hold them
+	wanting  bool        // these, or manifest nodes: another pass may get them
+	vain     inos.Micros // since when passes have left such and brought no version; 0: none has
+	reached  uint64      // versions at that time
 }
 
 // gathering is a node that says what it holds.
@@ -81,6 +88,12 @@ type gathering struct {
 	again    inos.Micros
 	page     [][]byte // being noted
 	last     bool
+	silent   inos.Micros // since when it has not said what it holds; 0: it does
+}
+
+// stuck says that a node has not said for so long what it holds that nobody waits for it. It is asked on, and met again when it does.
+func (g *gathering) stuck(now inos.Micros) bool {
+	return g.silent != 0 && g.silent+rebuildPatience <= now
 }
 
 // recordHeld is a sealed record and who holds it.
@@ -128,6 +141,7 @@ func (u *rebuilding) code(c *coder) {
 		num(c, &g.again)
 		ids(&g.page)
 		c.bool(&g.last)
+		num(c, &g.silent)
 	})
 	num(c, &u.came)
 	num(c, &u.chunks)
@@ -148,6 +162,7 @@ func (u *rebuilding) code(c *coder) {
 		list(c, &h.nodes, fanoutNodesMax, text[inos.NodeID])
 	})
 	c.bool(&u.asked)
+	num(c, &u.mute)
 	c.bool(&u.anew)
 	objects(c, &u.table, recordsRestoring, num[uint64], func(c *coder, x *restoring) { x.code(c) })
 	list(c, &u.bad, unreadableMax, record)
@@ -157,6 +172,10 @@ func (u *rebuilding) code(c *coder) {
 		c.fail("version %d of %d", u.check, len(u.bad))
 		u.check = 0
 	}
+	num(c, &u.withheld)
+	c.bool(&u.wanting)
+	num(c, &u.vain)
+	num(c, &u.reached)
 }
 
 func (u *rebuilding) act() {
@@ -236,13 +255,13 @@ func (u *rebuilding) gather() {
 		g := u.nodes[node]
 		if g.underWay {
 			busy++
-			open = true
+			open = open || !g.stuck(k.now)
 			continue
 		}
 		if g.done || node != k.self() && !k.members.alive(node) {
 			continue
 		}
-		open = true
+		open = open || !g.stuck(k.now)
 		if busy < nodesGathering && g.again <= k.now {
 			busy++
 			g.underWay = true
@@ -301,6 +320,10 @@ func (u *rebuilding) gathered(a *answer) {
 	if g == nil {
 		return
 	}
+	if u.phase >= rebuildEnd {
+		g.underWay = false // it comes too late
+		return
+	}
 	if a.op == opRebuildList {
 		var r eventpb.ContentInventoryReply
 		bad := a.err != nil || event.Open(a.env, &r) != nil || len(r.ChunkIds) > inventoryPage || len(r.ChunkIds) == 0 && !r.End
@@ -313,8 +336,15 @@ func (u *rebuilding) gathered(a *answer) {
 		}
 		if bad {
 			g.underWay, g.again = false, k.now+retryBackoffMax
+			if g.silent == 0 {
+				g.silent = k.now
+			}
 			return
 		}
+		if g.stuck(k.now) {
+			u.came, u.anew = k.now, true
+		}
+		g.silent = 0
 		g.page, g.last = r.ChunkIds, r.End
 		if len(g.page) > 0 {
 			k.send(nil, u.of(opSight, node), event.Sight, &eventpb.SightRequest{Node: string(node), ChunkIds: g.page})
@@ -359,7 +389,7 @@ func (u *rebuilding) progress() *eventpb.RebuildProgress {
 	}
 	return &eventpb.RebuildProgress{
 		Nodes: nodes, Chunks: u.chunks, Records: u.records, Refused: u.refused, Versions: u.versions,
-		Unreadable: uint64(len(u.bad)) + u.badMore, Done: u.phase == rebuildDone,
+		Unreadable: uint64(len(u.bad)) + u.badMore + u.withheld, Done: u.phase == rebuildDone,
 	}
 }
 
@@ -370,6 +400,9 @@ func (u *rebuilding) lacking() bool { return len(u.bad) > 0 || u.badMore > 0 }
 func (u *rebuilding) notices() (out []string) {
 	if u.active() {
 		out = append(out, "the map is being made again from the mesh: requests are refused until it is done; nodes that are missing should be started now")
+	}
+	if u.withheld > 0 {
+		out = append(out, plural(u.withheld, "commit record", "commit records")+" could not be read from any node that holds it: what only these say was not restored")
 	}
 	for i, r := range u.bad {
 		if i == unreadableNamed {

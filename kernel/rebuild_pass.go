@@ -14,6 +14,7 @@ func (u *rebuilding) begin() {
 	u.order = sortedKeys(u.nodes)
 	u.at, u.after, u.last, u.page, u.asked = 0, nil, false, nil, false
 	u.records, u.refused, u.bad, u.badMore, u.check = 0, 0, nil, 0, 0
+	u.withheld, u.wanting, u.mute = 0, false, 0
 }
 
 // pass reads the records of one node after another, a page at a time. A record that several nodes hold is read with the first of them.
@@ -38,14 +39,25 @@ func (u *rebuilding) pass() {
 		u.at, u.after = u.at+1, nil
 	}
 	if u.at < len(u.order) {
-		u.asked = true
 		node := u.order[u.at]
+		if g := u.nodes[node]; g != nil && g.stuck(k.now) {
+			u.passOver(node)
+			u.pass()
+			return
+		}
+		u.asked = true
 		k.content(nil, u.of(opRecordPage, node), node, event.ContentInventory, &eventpb.ContentInventoryRequest{After: u.after, Limit: recordPage, Record: true}, bulk{})
 		return
 	}
 	if len(u.table) == 0 {
 		u.phase, u.check = rebuildRecheck, 0
 	}
+}
+
+// passOver goes on with the next node.
+func (u *rebuilding) passOver(node inos.NodeID) {
+	u.last, u.mute, u.again = true, 0, u.k.now
+	u.k.watcher.note("node:rebuild:v1:requested", event.StateFailed, "node "+string(node)+" does not say what it holds, and is passed over")
 }
 
 // paged takes a page of a node's records, and asks who else holds them.
@@ -55,9 +67,16 @@ func (u *rebuilding) paged(a *answer) {
 	if a.err != nil || event.Open(a.env, &r) != nil || len(r.ChunkIds) > recordPage || len(r.ChunkIds) == 0 && !r.End {
 		u.asked = false
 		u.again = k.now + rebuildLook // another try, or the node is passed over when it is dead
+		if u.mute == 0 {
+			u.mute = k.now
+		}
+		if u.mute+rebuildPatience <= k.now {
+			u.wanting = true
+			u.passOver(u.order[u.at]) // or when it has not answered for so long
+		}
 		return
 	}
-	u.last = r.End
+	u.last, u.mute = r.End, 0
 	u.page = nil
 	for _, id := range r.ChunkIds {
 		if len(id) == inos.HashBytes {
@@ -129,6 +148,9 @@ func (u *rebuilding) recheck() {
 	case u.anew:
 		u.phase = rebuildGather
 		u.again = k.now + rebuildLook
+	case u.wanting && u.hopes():
+		u.phase = rebuildGather
+		u.again = k.now + rebuildAgain
 	case len(u.bad) > 0 && u.came+rebuildPatience > k.now:
 		u.meet()
 		if u.anew {
@@ -139,6 +161,14 @@ func (u *rebuilding) recheck() {
 	default:
 		u.phase = rebuildEnd
 	}
+}
+
+// hopes says that it is not long since a pass brought a version, or a node came: what a node does not give now it may give in a moment.
+func (u *rebuilding) hopes() bool {
+	if u.vain == 0 || u.versions > u.reached || u.came > u.vain {
+		u.vain, u.reached = u.k.now, u.versions
+	}
+	return u.vain+rebuildPatience > u.k.now
 }
 
 func (u *rebuilding) rechecked(a *answer) {

@@ -77,8 +77,8 @@ func (u *rebuilding) ask(x *restoring, op uint8) ask {
 	return ask{owner: threadRebuild, op: op, work: x.work}
 }
 
-// readRecord reads the sealed record from the next node that holds it. When one has gone, it is read in another pass. When all have answered and
-// none has sent it, it is lost: a node that lies, which other passes would find no better, must not keep the map from being made.
+// readRecord reads the sealed record from the next node that holds it. When one does not answer, it is read in other passes, for a while. When all have
+// answered and none has sent it, it is lost: a node that lies, which other passes would find no better, must not keep the map from being made.
 func (u *rebuilding) readRecord(x *restoring) {
 	k := u.k
 	if x.try >= len(x.held.nodes) && x.wrong && x.rounds < recordReadsMax-1 {
@@ -87,7 +87,8 @@ func (u *rebuilding) readRecord(x *restoring) {
 	}
 	if x.try >= len(x.held.nodes) {
 		if x.absent {
-			u.anew = true
+			u.withheld++
+			u.wanting = true
 		} else {
 			u.refused++
 		}
@@ -228,8 +229,8 @@ func (u *rebuilding) nodeRead(x *restoring, a *answer) {
 	k := u.k
 	x.buffer = a.buffer
 	if a.err != nil {
-		x.buffer = 0
-		u.unreadable(x, a.err)
+		x.buffer, u.wanting = 0, true
+		u.unreadable(x, nil) // whatever the nodes say: they decide nothing about how long this takes
 		return
 	}
 	id := x.want.ChunkID

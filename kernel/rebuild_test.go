@@ -322,3 +322,40 @@ func TestRebuildOfFacts(t *testing.T) {
 		t.Errorf("progress %v", p)
 	}
 }
+
+// A node that does not say or send what it holds does not keep the mesh from coming back: that is asked for in further passes for a while, and given up.
+func TestRebuildOfWhatIsWithheld(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		lie      func(d *disk)
+		withheld uint64
+	}{
+		{"records", func(d *disk) {
+			d.withholds = true
+			for i := range 3 {
+				id := string(hashOf(fmt.Sprint("withheld", i)))
+				d.records[id] = stored{id: id, size: 10}
+			}
+		}, 3},
+		{"the list of them", func(d *disk) { d.mum = true }, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			old, _ := builtWorld(t, 2)
+			c.lie(old.others["n2"])
+			k := New()
+			w := old.emptied(native{k})
+			w.start()
+			from := w.now
+			w.drive(t, k, func() bool { return !k.rebuilding.active() })
+			if took := w.now - from; took < rebuildPatience || took > 2*rebuildPatience {
+				t.Errorf("it took %s", seconds(took))
+			}
+			if got := w.namespace(); !slices.Equal(got, old.namespace()) {
+				t.Errorf("it was\n%v\nit is\n%v", old.namespace(), got)
+			}
+			if p := k.rebuilding.progress(); p.Unreadable != c.withheld || len(k.rebuilding.notices()) != int(min(c.withheld, 1)) {
+				t.Errorf("progress %v, notices %v", p, k.rebuilding.notices())
+			}
+		})
+	}
+}

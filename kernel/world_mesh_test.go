@@ -36,6 +36,8 @@ type disk struct {
 	invite                 *eventpb.Invite // that let it in
 	down                   bool            // it does not answer
 	full                   bool            // it takes no chunk
+	mum                    bool            // it does not say which records it holds
+	withholds              bool            // it does not send them
 	rotten                 map[string]bool // chunks whose bytes went bad and nobody has looked at since
 }
 
@@ -246,6 +248,9 @@ func (w *world) performContent(d *disk, e *eventpb.Envelope) (m event.Message, o
 		if !ok {
 			return nil, nil, missing(inos.CodeChunkNotFound, "chunk %x is not held", q.ChunkId[:4])
 		}
+		if q.Record && d.withholds {
+			return nil, nil, missing(inos.CodeIO, "it does not send it")
+		}
 		if !q.Record && d.aside(s.id) {
 			return nil, nil, missing(inos.CodeChunkCorrupt, "chunk %x does not hash to its id", q.ChunkId[:4])
 		}
@@ -294,6 +299,9 @@ func (w *world) performContent(d *disk, e *eventpb.Envelope) (m event.Message, o
 	case event.ContentInventory, event.ContentScrub:
 		var q eventpb.ContentInventoryRequest
 		w.open(e, &q)
+		if d.mum && q.Record {
+			return nil, nil, missing(inos.CodeIO, "it does not say")
+		}
 		held := store(q.Record)
 		ids := slices.DeleteFunc(sortedKeys(held), func(id string) bool { return id <= string(q.After) })
 		end := len(ids) <= int(q.Limit)
