@@ -163,6 +163,7 @@ func newPlan(seed uint64) Plan {
 	p.drawPace()
 	p.drawSleep()
 	p.drawRare()
+	p.drawBack()
 	return p
 }
 

@@ -10,6 +10,9 @@ import (
 // rareStream is where the draw of a world's rare moments begins: one with which the kept seeds' worlds have none.
 const rareStream = 8430906
 
+// backStream is where the draw of clocks that are set back begins, likewise.
+const backStream = 1014
+
 // snoozeLease is how long the switchboard is stopped at least in the middle of a repair: for longer than it may claim one.
 const snoozeLease = 2*inos.Minute + 5*inos.Second
 
@@ -31,6 +34,20 @@ func (p *Plan) drawRare() {
 	if r.IntN(4) > 0 && p.lies && !has(FaultLie) && len(p.Nodes) > 1 {
 		p.Faults = append(p.Faults, Fault{Kind: FaultLie, At: at(), Node: 1 + r.IntN(len(p.Nodes)-1), N: 1 + r.IntN(2)})
 	}
+	slices.SortStableFunc(p.Faults, func(a, b Fault) int { return int(a.At - b.At) })
+}
+
+// drawBack draws a switchboard that comes back at once with its clock minutes behind, in half of the worlds in which trash orders come once more: what it writes
+// then must not be numbered below them.
+func (p *Plan) drawBack() {
+	r := rand.New(rand.NewPCG(p.Seed, backStream))
+	if !p.parrots || r.IntN(2) == 0 || len(p.Nodes) == 1 {
+		return
+	}
+	p.Faults = append(p.Faults, Fault{
+		Kind: FaultClock, At: faultsFrom + inos.Micros(r.Int64N(int64(p.faultsTo()-faultsFrom-inos.Minute))), For: inos.Micros(r.Int64N(int64(5 * inos.Second))),
+		N: -60 - r.IntN(240),
+	})
 	slices.SortStableFunc(p.Faults, func(a, b Fault) int { return int(a.At - b.At) })
 }
 
