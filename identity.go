@@ -131,7 +131,7 @@ const (
 // LedgerEntry is one side of a transfer. The entries of one event sum to zero, and so do all accounts at every moment.
 type LedgerEntry struct {
 	Seq     uint64 // set by the memory: grows with each entry
-	EventID string // set by the memory: of the request that caused it
+	EventID string // set by the memory: of the request that caused it; empty: folded (FoldEntries)
 	Account string
 	Amount  int64 // micro-credits; negative: taken from the account
 	At      Micros
@@ -232,6 +232,10 @@ type SemanticIdentity interface {
 	// Transfer writes the entries of one event, at most TransferEntriesMax: their accounts, amounts and reasons; they sum to zero, and a user's account named is a user's (CodeUserUnknown).
 	// covered: no user's account falls below zero by it, else CodeCreditsShort. Entries of that event that are there already are returned, repeated true; CodeConflict when they are others.
 	Transfer(ctx context.Context, eventID string, entries []LedgerEntry, covered bool, now Micros) (written []LedgerEntry, repeated bool, err error)
+	// FoldEntries puts at most limit entries (0 or above 2,048: 2,048) that were written before a time, those first that are oldest, into one for each account: its EventID is empty, its Amount
+	// their sum, its Seq the least and its At the latest of theirs. Balances stay as they are; an event whose entries were folded is not known any more. It
+	// returns how many it has folded, and how many entries are left in all.
+	FoldEntries(ctx context.Context, before Micros, limit int) (folded, left int, err error)
 	// ListEntries pages through an account's entries, at most limit (0 or above 1,000: 1,000) with a Seq above after, and returns its balance; an account that nobody has used has none and 0.
 	ListEntries(ctx context.Context, account string, after uint64, limit int) (entries []LedgerEntry, more bool, balance int64, err error)
 }

@@ -214,11 +214,12 @@ type SemanticMesh interface {
 	// were made again may have given one number twice: of two such versions, in whatever order they come, the one with the later CreatedAt counts; of one
 	// time a file before a tombstone, then the file whose ManifestID, or the fact whose Fact, is greater. The other is let go of, and its record is unknown. For a file,
 	// upload has staged everything below File.ManifestID, whose row must exist and not be condemned (CodeConflict), and is dropped either
-	// way. The record is settled with its RecordID and Nodes, not in full: PendingRecords names it, so that it comes to as many nodes as wanted. The
-	// ledger does not come back, and so a restored file pledges nothing. A fact needs no upload, and nothing that it names has to be there.
+	// way. The record is settled with its RecordID and Nodes, not in full: PendingRecords names it, so that it comes to as many nodes as wanted. What
+	// the version pledges is in its owner's escrow again, taken from the owner's account whatever that holds. A fact needs no upload, and nothing that it names has to be there.
 	RestoreVersion(ctx context.Context, upload UploadID, r Record, now Micros) (restored bool, err error)
-	// EndRestore forgets what was sighted.
-	EndRestore(ctx context.Context) error
+	// EndRestore forgets what was sighted. With settle, users' accounts that are below zero are brought to zero from AccountGrant: the ledger does not come back, and
+	// restored pledges were paid once.
+	EndRestore(ctx context.Context, settle bool, now Micros) error
 }
 
 // MembersMax bounds the members of a mesh, removed ones included.

@@ -146,6 +146,7 @@ const (
 	UseGrant          = "semantic:use_grant:v1:requested"
 	ReadAccess        = "semantic:read_access:v1:requested"
 	Transfer          = "semantic:transfer:v1:requested"
+	FoldEntries       = "semantic:fold_entries:v1:requested"
 	ListEntries       = "semantic:list_entries:v1:requested"
 	Totals            = "semantic:totals:v1:requested"
 	EpisodicRecord    = "episodic:record:v1:requested" // RecordRequest, RecordReply

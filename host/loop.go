@@ -192,8 +192,8 @@ func (l *loop) perform(e *eventpb.Envelope) {
 		performer = performSemantic
 	}
 	message, err := performer(l, l.ctx, e)
-	if err == nil && e.EventType == event.EndRestore {
-		err = l.node.rebuilt()
+	if q := (eventpb.EndRestoreRequest{}); err == nil && e.EventType == event.EndRestore && event.Open(e, &q) == nil && q.Settle {
+		err = l.node.rebuilt() // the one without is the beginning
 	}
 	l.tell(e, message, err)
 	if start, ok := message.(*eventpb.WorkerStartReply); ok {

@@ -23,6 +23,7 @@ const (
 	opIDRevoke             // semantic:revoke_sessions, of a user who lost rights
 	opIDUndo               // semantic:revoke_sessions, of a session whose token was not handed out
 	opIDPrune              // semantic:prune_sessions
+	opIDFold               // semantic:fold_entries
 )
 
 // identities lets users in, and does what is asked about users, devices, groups, tokens, grants and the ledger. Each request is an errand: a few
@@ -32,7 +33,8 @@ type identities struct {
 	table   map[uint64]*errand
 	putting []uint64 // users:put take turns: two must not each take the other for the operator that stays
 	pruneAt inos.Micros
-	pruning bool
+	pruning bool // what is over is being pruned, or the ledger folded
+	crowded bool // the ledger has more than ledgerEntriesMax
 }
 
 // errand is one request under way.
@@ -89,6 +91,7 @@ func (u *identities) code(c *coder) {
 	list(c, &u.putting, errandsMax, num[uint64])
 	num(c, &u.pruneAt)
 	c.bool(&u.pruning)
+	c.bool(&u.crowded)
 	if c.reading && c.err == nil {
 		members(c, u.table, u.putting)
 	}
@@ -140,11 +143,29 @@ func (u *identities) wake() inos.Micros {
 	return u.pruneAt
 }
 
+// pruned goes on with the ledger, unless there is more to be pruned.
 func (u *identities) pruned(a *answer) {
-	u.pruning = false
-	u.pruneAt = u.k.now + pruneEvery
 	var r eventpb.PruneSessionsReply
 	if a.err == nil && event.Open(a.env, &r) == nil && r.Pruned >= prunePage {
+		u.pruning, u.pruneAt = false, u.k.now+pruneAgain
+		return
+	}
+	life := ledgerLife
+	if u.crowded {
+		life = ledgerLifeMin
+	}
+	u.k.send(nil, ask{owner: threadIdentity, op: opIDFold}, event.FoldEntries, &eventpb.FoldEntriesRequest{BeforeUs: int64(max(0, u.k.now-life)), Limit: prunePage})
+}
+
+func (u *identities) folded(a *answer) {
+	u.pruning, u.pruneAt = false, u.k.now+pruneEvery
+	var r eventpb.FoldEntriesReply
+	if a.err != nil || event.Open(a.env, &r) != nil {
+		return
+	}
+	was := u.crowded
+	u.crowded = r.Left > ledgerEntriesMax
+	if r.Folded >= prunePage || u.crowded && !was {
 		u.pruneAt = u.k.now + pruneAgain
 	}
 }
@@ -223,6 +244,9 @@ func (u *identities) answer(a *answer) {
 	switch a.op {
 	case opIDPrune:
 		u.pruned(a)
+		return
+	case opIDFold:
+		u.folded(a)
 		return
 	case opIDUndo:
 		return

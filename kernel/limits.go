@@ -122,7 +122,8 @@ const (
 	errandsMax        = 256      // requests about users, tokens, grants and the ledger under way
 	revokedMax        = 65536    // sessions that one of them ends
 	forgetPage        = 1024     // of one identity:forget
-	prunePage         = 2048     // of one semantic:prune_sessions
+	prunePage         = 2048     // of one semantic:prune_sessions or semantic:fold_entries
+	ledgerEntriesMax  = 1 << 20  // entries of the ledger, before younger ones are folded
 	grantsPage        = 256      // of one semantic:list_grants
 	groupMembersMax   = 512      // of one group
 	capabilityBytes   = 1280     // of one capability
@@ -237,6 +238,8 @@ const (
 	enrolmentLife     = inos.Day
 	enrolmentLifeMax  = 7 * inos.Day
 	pruneAgain        = inos.Second      // while pages come back full
+	ledgerLife        = 90 * inos.Day    // of a ledger's entry, before it is folded into one of its account
+	ledgerLifeMin     = 2 * inos.Day     // the same in a ledger of more than ledgerEntriesMax; longer than a request id is good for
 	accessLife        = 10 * inos.Second // of what is remembered of rights, which another switchboard may change
 	trashLife         = 7 * inos.Day
 	uploadLife        = inos.Day         // of an upload, after its last chunk

@@ -203,7 +203,7 @@ func (u *rebuilding) act() {
 	case rebuildRecheck:
 		u.recheck()
 	case rebuildEnd:
-		u.once(opEndSights, event.EndRestore, &eventpb.EndRestoreRequest{})
+		u.once(opEndSights, event.EndRestore, &eventpb.EndRestoreRequest{Settle: true, NowUs: int64(u.k.now)})
 	}
 }
 

@@ -134,7 +134,7 @@ func (w *world) performIdentity(e *eventpb.Envelope) (m event.Message, failure *
 		m, failure = w.performUsers(e)
 	case event.OpenSession, event.RefreshSession, event.ListSessions, event.RevokeSessions, event.PruneSessions:
 		m, failure = w.performSessions(e)
-	case event.PutGrant, event.ListGrants, event.RemoveGrant, event.UseGrant, event.ReadAccess, event.Transfer, event.ListEntries:
+	case event.PutGrant, event.ListGrants, event.RemoveGrant, event.UseGrant, event.ReadAccess, event.Transfer, event.FoldEntries, event.ListEntries:
 		m, failure = w.performGrants(e)
 	default:
 		return nil, nil, false
@@ -348,6 +348,11 @@ func (w *world) performGrants(e *eventpb.Envelope) (event.Message, *inos.Error) 
 			return nil, err
 		}
 		return &eventpb.TransferReply{Entries: q.Entries}, nil
+	}
+	if e.EventType == event.FoldEntries {
+		var q eventpb.FoldEntriesRequest
+		w.open(e, &q)
+		return &eventpb.FoldEntriesReply{Left: uint64(len(w.entries))}, nil
 	}
 	var q eventpb.ListEntriesRequest
 	w.open(e, &q)

@@ -145,6 +145,10 @@ var errRebuildInterrupted = &inos.Error{
 func (l *look) rebuilt() bool { return l.status.Rebuild != nil && l.status.Rebuild.Done }
 
 // printRebuilt tells what a rebuild has brought back.
+// rebuiltLedger says what of the ledger a rebuild makes again.
+const rebuiltLedger = `the ledger begins anew: escrow holds what the files pledge that came back, and users hold nothing else, whatever they held before; give it back with
+'inos ledger transfer grant user:NAME CREDITS'. Everybody logs in again`
+
 func (a *app) printRebuilt(b *api.Rebuild) error {
 	var err error
 	if a.json {
@@ -153,8 +157,14 @@ func (a *app) printRebuilt(b *api.Rebuild) error {
 		err = a.printf("nodes       %s, holding %s\nrecords     %s read, %s refused\nversions    %s restored\nunreadable  %s\n",
 			groupText(b.Nodes), plural(b.Chunks, "chunk"), groupText(b.Records), groupText(b.Refused), groupText(b.Versions), groupText(b.Unreadable))
 	}
-	if err != nil || b.Unreadable == 0 {
+	if err != nil {
 		return err
+	}
+	if b.Versions > 0 {
+		a.note("%s", rebuiltLedger)
+	}
+	if b.Unreadable == 0 {
+		return nil
 	}
 	return found{&inos.Error{
 		Code: inos.CodeChunkNotFound, Op: "rebuild", Message: fmt.Sprintf("%s cannot be read: no node that came back holds all of the chunks", plural(b.Unreadable, "version")),

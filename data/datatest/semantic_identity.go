@@ -519,6 +519,7 @@ func identityVerbsOf(m inos.Semantic) map[string]func(context.Context) error {
 		"find link":       func(ctx context.Context) error { _, err := m.FindLink(ctx, h); return err },
 		"read access":     func(ctx context.Context) error { _, err := m.ReadAccess(ctx, "ann", "bob", 1); return err },
 		"transfer":        func(ctx context.Context) error { _, _, err := m.Transfer(ctx, "e", entries, true, 1); return err },
+		"fold entries":    func(ctx context.Context) error { _, _, err := m.FoldEntries(ctx, 1, 1); return err },
 		"list entries":    func(ctx context.Context) error { _, _, _, err := m.ListEntries(ctx, "grant", 0, 1); return err },
 	}
 }

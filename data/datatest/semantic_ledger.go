@@ -13,6 +13,8 @@ var ledgerCases = []semanticCase{
 	{"a pledge moves between a user and its escrow", semanticPledge},
 	{"a transfer happens once, and whole", semanticTransfer},
 	{"an account's entries are paged", semanticEntries},
+	{"old entries are folded into one for each account", semanticFold},
+	{"restored pledges are in escrow, and nobody owes for them", semanticRestoredPledge},
 }
 
 // put commits a file of so many bytes at a path of ann's.
@@ -137,16 +139,105 @@ func semanticPledge(t *testing.T, m inos.Semantic) {
 	entries, _, _, err := m.ListEntries(background, "escrow:ann", 0, 0)
 	must(t, err)
 	same(t, "entries", entries[len(entries)-1], inos.LedgerEntry{Seq: 10, EventID: "5", Account: "escrow:ann", Amount: -70, At: 77, Reason: "release"})
-	// What a restored version takes the place of gives its pledge back, and the restored one pledges nothing.
+	// What a restored version takes the place of gives its pledge back.
 	_, err = put(m, "/a", 10, 50, inos.Quota{}, "6")
 	must(t, err)
 	r, rows := fileRecord(9)
 	r.File.Pledged = 80
 	restore(t, m, r, true, rows...)
-	accounts("restored", 100, 0)
+	accounts("restored", 20, 80)
 	live, err = m.LookupFile(background, "ann", "/a", inos.FileID{})
 	must(t, err)
-	equal(t, "restored", live.Pledged, 0)
+	equal(t, "restored", live.Pledged, 80)
+}
+
+// In whatever order versions come back, the escrow has what the live ones pledge; the rest of what their owner had is not known.
+func semanticRestoredPledge(t *testing.T, m inos.Semantic) {
+	accounts := func(what string, user, escrow int64) {
+		t.Helper()
+		equal(t, what+": user", balance(t, m, "user:ann"), user)
+		equal(t, what+": escrow", balance(t, m, "escrow:ann"), escrow)
+		equal(t, what+": sum", balance(t, m, "grant")+user+escrow, 0)
+	}
+	version := func(n uint64, pledge int64, restored bool) {
+		t.Helper()
+		r, rows := fileRecord(n)
+		r.File.Pledged = pledge
+		restore(t, m, r, restored, rows...)
+	}
+	version(2, 80, true)
+	accounts("a version", -80, 80)
+	version(3, 30, true)
+	accounts("one that pledges less", -30, 30)
+	version(2, 80, false)
+	must(t, m.EndRestore(background, false, 6))
+	accounts("not the end", -30, 30)
+	for range 2 {
+		must(t, m.EndRestore(background, true, 7))
+		accounts("the end", 0, 30)
+	}
+	entries, _, _, err := m.ListEntries(background, "grant", 0, 0)
+	must(t, err)
+	equal(t, "entries", len(entries), 1)
+	equal(t, "reason", fmt.Sprint(entries[0].Amount, entries[0].Reason, entries[0].At), "-30restored7")
+	_, _, err = m.DeleteFile(background, "ann", "/a", keyOf("5"), 77)
+	must(t, err)
+	accounts("deleted", 30, 0)
+	tomb := tombstoneRecord(9)
+	tomb.File.Pledged = 5 // it cannot
+	restore(t, m, tomb, true)
+	accounts("a tombstone", 30, 0)
+}
+
+func semanticFold(t *testing.T, m inos.Semantic) {
+	user(t, m, "ann", 100) // at 1: grant and ann
+	move := func(event string, now inos.Micros, amount int64) bool {
+		t.Helper()
+		_, repeated, err := m.Transfer(background, event, []inos.LedgerEntry{{Account: "user:ann", Amount: -amount, Reason: "r"}, {Account: "grant", Amount: amount, Reason: "r"}}, false, now)
+		must(t, err)
+		return repeated
+	}
+	list := func(account string, after uint64) (s string) {
+		t.Helper()
+		entries, _, sum, err := m.ListEntries(background, account, after, 0)
+		must(t, err)
+		for _, e := range entries {
+			s += fmt.Sprintf("%d %s %d at %d %s, ", e.Seq, e.EventID, e.Amount, e.At, e.Reason)
+		}
+		return s + fmt.Sprint(sum)
+	}
+	fold := func(before inos.Micros, limit, folded, left int) {
+		t.Helper()
+		got, rest, err := m.FoldEntries(background, before, limit)
+		must(t, err)
+		equal(t, fmt.Sprintf("fold before %d", before), fmt.Sprint(got, rest), fmt.Sprint(folded, left))
+	}
+	created := list("user:ann", 0)
+	fold(0, 0, 0, 2)
+	equal(t, "nothing is old", list("user:ann", 0), created)
+	move("e1", 2000, 10)
+	move("e2", 3000, 20)
+	move("e3", 4000, 30)
+	fold(4000, 2, 2, 8) // of the two that are oldest each is one of its account already
+	fold(4000, 0, 4, 4)
+	equal(t, "ann", list("user:ann", 0), "2  70 at 3000 carried forward, 7 e3 -30 at 4000 r, 40")
+	equal(t, "grant", list("grant", 0), "1  -70 at 3000 carried forward, 8 e3 30 at 4000 r, -40")
+	equal(t, "behind", list("user:ann", 2), "7 e3 -30 at 4000 r, 40")
+	fold(4000, 0, 0, 4)
+	if !move("e3", 4001, 30) {
+		t.Error("a transfer that is kept happens again")
+	}
+	equal(t, "numbers go on", list("user:ann", 7), "40")
+	move("e4", 5000, 1)
+	equal(t, "numbers go on", list("user:ann", 7), "9 e4 -1 at 5000 r, 39")
+	fold(1<<40, 0, 4, 2)
+	equal(t, "all", list("user:ann", 0)+" "+list("grant", 0), "2  39 at 5000 carried forward, 39 1  -39 at 5000 carried forward, -39")
+	if move("e1", 6000, 39) {
+		t.Error("a transfer that was folded is known")
+	}
+	equal(t, "nothing is left", list("user:ann", 2), "11 e1 -39 at 6000 r, 0")
+	fold(1<<40, 0, 2, 2)
+	equal(t, "an account of nothing", list("user:ann", 0), "2  0 at 6000 carried forward, 0")
 }
 
 func semanticTransfer(t *testing.T, m inos.Semantic) {

@@ -54,7 +54,7 @@ func meshVerbs(m inos.Semantic) map[string]func(context.Context) error {
 			_, err := m.RestoreVersion(ctx, "u", tombstoneRecord(1), 1)
 			return err
 		},
-		"end restore": func(ctx context.Context) error { return m.EndRestore(ctx) },
+		"end restore": func(ctx context.Context) error { return m.EndRestore(ctx, true, 1) },
 	}
 }
 

@@ -41,7 +41,7 @@ func semanticSight(t *testing.T, m inos.Semantic) {
 	_, err := m.Sighted(background, make([]inos.ChunkID, 5000))
 	wantCode(t, err, inos.CodeBadRequest)
 	for range 2 {
-		must(t, m.EndRestore(background))
+		must(t, m.EndRestore(background, false, 1))
 		sighted(ids[0], "[]")
 		sighted(ids[2499], "[]")
 	}

@@ -41,6 +41,7 @@ func identityVerbs(w *twins) map[string]func(*rapid.T) {
 		"use grant":       w.useGrant,
 		"access":          w.access,
 		"find user":       w.findUser,
+		"fold entries":    w.foldEntries,
 		"transfer":        w.transfer,
 		"entries":         w.entries,
 		"settle fact":     w.settleFact,
@@ -247,6 +248,14 @@ func (w *twins) entries(t *rapid.T) {
 	w.both(t, "entries of "+account, func(m inos.Semantic) (any, error) {
 		entries, more, balance, err := m.ListEntries(background, account, after, limit)
 		return []any{entries, more, balance}, err
+	})
+}
+
+func (w *twins) foldEntries(t *rapid.T) {
+	before, limit := w.now-inos.Micros(rapid.IntRange(-1, 30).Draw(t, "younger")), rapid.IntRange(0, 5).Draw(t, "limit")
+	w.both(t, fmt.Sprintf("fold entries before %d", before), func(m inos.Semantic) (any, error) {
+		folded, left, err := m.FoldEntries(background, before, limit)
+		return []int{folded, left}, err
 	})
 }
 

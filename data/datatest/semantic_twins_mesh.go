@@ -212,7 +212,8 @@ func (w *twins) sight(t *rapid.T) {
 	w.both(t, "sight by "+string(node), func(m inos.Semantic) (any, error) { return nil, m.Sight(background, node, ids) })
 	w.both(t, "sighted", func(m inos.Semantic) (any, error) { return m.Sighted(background, ids) })
 	if rapid.IntRange(0, 9).Draw(t, "end") == 0 {
-		w.both(t, "end restore", func(m inos.Semantic) (any, error) { return nil, m.EndRestore(background) })
+		settle := rapid.Bool().Draw(t, "settle")
+		w.both(t, "end restore", func(m inos.Semantic) (any, error) { return nil, m.EndRestore(background, settle, w.now) })
 	}
 }
 

@@ -331,6 +331,14 @@ func pledgeEntries(owner inos.Subject, before, after int64) []inos.LedgerEntry {
 	}
 }
 
+// restoredEntries bring a user's account to zero that restored pledges have left below it.
+func restoredEntries(account string, amount int64) []inos.LedgerEntry {
+	return []inos.LedgerEntry{
+		{Account: inos.AccountGrant, Amount: -amount, Reason: reasonRestored},
+		{Account: account, Amount: amount, Reason: reasonRestored},
+	}
+}
+
 func creditEntries(user inos.Subject, credits int64) []inos.LedgerEntry {
 	return []inos.LedgerEntry{
 		{Account: inos.AccountGrant, Amount: -credits, Reason: reasonCredit},

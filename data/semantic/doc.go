@@ -62,8 +62,8 @@
 // the record is asked for. Restoring one checks what it says by itself, and not that what it names is there: that may be restored after it.
 // A refresh secret that comes twice ends its session in a transaction that succeeds, for a refusal would undo it.
 //
-// Bounds are per user or owner and counted when a row is added; what is over makes room first. Entries of the ledger are kept for good: they are what explains
-// a balance. They grow with the pledges and transfers that are made, and a pledge is paid for.
+// Bounds are per user or owner and counted when a row is added; what is over makes room first. Entries of the ledger are what explains
+// a balance: they are kept until FoldEntries makes one of an account's old ones, whose sum goes on explaining it.
 //
 // What it leaves out: policy (permission, expiry, when to collect, where copies belong, when to repair), history of versions (only the
 // live one, tombstones and what is not settled yet are kept), and file bytes.

@@ -2,6 +2,8 @@ package semantic
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/inos-mesh/inos"
@@ -12,6 +14,9 @@ const (
 	reasonPledge  = "pledge"
 	reasonRelease = "release"
 	reasonCredit  = "credit"
+	// reasonFolded is of what FoldEntries makes, reasonRestored of what EndRestore moves.
+	reasonFolded   = "carried forward"
+	reasonRestored = "restored"
 )
 
 // pledge moves what a version pledges, in place of what the one before did, between its owner's account and its escrow.
@@ -63,6 +68,80 @@ func (t *tx) balance(account string, amount int64) (balance int64, err error) {
 		return balance, err
 	}
 	return amount, t.exec(insertAccount, account, amount)
+}
+
+// settleAccountsMax bounds the accounts that one transaction of EndRestore settles.
+const settleAccountsMax = 256
+
+// settleAccounts brings some of the users' accounts that are below zero to zero.
+func (t *tx) settleAccounts(op string, now inos.Micros) (more bool, err error) {
+	rows, err := t.query(selectOverdrawn, settleAccountsMax)
+	if err != nil {
+		return false, err
+	}
+	short, err := collect(rows, nil, func(scan func(...any) error) (e inos.LedgerEntry, err error) { return e, scan(&e.Account, &e.Amount) })
+	if err != nil {
+		return false, err
+	}
+	for _, e := range short {
+		if _, err := t.post(op, reasonRestored+" "+e.Account, restoredEntries(e.Account, -e.Amount), now); err != nil {
+			return false, err
+		}
+	}
+	return len(short) == settleAccountsMax, nil
+}
+
+// FoldEntries implements inos.SemanticIdentity.
+func (s *Store) FoldEntries(ctx context.Context, before inos.Micros, limit int) (folded, left int, err error) {
+	const op = "semantic:fold_entries"
+	limit = page(limit, SweepRowsMax)
+	err = s.write(ctx, op, 2*limit, func(t *tx) error {
+		rows, err := t.query(selectOldEntries, int64(before), limit)
+		old, err := collect(rows, err, scanEntry)
+		if err != nil {
+			return err
+		}
+		sums := map[string]inos.LedgerEntry{}
+		for i := range old {
+			if err := t.exec(deleteEntry, int64(old[i].Seq)); err != nil {
+				return err
+			}
+			sums[old[i].Account] = fold(sums[old[i].Account], &old[i])
+		}
+		for _, account := range slices.Sorted(maps.Keys(sums)) {
+			sum := sums[account]
+			rows, err := t.query(selectFolded, account)
+			was, err := collect(rows, err, scanEntry)
+			if err != nil {
+				return err
+			}
+			for i := range was {
+				if err := t.exec(deleteEntry, int64(was[i].Seq)); err != nil {
+					return err
+				}
+				sum = fold(sum, &was[i])
+			}
+			if err := t.exec(insertEntry, int64(sum.Seq), "", account, sum.Amount, int64(sum.At), reasonFolded); err != nil {
+				return err
+			}
+		}
+		folded = len(old)
+		return t.row(countEntries).Scan(&left)
+	})
+	if err != nil {
+		return 0, 0, err
+	}
+	return folded, left, nil
+}
+
+// fold adds an entry to those of its account that are one already; a sum without an account is none yet.
+func fold(sum inos.LedgerEntry, e *inos.LedgerEntry) inos.LedgerEntry {
+	if sum.Account == "" {
+		return inos.LedgerEntry{Seq: e.Seq, Account: e.Account, Amount: e.Amount, At: e.At, Reason: reasonFolded}
+	}
+	sum.Seq, sum.At = min(sum.Seq, e.Seq), max(sum.At, e.At)
+	sum.Amount += e.Amount
+	return sum
 }
 
 // Transfer implements inos.SemanticIdentity.

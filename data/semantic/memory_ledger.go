@@ -1,6 +1,7 @@
 package semantic
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -36,7 +37,7 @@ func (m *Memory) post(op, eventID string, entries []inos.LedgerEntry, now inos.M
 	net := map[string]int64{}
 	for _, e := range entries {
 		net[e.Account] += e.Amount
-		e.Seq, e.EventID, e.At = uint64(len(m.identity.entries)+len(written)+1), eventID, now
+		e.Seq, e.EventID, e.At = m.identity.lastEntry+uint64(len(written)+1), eventID, now
 		written = append(written, e)
 	}
 	for _, e := range entries {
@@ -46,7 +47,39 @@ func (m *Memory) post(op, eventID string, entries []inos.LedgerEntry, now inos.M
 		}
 	}
 	m.identity.entries = append(m.identity.entries, written...)
+	m.identity.lastEntry += uint64(len(written))
 	return written, nil
+}
+
+// FoldEntries implements inos.SemanticIdentity.
+func (m *Memory) FoldEntries(ctx context.Context, before inos.Micros, limit int) (folded, left int, err error) {
+	if err := m.enter(ctx, "semantic:fold_entries"); err != nil {
+		return 0, 0, err
+	}
+	defer m.mu.Unlock()
+	i := &m.identity
+	var old []inos.LedgerEntry
+	for _, e := range i.entries {
+		if e.EventID != "" && e.At < before {
+			old = append(old, e)
+		}
+	}
+	slices.SortFunc(old, func(a, b inos.LedgerEntry) int { return cmp.Or(cmp.Compare(a.At, b.At), cmp.Compare(a.Seq, b.Seq)) })
+	old = old[:min(len(old), page(limit, SweepRowsMax))]
+	for _, e := range old {
+		at := slices.IndexFunc(i.entries, func(x inos.LedgerEntry) bool { return x.Seq == e.Seq })
+		i.entries = slices.Delete(i.entries, at, at+1)
+		sum := e
+		sum.EventID, sum.Reason = "", reasonFolded
+		if at := slices.IndexFunc(i.entries, func(x inos.LedgerEntry) bool { return x.Account == e.Account && x.EventID == "" }); at >= 0 {
+			was := i.entries[at]
+			i.entries = slices.Delete(i.entries, at, at+1)
+			sum.Amount, sum.Seq, sum.At = sum.Amount+was.Amount, min(sum.Seq, was.Seq), max(sum.At, was.At)
+		}
+		i.entries = append(i.entries, sum)
+	}
+	slices.SortFunc(i.entries, func(a, b inos.LedgerEntry) int { return cmp.Compare(a.Seq, b.Seq) })
+	return len(old), len(i.entries), nil
 }
 
 // Transfer implements inos.SemanticIdentity.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/inos-mesh/inos"
 )
@@ -45,11 +46,25 @@ func (m *Memory) Sighted(ctx context.Context, ids []inos.ChunkID) ([][]inos.Node
 }
 
 // EndRestore implements inos.SemanticMesh.
-func (m *Memory) EndRestore(ctx context.Context) error {
-	if err := m.enter(ctx, "semantic:end_restore"); err != nil {
+func (m *Memory) EndRestore(ctx context.Context, settle bool, now inos.Micros) error {
+	const op = "semantic:end_restore"
+	if err := m.enter(ctx, op); err != nil {
 		return err
 	}
 	defer m.mu.Unlock()
+	short := map[string]int64{}
+	for _, e := range m.identity.entries {
+		if settle && strings.HasPrefix(e.Account, inos.AccountUser) {
+			short[e.Account] += e.Amount
+		}
+	}
+	for _, account := range slices.Sorted(maps.Keys(short)) {
+		if short[account] < 0 {
+			if _, err := m.post(op, reasonRestored+" "+account, restoredEntries(account, -short[account]), now); err != nil {
+				return err
+			}
+		}
+	}
 	clear(m.sightings)
 	return nil
 }
@@ -95,7 +110,9 @@ func (m *Memory) RestoreVersion(ctx context.Context, upload inos.UploadID, r ino
 		m.drop(upload)
 		return false, nil
 	}
-	f.Pledged = 0 // the ledger does not come back
+	if r.Tombstone {
+		f.Pledged = 0
+	}
 	switch {
 	case f.Owner == "":
 		if err := m.restoreFact(op, &r); err != nil {
@@ -118,8 +135,10 @@ func (m *Memory) RestoreVersion(ctx context.Context, upload inos.UploadID, r ino
 		next.earlier = append(before.earlier, m.below(f.Owner, f.Path, before))
 		m.unroot(next.earlier)
 	}
-	if err := m.pledge(op, f.Owner, m.files[f.Owner][f.Path].Pledged, 0, r.RecordID.String(), now); err != nil {
-		return false, err
+	if was := m.files[f.Owner][f.Path].Pledged; f.Owner != "" && was != f.Pledged {
+		if _, err := m.post(op, r.RecordID.String(), pledgeEntries(f.Owner, was, f.Pledged), now); err != nil {
+			return false, err
+		}
 	}
 	put(m.records, f.Owner, f.Path, next)
 	if f.Owner == "" {

@@ -18,6 +18,7 @@ type twinIdentity struct {
 	refreshes  map[[inos.HashBytes]byte]twinRefresh // used up
 	grants     map[string]*grantRow
 	entries    []inos.LedgerEntry
+	lastEntry  uint64 // the number of the newest
 }
 
 type twinEnrolment struct {

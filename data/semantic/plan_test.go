@@ -16,6 +16,7 @@ var scans = map[statement]string{
 	selectReady:       "walks the queue in its order, to a limit; anyReady asks first",
 	listRepairs:       "walks the queue in its order, to a limit",
 	deleteSightings:   "empties the table, some rows at a time",
+	countEntries:      "the index, once an hour",
 	countUsers:        "the index of the users, and a newcomer is rare",
 	countGroups:       "there are few groups, and a new one is rare",
 	readAccess:        "the list of grantees has two rows of its own",

@@ -56,7 +56,16 @@ func (s *Store) Sighted(ctx context.Context, ids []inos.ChunkID) ([][]inos.NodeI
 }
 
 // EndRestore implements inos.SemanticMesh.
-func (s *Store) EndRestore(ctx context.Context) error {
+func (s *Store) EndRestore(ctx context.Context, settle bool, now inos.Micros) error {
+	for settle {
+		err := s.write(ctx, "semantic:end_restore", settleAccountsMax, func(t *tx) (err error) {
+			settle, err = t.settleAccounts("semantic:end_restore", now)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
 	for {
 		var n int64
 		err := s.write(ctx, "semantic:end_restore", SweepRowsMax, func(t *tx) error {
@@ -118,7 +127,9 @@ func (t *tx) restore(op string, upload inos.UploadID, r *inos.Record, now inos.M
 	if f.Owner == "" {
 		return t.restoreFact(op, r, was, known)
 	}
-	f.Pledged = 0 // the ledger does not come back
+	if r.Tombstone {
+		f.Pledged = 0
+	}
 	before, live, err := t.file(selectFile, string(f.Owner), []byte(f.Path))
 	if err != nil {
 		return false, err
@@ -158,8 +169,10 @@ func (t *tx) restore(op string, upload inos.UploadID, r *inos.Record, now inos.M
 			return false, err
 		}
 	}
-	if err := t.pledge(op, f.Owner, before.Pledged, 0, r.RecordID.String(), now); err != nil {
-		return false, err
+	if f.Pledged != before.Pledged { // whether the owner has it is not asked: it was paid before the map was lost
+		if _, err := t.post(op, r.RecordID.String(), pledgeEntries(f.Owner, before.Pledged, f.Pledged), now); err != nil {
+			return false, err
+		}
 	}
 	if err := t.restoreRow(r, before, live); err != nil {
 		return false, err

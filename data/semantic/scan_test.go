@@ -44,7 +44,7 @@ const (
 	scanUncounted = `SELECT count(*) FROM files f WHERE NOT EXISTS (SELECT 1 FROM namespaces n WHERE n.owner = f.owner)`
 	scanAccounts  = `SELECT (SELECT count(*) FROM accounts a WHERE a.balance <> (SELECT coalesce(sum(amount), 0) FROM entries e WHERE e.account = a.account))
 		+ (SELECT count(*) FROM entries e WHERE NOT EXISTS (SELECT 1 FROM accounts a WHERE a.account = e.account))
-		+ (SELECT coalesce(sum(balance), 0) <> 0 FROM accounts) + (SELECT max(entries) <> (SELECT count(*) FROM entries) FROM totals)`
+		+ (SELECT coalesce(sum(balance), 0) <> 0 FROM accounts) + (SELECT max(entries) < (SELECT coalesce(max(seq), 0) FROM entries) FROM totals)`
 	scanIntegrity = `SELECT integrity_check FROM pragma_integrity_check LIMIT 1`
 )
 

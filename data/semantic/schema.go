@@ -169,7 +169,13 @@ CREATE TABLE orders (
 	ceiling BIGINT NOT NULL CHECK (ceiling >= 0)
 );
 INSERT INTO orders (id, ceiling) VALUES (1, 0);
-`}
+`, foldSchema}
+
+// foldSchema finds the oldest entries of the ledger, and of each account the one that stands for those of long ago.
+const foldSchema = `
+CREATE INDEX entries_by_age ON entries (at_us, seq) WHERE event_id <> '';
+CREATE UNIQUE INDEX entries_folded ON entries (account) WHERE event_id = '';
+`
 
 // uploadSchema is what files need that arrive in pieces: beside the pins of their uploads, what they will be, and the chunks by index.
 const uploadSchema = `

@@ -207,6 +207,11 @@ const (
 	insertEntry
 	selectEntriesOf
 	listEntries
+	selectOldEntries
+	selectFolded
+	deleteEntry
+	countEntries
+	selectOverdrawn
 
 	statements
 )
@@ -456,10 +461,15 @@ var text = [statements]string{
 		(SELECT 'public' UNION ALL SELECT CAST($2 AS TEXT) UNION ALL SELECT 'group:' || name FROM group_members WHERE user_name = $3)
 		AND (expires_us = 0 OR expires_us > $4)`,
 
-	selectBalance:   `SELECT balance FROM accounts WHERE account = $1`,
-	addBalance:      `UPDATE accounts SET balance = balance + $2 WHERE account = $1 RETURNING balance`,
-	insertAccount:   `INSERT INTO accounts (account, balance) VALUES ($1, $2)`,
-	insertEntry:     `INSERT INTO entries (` + entryColumns + `) VALUES ($1, $2, $3, $4, $5, $6)`,
-	selectEntriesOf: `SELECT ` + entryColumns + ` FROM entries WHERE event_id = $1 ORDER BY seq LIMIT $2`,
-	listEntries:     `SELECT ` + entryColumns + ` FROM entries WHERE account = $1 AND seq > $2 ORDER BY seq LIMIT $3`,
+	selectBalance:    `SELECT balance FROM accounts WHERE account = $1`,
+	addBalance:       `UPDATE accounts SET balance = balance + $2 WHERE account = $1 RETURNING balance`,
+	insertAccount:    `INSERT INTO accounts (account, balance) VALUES ($1, $2)`,
+	insertEntry:      `INSERT INTO entries (` + entryColumns + `) VALUES ($1, $2, $3, $4, $5, $6)`,
+	selectEntriesOf:  `SELECT ` + entryColumns + ` FROM entries WHERE event_id = $1 ORDER BY seq LIMIT $2`,
+	selectOldEntries: `SELECT ` + entryColumns + ` FROM entries WHERE event_id <> '' AND at_us < $1 ORDER BY at_us, seq LIMIT $2`,
+	selectFolded:     `SELECT ` + entryColumns + ` FROM entries WHERE account = $1 AND event_id = ''`,
+	deleteEntry:      `DELETE FROM entries WHERE seq = $1`,
+	countEntries:     `SELECT count(*) FROM entries`,
+	selectOverdrawn:  `SELECT account, balance FROM accounts WHERE account > 'user:' AND account < 'user;' AND balance < 0 ORDER BY account LIMIT $1`,
+	listEntries:      `SELECT ` + entryColumns + ` FROM entries WHERE account = $1 AND seq > $2 ORDER BY seq LIMIT $3`,
 }

@@ -191,6 +191,14 @@ func transfer(c call, q *eventpb.TransferRequest) (event.Message, error) {
 	return &eventpb.TransferReply{Entries: payloads(written, entryPayload), Repeated: repeated}, nil
 }
 
+func foldEntries(c call, q *eventpb.FoldEntriesRequest) (event.Message, error) {
+	folded, left, err := c.sem.FoldEntries(c.ctx, inos.Micros(q.BeforeUs), int(q.Limit))
+	if err != nil {
+		return nil, err
+	}
+	return &eventpb.FoldEntriesReply{Folded: uint32(folded), Left: uint64(left)}, nil
+}
+
 func listEntries(c call, q *eventpb.ListEntriesRequest) (event.Message, error) {
 	entries, more, balance, err := c.sem.ListEntries(c.ctx, q.Account, q.After, int(q.Limit))
 	if err != nil {

@@ -250,8 +250,8 @@ func restoreVersion(c call, q *eventpb.RestoreVersionRequest) (event.Message, er
 	return &eventpb.RestoreVersionReply{Restored: restored}, nil
 }
 
-func endRestore(c call, _ *eventpb.EndRestoreRequest) (event.Message, error) {
-	if err := c.sem.EndRestore(c.ctx); err != nil {
+func endRestore(c call, q *eventpb.EndRestoreRequest) (event.Message, error) {
+	if err := c.sem.EndRestore(c.ctx, q.Settle, inos.Micros(q.NowUs)); err != nil {
 		return nil, err
 	}
 	return &eventpb.EndRestoreReply{}, nil

@@ -106,6 +106,7 @@ var performers = map[string]performer{
 	event.UseGrant:       opened(useGrant),
 	event.ReadAccess:     opened(readAccess),
 	event.Transfer:       opened(transfer),
+	event.FoldEntries:    opened(foldEntries),
 	event.ListEntries:    opened(listEntries),
 }
 

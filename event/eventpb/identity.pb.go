@@ -1334,9 +1334,9 @@ func (x *LedgerListReply) GetBalance() int64 {
 type LedgerEntry struct {
 	unknownFields []byte
 	Seq           uint64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
-	EventId       string `protobuf:"bytes,2,opt,name=event_id,json=eventId,proto3" json:"eventId,omitempty"`
-	Account       string `protobuf:"bytes,3,opt,name=account,proto3" json:"account,omitempty"` // "grant", "user:NAME", "escrow:NAME"
-	Amount        int64  `protobuf:"varint,4,opt,name=amount,proto3" json:"amount,omitempty"`  // micro-credits; negative: taken from the account
+	EventId       string `protobuf:"bytes,2,opt,name=event_id,json=eventId,proto3" json:"eventId,omitempty"` // empty: the entries of long ago, in one
+	Account       string `protobuf:"bytes,3,opt,name=account,proto3" json:"account,omitempty"`               // "grant", "user:NAME", "escrow:NAME"
+	Amount        int64  `protobuf:"varint,4,opt,name=amount,proto3" json:"amount,omitempty"`                // micro-credits; negative: taken from the account
 	AtUs          int64  `protobuf:"varint,5,opt,name=at_us,json=atUs,proto3" json:"atUs,omitempty"`
 	Reason        string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
 }

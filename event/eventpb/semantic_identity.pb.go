@@ -1136,6 +1136,59 @@ func (x *TransferReply) GetRepeated() bool {
 	return false
 }
 
+// semantic:fold_entries:v1
+type FoldEntriesRequest struct {
+	unknownFields []byte
+	BeforeUs      int64  `protobuf:"varint,1,opt,name=before_us,json=beforeUs,proto3" json:"beforeUs,omitempty"`
+	Limit         uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
+}
+
+func (x *FoldEntriesRequest) Reset() {
+	*x = FoldEntriesRequest{}
+}
+
+func (*FoldEntriesRequest) ProtoMessage() {}
+
+func (x *FoldEntriesRequest) GetBeforeUs() int64 {
+	if x != nil {
+		return x.BeforeUs
+	}
+	return 0
+}
+
+func (x *FoldEntriesRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+type FoldEntriesReply struct {
+	unknownFields []byte
+	Folded        uint32 `protobuf:"varint,1,opt,name=folded,proto3" json:"folded,omitempty"`
+	Left          uint64 `protobuf:"varint,2,opt,name=left,proto3" json:"left,omitempty"`
+}
+
+func (x *FoldEntriesReply) Reset() {
+	*x = FoldEntriesReply{}
+}
+
+func (*FoldEntriesReply) ProtoMessage() {}
+
+func (x *FoldEntriesReply) GetFolded() uint32 {
+	if x != nil {
+		return x.Folded
+	}
+	return 0
+}
+
+func (x *FoldEntriesReply) GetLeft() uint64 {
+	if x != nil {
+		return x.Left
+	}
+	return 0
+}
+
 type ListEntriesRequest struct {
 	unknownFields []byte
 	Account       string `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`
@@ -1940,6 +1993,40 @@ func (m *TransferReply) CloneVT() *TransferReply {
 }
 
 func (m *TransferReply) CloneMessageVT() protobuf_go_lite.CloneMessage {
+	return m.CloneVT()
+}
+
+func (m *FoldEntriesRequest) CloneVT() *FoldEntriesRequest {
+	if m == nil {
+		return (*FoldEntriesRequest)(nil)
+	}
+	r := new(FoldEntriesRequest)
+	r.BeforeUs = m.BeforeUs
+	r.Limit = m.Limit
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = slices.Clone(m.unknownFields)
+	}
+	return r
+}
+
+func (m *FoldEntriesRequest) CloneMessageVT() protobuf_go_lite.CloneMessage {
+	return m.CloneVT()
+}
+
+func (m *FoldEntriesReply) CloneVT() *FoldEntriesReply {
+	if m == nil {
+		return (*FoldEntriesReply)(nil)
+	}
+	r := new(FoldEntriesReply)
+	r.Folded = m.Folded
+	r.Left = m.Left
+	if len(m.unknownFields) > 0 {
+		r.unknownFields = slices.Clone(m.unknownFields)
+	}
+	return r
+}
+
+func (m *FoldEntriesReply) CloneMessageVT() protobuf_go_lite.CloneMessage {
 	return m.CloneVT()
 }
 
@@ -3009,6 +3096,50 @@ func (this *TransferReply) EqualVT(that *TransferReply) bool {
 
 func (this *TransferReply) EqualMessageVT(thatMsg any) bool {
 	that, ok := thatMsg.(*TransferReply)
+	if !ok {
+		return false
+	}
+	return this.EqualVT(that)
+}
+func (this *FoldEntriesRequest) EqualVT(that *FoldEntriesRequest) bool {
+	if this == that {
+		return true
+	} else if this == nil || that == nil {
+		return false
+	}
+	if this.BeforeUs != that.BeforeUs {
+		return false
+	}
+	if this.Limit != that.Limit {
+		return false
+	}
+	return string(this.unknownFields) == string(that.unknownFields)
+}
+
+func (this *FoldEntriesRequest) EqualMessageVT(thatMsg any) bool {
+	that, ok := thatMsg.(*FoldEntriesRequest)
+	if !ok {
+		return false
+	}
+	return this.EqualVT(that)
+}
+func (this *FoldEntriesReply) EqualVT(that *FoldEntriesReply) bool {
+	if this == that {
+		return true
+	} else if this == nil || that == nil {
+		return false
+	}
+	if this.Folded != that.Folded {
+		return false
+	}
+	if this.Left != that.Left {
+		return false
+	}
+	return string(this.unknownFields) == string(that.unknownFields)
+}
+
+func (this *FoldEntriesReply) EqualMessageVT(thatMsg any) bool {
+	that, ok := thatMsg.(*FoldEntriesReply)
 	if !ok {
 		return false
 	}
@@ -5084,6 +5215,92 @@ func (m *TransferReply) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	return len(dAtA) - i, nil
 }
 
+func (m *FoldEntriesRequest) MarshalVT() (dAtA []byte, err error) {
+	if m == nil {
+		return nil, nil
+	}
+	size := m.SizeVT()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBufferVT(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *FoldEntriesRequest) MarshalToVT(dAtA []byte) (int, error) {
+	size := m.SizeVT()
+	return m.MarshalToSizedBufferVT(dAtA[:size])
+}
+
+func (m *FoldEntriesRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+	if m == nil {
+		return 0, nil
+	}
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.unknownFields != nil {
+		i -= len(m.unknownFields)
+		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.Limit != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Limit))
+		i--
+		dAtA[i] = 0x10
+	}
+	if m.BeforeUs != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.BeforeUs))
+		i--
+		dAtA[i] = 0x8
+	}
+	return len(dAtA) - i, nil
+}
+
+func (m *FoldEntriesReply) MarshalVT() (dAtA []byte, err error) {
+	if m == nil {
+		return nil, nil
+	}
+	size := m.SizeVT()
+	dAtA = make([]byte, size)
+	n, err := m.MarshalToSizedBufferVT(dAtA[:size])
+	if err != nil {
+		return nil, err
+	}
+	return dAtA[:n], nil
+}
+
+func (m *FoldEntriesReply) MarshalToVT(dAtA []byte) (int, error) {
+	size := m.SizeVT()
+	return m.MarshalToSizedBufferVT(dAtA[:size])
+}
+
+func (m *FoldEntriesReply) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+	if m == nil {
+		return 0, nil
+	}
+	i := len(dAtA)
+	_ = i
+	var l int
+	_ = l
+	if m.unknownFields != nil {
+		i -= len(m.unknownFields)
+		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.Left != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Left))
+		i--
+		dAtA[i] = 0x10
+	}
+	if m.Folded != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Folded))
+		i--
+		dAtA[i] = 0x8
+	}
+	return len(dAtA) - i, nil
+}
+
 func (m *ListEntriesRequest) MarshalVT() (dAtA []byte, err error) {
 	if m == nil {
 		return nil, nil
@@ -5935,6 +6152,38 @@ func (m *TransferReply) SizeVT() (n int) {
 	}
 	if m.Repeated {
 		n += 2
+	}
+	n += len(m.unknownFields)
+	return n
+}
+
+func (m *FoldEntriesRequest) SizeVT() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if m.BeforeUs != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.BeforeUs))
+	}
+	if m.Limit != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Limit))
+	}
+	n += len(m.unknownFields)
+	return n
+}
+
+func (m *FoldEntriesReply) SizeVT() (n int) {
+	if m == nil {
+		return 0
+	}
+	var l int
+	_ = l
+	if m.Folded != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Folded))
+	}
+	if m.Left != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Left))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -9478,6 +9727,126 @@ func (m *TransferReply) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			m.Repeated = bool(v != 0)
+		default:
+			iNdEx = preIndex
+			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.unknownFields = append(m.unknownFields, dAtA[iNdEx:iNdEx+skippy]...)
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *FoldEntriesRequest) UnmarshalVT(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	var err error
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		wire, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+		if err != nil {
+			return err
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: FoldEntriesRequest: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: FoldEntriesRequest: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field BeforeUs", wireType)
+			}
+			m.BeforeUs = 0
+			m.BeforeUs, iNdEx, err = protobuf_go_lite.DecodeVarintInt64(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Limit", wireType)
+			}
+			m.Limit = 0
+			m.Limit, iNdEx, err = protobuf_go_lite.DecodeVarintUint32(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		default:
+			iNdEx = preIndex
+			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
+			if err != nil {
+				return err
+			}
+			if (skippy < 0) || (iNdEx+skippy) < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if (iNdEx + skippy) > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.unknownFields = append(m.unknownFields, dAtA[iNdEx:iNdEx+skippy]...)
+			iNdEx += skippy
+		}
+	}
+
+	if iNdEx > l {
+		return io.ErrUnexpectedEOF
+	}
+	return nil
+}
+func (m *FoldEntriesReply) UnmarshalVT(dAtA []byte) error {
+	l := len(dAtA)
+	iNdEx := 0
+	var err error
+	for iNdEx < l {
+		preIndex := iNdEx
+		var wire uint64
+		wire, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+		if err != nil {
+			return err
+		}
+		fieldNum := int32(wire >> 3)
+		wireType := int(wire & 0x7)
+		if wireType == 4 {
+			return fmt.Errorf("proto: FoldEntriesReply: wiretype end group for non-group")
+		}
+		if fieldNum <= 0 {
+			return fmt.Errorf("proto: FoldEntriesReply: illegal tag %d (wire type %d)", fieldNum, wire)
+		}
+		switch fieldNum {
+		case 1:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Folded", wireType)
+			}
+			m.Folded = 0
+			m.Folded, iNdEx, err = protobuf_go_lite.DecodeVarintUint32(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Left", wireType)
+			}
+			m.Left = 0
+			m.Left, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])

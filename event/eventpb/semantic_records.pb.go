@@ -589,6 +589,8 @@ func (x *RestoreVersionReply) GetRestored() bool {
 // semantic:end_restore:v1
 type EndRestoreRequest struct {
 	unknownFields []byte
+	Settle        bool  `protobuf:"varint,1,opt,name=settle,proto3" json:"settle,omitempty"`
+	NowUs         int64 `protobuf:"varint,2,opt,name=now_us,json=nowUs,proto3" json:"nowUs,omitempty"`
 }
 
 func (x *EndRestoreRequest) Reset() {
@@ -596,6 +598,20 @@ func (x *EndRestoreRequest) Reset() {
 }
 
 func (*EndRestoreRequest) ProtoMessage() {}
+
+func (x *EndRestoreRequest) GetSettle() bool {
+	if x != nil {
+		return x.Settle
+	}
+	return false
+}
+
+func (x *EndRestoreRequest) GetNowUs() int64 {
+	if x != nil {
+		return x.NowUs
+	}
+	return 0
+}
 
 type EndRestoreReply struct {
 	unknownFields []byte
@@ -1042,6 +1058,8 @@ func (m *EndRestoreRequest) CloneVT() *EndRestoreRequest {
 		return (*EndRestoreRequest)(nil)
 	}
 	r := new(EndRestoreRequest)
+	r.Settle = m.Settle
+	r.NowUs = m.NowUs
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = slices.Clone(m.unknownFields)
 	}
@@ -1656,6 +1674,12 @@ func (this *EndRestoreRequest) EqualVT(that *EndRestoreRequest) bool {
 	if this == that {
 		return true
 	} else if this == nil || that == nil {
+		return false
+	}
+	if this.Settle != that.Settle {
+		return false
+	}
+	if this.NowUs != that.NowUs {
 		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
@@ -2787,6 +2811,21 @@ func (m *EndRestoreRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.NowUs != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.NowUs))
+		i--
+		dAtA[i] = 0x10
+	}
+	if m.Settle {
+		i--
+		if m.Settle {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x8
+	}
 	return len(dAtA) - i, nil
 }
 
@@ -3232,6 +3271,12 @@ func (m *EndRestoreRequest) SizeVT() (n int) {
 	}
 	var l int
 	_ = l
+	if m.Settle {
+		n += 2
+	}
+	if m.NowUs != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.NowUs))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -5084,6 +5129,27 @@ func (m *EndRestoreRequest) UnmarshalVT(dAtA []byte) error {
 			return fmt.Errorf("proto: EndRestoreRequest: illegal tag %d (wire type %d)", fieldNum, wire)
 		}
 		switch fieldNum {
+		case 1:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Settle", wireType)
+			}
+			var v int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			v = int(_v)
+			if err != nil {
+				return err
+			}
+			m.Settle = bool(v != 0)
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field NowUs", wireType)
+			}
+			m.NowUs = 0
+			m.NowUs, iNdEx, err = protobuf_go_lite.DecodeVarintInt64(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])

@@ -1167,6 +1167,7 @@ pub struct LedgerListReply {
 pub struct LedgerEntry {
     #[prost(uint64, tag = "1")]
     pub seq: u64,
+    /// empty: the entries of long ago, in one
     #[prost(string, tag = "2")]
     pub event_id: ::prost::alloc::string::String,
     /// "grant", "user:NAME", "escrow:NAME"
@@ -2375,6 +2376,21 @@ pub struct TransferReply {
     #[prost(bool, tag = "2")]
     pub repeated: bool,
 }
+/// semantic:fold_entries:v1
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FoldEntriesRequest {
+    #[prost(int64, tag = "1")]
+    pub before_us: i64,
+    #[prost(uint32, tag = "2")]
+    pub limit: u32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FoldEntriesReply {
+    #[prost(uint32, tag = "1")]
+    pub folded: u32,
+    #[prost(uint64, tag = "2")]
+    pub left: u64,
+}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListEntriesRequest {
     #[prost(string, tag = "1")]
@@ -2784,7 +2800,12 @@ pub struct RestoreVersionReply {
 }
 /// semantic:end_restore:v1
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct EndRestoreRequest {}
+pub struct EndRestoreRequest {
+    #[prost(bool, tag = "1")]
+    pub settle: bool,
+    #[prost(int64, tag = "2")]
+    pub now_us: i64,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EndRestoreReply {}
 /// An upload that is open. Its file has ceil(plain_bytes / 1 MiB) chunks, by index: all but the last have 1 MiB of plain bytes.
