@@ -114,6 +114,17 @@ func newHTTPMatrix(t *testing.T) *httpMatrix {
 	expiredLink := linkPrefix + strings.Repeat("e", 43)
 	over("/shared", inos.GranteeLink+"01a3185c-5006-7ef8-8c02-c3670ee75857", expiredLink, inos.VerbRead)
 	fixed("<expired link>", "/v1/links/"+expiredLink)
+	put("/shared/below/it.txt")
+	if _, answer, _ := m.http("GET", link.Address+"/", ""); strings.Count(answer, `"path"`) != 2 || !strings.Contains(answer, `"path":"/below/it.txt"`) ||
+		!strings.Contains(answer, `"path":"/note.txt"`) || strings.Contains(answer, "alice") || strings.Contains(answer, "shared") {
+		t.Errorf("a link's list: %s", answer)
+	}
+	if _, answer, _ := m.http("GET", link.Address+"/?limit=1", ""); !strings.Contains(answer, `"next":"/below/it.txt"`) {
+		t.Errorf("a page of a link's list: %s", answer)
+	}
+	if _, answer, _ := m.http("GET", link.Address+"/?after=/below/it.txt", ""); strings.Count(answer, `"path"`) != 1 || !strings.Contains(answer, `"path":"/note.txt"`) {
+		t.Errorf("the next page of a link's list: %s", answer)
+	}
 	spent, err := alice.Grant(ctx, api.GrantQuestion{Prefix: "/shared/note.txt", Link: true, Verbs: []string{inos.VerbRead}, UsesMax: 1})
 	must(err)
 	if status, answer, _ := m.http("GET", spent.Address, ""); status != 200 {

@@ -115,7 +115,7 @@ func (a *app) cmdShare() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "share PATH",
 		Short: "Make a link with which anybody can read a file, and print it",
-		Long: `Share prints an address with which whoever has it reads a file, without a token; of a folder, what is below it, its path appended. The address is shown once;
+		Long: `Share prints an address with which whoever has it reads a file, without a token; of a folder, what is below it, its path appended, and with a slash at its end a list of that. The address is shown once;
 'inos grants' lists links and 'inos grants rm' ends one.` + othersManual,
 		Example: `  inos share /photos/cat.jpg --expires 7d --uses 10
   curl -OJ "$(inos share /photos/cat.jpg -q)"`,

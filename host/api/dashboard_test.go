@@ -254,6 +254,12 @@ func TestLinksAndPublic(t *testing.T) {
 	if a := call(t, s, "HEAD", "/v1/links/"+linkSecret+"/cat.txt", "", "Authorization", ""); a.status != 200 || a.header.Get("Content-Length") != "6" {
 		t.Errorf("HEAD: %d %v", a.status, a.header)
 	}
+	if a := call(t, s, "GET", "/v1/links/"+linkSecret+"/", "", "Authorization", ""); a.status != 200 || !strings.Contains(a.body, `"path":"/cat.txt"`) || strings.Contains(a.body, "secret") {
+		t.Errorf("a link's list: %d %s", a.status, a.body)
+	}
+	if a := call(t, s, "GET", "/v1/links/"+rootLinkSecret+"/", "", "Authorization", ""); a.status != 200 || !strings.Contains(a.body, `"path":"/secret/folder/cat.txt"`) {
+		t.Errorf("the list of a link to everything: %d %s", a.status, a.body)
+	}
 	a = call(t, s, "GET", "/v1/public/ann/secret/folder/cat.txt", "", "Authorization", "")
 	if q, m := asked(), d.last(event.FilesGet).Metadata; a.status != 200 || q.Owner != "ann" || m.SecurityToken != "public" {
 		t.Errorf("in public: %d, asked %v by %v", a.status, q, m)
@@ -262,7 +268,7 @@ func TestLinksAndPublic(t *testing.T) {
 	first := ""
 	for _, target := range []string{
 		"/v1/links/inos-link-x", "/v1/links/", "/v1/links/" + strings.Repeat("x", loginSecretMax+1), "/v1/links/%41", "/v1/links/" + linkSecret + "/none", "/v1/links/" + linkSecret,
-		"/v1/links/" + linkSecret + "/", "/v1/links/" + linkSecret + "/../folder/cat.txt", "/v1/links/" + linkSecret + "/a%2fb", "/v1/links/" + rootLinkSecret,
+		"/v1/links/" + strings.Repeat("x", loginSecretMax+1) + "/", "/v1/links/inos-link-x/", "/v1/links/" + linkSecret + "//", "/v1/links/" + linkSecret + "/../folder/cat.txt", "/v1/links/" + linkSecret + "/a%2fb", "/v1/links/" + rootLinkSecret,
 		"/v1/public/ann/none", "/v1/public/nobody/none", "/v1/public/ann", "/v1/public/", "/v1/public/ANN/x", "/v1/public/ann/../x",
 	} {
 		a := call(t, s, "GET", target, "", "Authorization", "")

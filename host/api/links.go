@@ -25,11 +25,8 @@ type Shared struct {
 
 // getLink answers with a file to whoever has a link to it, or to a folder above it: GET and HEAD /v1/links/{secret}[/{path below}].
 func (x *exchange) getLink(t target) error {
-	s, err := x.h.node.OpenLink(x.r.Context(), t.secret)
+	s, err := x.openLink(t)
 	if err != nil {
-		if inos.CodeOf(err) == inos.CodeGrantUnknown {
-			x.h.node.Refused("a link that is not good")
-		}
 		return err
 	}
 	t.path = s.Prefix + t.path
@@ -40,6 +37,56 @@ func (x *exchange) getLink(t target) error {
 		return err
 	}
 	return x.getShared(t, s)
+}
+
+// openLink returns what the link of an address is good for.
+func (x *exchange) openLink(t target) (Shared, error) {
+	s, err := x.h.node.OpenLink(x.r.Context(), t.secret)
+	if inos.CodeOf(err) == inos.CodeGrantUnknown {
+		x.h.node.Refused("a link that is not good")
+	}
+	return s, err
+}
+
+// listLink answers with a page of the files below what a link is for: GET /v1/links/{secret}/?prefix=&after=&limit=. Paths are what the address of the
+// link is followed by: whose the files are and where they lie is not in them. It counts as no use of the link.
+func (x *exchange) listLink(t target) error {
+	values, after, limit, err := x.page("prefix")
+	if err != nil {
+		return err
+	}
+	prefix := values.Get("prefix")
+	if prefix == "" {
+		prefix = "/"
+	}
+	if err := checkPrefix(prefix); err != nil {
+		return err
+	}
+	s, err := x.openLink(t)
+	if err != nil {
+		return err
+	}
+	if limit == 0 {
+		limit = listLimitMax
+	}
+	above := strings.TrimSuffix(string(s.Prefix), "/")
+	q := &eventpb.FilesListRequest{Prefix: above + prefix, Limit: limit}
+	if after != "" {
+		q.After = above + after
+	}
+	x.session, x.owner = s.Session, s.Owner
+	var reply eventpb.FilesListReply
+	if err := x.ask(event.FilesList, q, &reply); err != nil {
+		return err
+	}
+	out := SharedListReply{Files: make([]SharedFile, len(reply.Files)), Next: strings.TrimPrefix(reply.Next, above)}
+	for i, f := range reply.Files {
+		out.Files[i] = SharedFile{
+			Path: strings.TrimPrefix(f.Path, above), FileID: hash(f.FileId), PlainBytes: f.PlainBytes, ContentType: f.ContentType, CreatedUs: f.CreatedUs,
+		}
+	}
+	x.writeJSON(http.StatusOK, out)
+	return nil
 }
 
 // getPublic answers with a file that its owner shows to everybody: GET and HEAD /v1/public/{owner}/{path}.

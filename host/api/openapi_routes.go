@@ -154,7 +154,11 @@ var describedFiles = map[route]description{
 	}}},
 	routeRepairs: {[]string{"/v1/repairs"}, map[string]operation{"GET": {summary: "the repair queue", answers: ok(RepairsReply{}), parameters: []parameter{inLimit}}}},
 	routeLink:    {[]string{"/v1/links/{secret}", "/v1/links/{secret}/{path}"}, shared("a file, to whoever has the link")},
-	routePublic:  {[]string{"/v1/public/{owner}/{path}"}, shared("a file that its owner shows to everybody")},
+	routeLinkList: {[]string{"/v1/links/{secret}/"}, map[string]operation{"GET": {
+		summary: "a page of the files below a folder, to whoever has a link to it", answers: ok(SharedListReply{}), codes: [][]inos.Code{whereStranger, whereQuestion},
+		parameters: []parameter{inQuery("prefix", "what paths begin with", aText), inAfter, inLimit},
+	}}},
+	routePublic: {[]string{"/v1/public/{owner}/{path}"}, shared("a file that its owner shows to everybody")},
 }
 
 // readable are the operations of an address that everybody may read.

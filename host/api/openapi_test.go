@@ -127,7 +127,7 @@ func TestOpenAPIParametersAreKnown(t *testing.T) {
 			a := call(t, s, method, example.Replace(d.addresses[0])+query, "")
 			_, list, says := strings.Cut(a.body, "there are: ")
 			if !says {
-				if len(want) > 0 && method != "HEAD" {
+				if len(want) > 0 && method != "HEAD" && !r.stranger() { // strangers are told nothing
 					t.Errorf("%s %s is described with %v and takes what it does not know: %d %s", method, d.addresses[0], want, a.status, a.body)
 				}
 				continue

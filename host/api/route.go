@@ -56,6 +56,7 @@ const (
 	routeKeys
 	routeKey
 	routeLink
+	routeLinkList
 	routePublic
 	routeCodes
 	routeDashboard
@@ -149,6 +150,7 @@ var routes = map[route]struct {
 	routeKeys:       {"keys", false, methods{{"GET", (*exchange).keys}}},
 	routeKey:        {"key", false, methods{{"POST", (*exchange).rotateKey}}},
 	routeLink:       {"link", true, methods{{"GET", (*exchange).getLink}, {"HEAD", (*exchange).getLink}}},
+	routeLinkList:   {"link_list", true, methods{{"GET", (*exchange).listLink}}},
 	routePublic:     {"public", true, methods{{"GET", (*exchange).getPublic}, {"HEAD", (*exchange).getPublic}}},
 	routeCodes:      {"dashboard_code", false, methods{{"POST", (*exchange).dashboardCode}}},
 	routeOpenAPI:    {"openapi", true, methods{{"GET", (*exchange).openAPI}, {"HEAD", (*exchange).openAPI}}},
@@ -168,7 +170,7 @@ func (r route) inNamespace() bool {
 }
 
 // stranger tells whether the route is for who is nobody here.
-func (r route) stranger() bool { return r == routeLink || r == routePublic }
+func (r route) stranger() bool { return r == routeLink || r == routeLinkList || r == routePublic }
 
 func (r route) name() string     { return routes[r].name }
 func (r route) open() bool       { return routes[r].open }
@@ -267,6 +269,10 @@ func parseLink(rest string) (target, error) {
 		return t, inos.Errorf(inos.CodeGrantUnknown, "find link", "its form is not that of a link")
 	}
 	if !further {
+		return t, nil
+	}
+	if below == "" {
+		t.route = routeLinkList
 		return t, nil
 	}
 	var err error

@@ -27,6 +27,21 @@ type File struct {
 	DegradedReason  string `json:"degraded_reason,omitempty"`
 }
 
+// SharedFile is a file as who has a link to a folder above it sees it. Path goes behind the address of the link.
+type SharedFile struct {
+	Path        string `json:"path"`
+	FileID      string `json:"file_id"`
+	PlainBytes  uint64 `json:"plain_bytes"`
+	ContentType string `json:"content_type"`
+	CreatedUs   int64  `json:"created_us"`
+}
+
+// SharedListReply is a page of them by path.
+type SharedListReply struct {
+	Files []SharedFile `json:"files"`
+	Next  string       `json:"next"`
+}
+
 // PutReply answers a put.
 type PutReply struct {
 	File
