@@ -350,3 +350,42 @@ func TestCopyLostWhileItIsTold(t *testing.T) {
 		})
 	}
 }
+
+// The claim of a repair is over when its result is told. A copy that the map does not name is trashed only where enough others are.
+func TestVoidCopyOfAShortChunk(t *testing.T) {
+	for _, c := range []struct {
+		name      string
+		copies    []string
+		condemned bool
+		trashed   bool
+	}{
+		{"too few others", []string{"n3"}, false, false},
+		{"enough others", []string{"n3", "n4"}, false, true},
+		{"the chunk is being collected", []string{"n3"}, true, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			k := New()
+			k.node.id, k.node.switchboard, k.numbering.ceiling = "node-1", true, inos.OrdersMax
+			for _, node := range []inos.NodeID{"n2", "n3", "n4"} {
+				m := k.members.newMember()
+				m.row = &eventpb.Member{Node: string(node), Zone: "home", Host: string(node), State: uint32(inos.MemberActive), OfferedBytes: 1 << 40}
+				k.members.table[node] = m
+			}
+			x := &mending{work: 7, id: inos.ChunkID{1}, step: mendVoid, target: "n2", added: []inos.NodeID{"n2"}}
+			k.repairs.table[7] = x
+			k.collector.live(x.id)
+			s := &eventpb.ChunkState{ChunkId: x.id[:], Wanted: 2, Condemned: c.condemned}
+			for _, node := range c.copies {
+				s.Copies = append(s.Copies, &eventpb.Copy{Node: node, Trusted: true})
+			}
+			a := &answer{op: opRepairVoid, env: &eventpb.Envelope{Payload: event.Payload(&eventpb.ChunkStatesReply{States: []*eventpb.ChunkState{s}})}}
+			k.repairs.voided(x, a)
+			if trashed := x.step == mendTrash; trashed != c.trashed {
+				t.Errorf("it is trashed: %t", trashed)
+			}
+			if swept := slices.Contains(k.collector.sweep.wanted, "n2"); swept == c.trashed {
+				t.Errorf("its node is swept: %t", swept)
+			}
+		})
+	}
+}

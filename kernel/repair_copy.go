@@ -19,13 +19,13 @@ const (
 	mendSettle        // the claim is being ended
 	mendPause         // the claim's end failed and is tried again
 	mendVoid          // the claim is void: whether a copy that was made is in the map, is being asked
-	mendTrash         // it is not: it is being trashed
+	mendTrash         // it is not, and enough others are: it is being trashed
 	mendSteps
 )
 
 // mending is a claimed repair: the chunk is copied to one target after another until it is in as many domains as are wanted. A result is
 // entered under the lease; when that is over, somebody else may have claimed the repair, and the copies made are trashed unless the map names
-// them.
+// them or lacks some.
 type mending struct {
 	work   uint64
 	batch  uint64 // claimed together
@@ -374,7 +374,8 @@ func (u *repairs) settled(x *mending, err *inos.Error) {
 	}
 }
 
-// voided takes where the chunk of a void claim is: copies that the map does not name are of no use.
+// voided takes where the chunk of a void claim is: copies that the map does not name are of no use where there are enough others. Where they are short, one
+// of these may be the last before long, and a sweep adopts them.
 func (u *repairs) voided(x *mending, a *answer) {
 	var r eventpb.ChunkStatesReply
 	if a.err != nil || event.Open(a.env, &r) != nil || len(r.States) != 1 {
@@ -384,10 +385,13 @@ func (u *repairs) voided(x *mending, a *answer) {
 		u.end(x)
 		return
 	}
-	for _, held := range r.States[0].Copies {
+	s := r.States[0]
+	for _, held := range s.Copies {
 		x.forget(inos.NodeID(held.Node))
 	}
-	if u.k.collector.lives[string(x.id[:])] > 1 { // it is claimed again, or a put has written it there: a sweep sees what is left
+	good, _, _, _ := u.k.standing(s)
+	short := !s.Condemned && s.Wanted > 0 && u.k.members.lacking(good, s.Wanted) > 0
+	if short || u.k.collector.lives[string(x.id[:])] > 1 { // or it is claimed again, or a put has written it there: a sweep sees what is left
 		for _, node := range x.added {
 			u.k.collector.sweepNode(node)
 		}
