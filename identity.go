@@ -15,7 +15,7 @@ const (
 	UserGroupsMax      = 256  // groups that one user is in
 	UserDevicesMax     = 256  // revoked ones included
 	UserEnrolmentsMax  = 64   // that are good still
-	UserSessionsMax    = 1024 // that are not over
+	UserSessionsMax    = 1024 // that are not over; a further login ends the oldest one
 	RefreshesMax       = 4096 // refresh secrets of one session that are known to be used up; the oldest are forgotten
 	OwnerGrantsMax     = 1024 // grants in one namespace to users, groups and everybody: what ReadAccess returns at most
 	OwnerLinksMax      = 4096 // links into one namespace

@@ -21,6 +21,8 @@ const (
 	opIDFind               // semantic:list_grants, for one of them
 	opIDVerb               // the verb that does what is asked
 	opIDRevoke             // semantic:revoke_sessions, of a user who lost rights
+	opIDCrowd              // semantic:list_sessions, of a user who has as many as may be
+	opIDOldest             // semantic:revoke_sessions, of the oldest login among them
 	opIDUndo               // semantic:revoke_sessions, of a session whose token was not handed out
 	opIDPrune              // semantic:prune_sessions
 	opIDFold               // semantic:fold_entries
@@ -53,6 +55,9 @@ type errand struct {
 	lost         bool     // the user loses rights: the sessions end
 	expires      inos.Micros
 	tokens       []string // sessions that have ended
+	counted      uint32   // sessions of a user who may have too many
+	oldest       string   // of them the oldest login
+	retried      bool     // it was ended, and the login is tried again
 }
 
 func (u *identities) init(k *Kernel) {
@@ -87,6 +92,9 @@ func (u *identities) code(c *coder) {
 		c.bool(&p.lost)
 		num(c, &p.expires)
 		list(c, &p.tokens, revokedMax, text[string])
+		num(c, &p.counted)
+		text(c, &p.oldest)
+		c.bool(&p.retried)
 	})
 	list(c, &u.putting, errandsMax, num[uint64])
 	num(c, &u.pruneAt)
@@ -258,6 +266,9 @@ func (u *identities) answer(a *answer) {
 	err := a.err
 	if err == nil {
 		err = u.proceed(p, a)
+	} else if p.eventType == event.IdentityLogin && a.op == opIDOpen && err.Code == inos.CodeConflict && !p.retried {
+		p.retried = true
+		err = u.countSessions(p)
 	} else if p.session != nil && a.op == opIDSign {
 		u.undo(p)
 	}
@@ -296,6 +307,10 @@ func (u *identities) proceed(p *errand, a *answer) *inos.Error {
 		return u.hasAccess(p, a.op, &r)
 	case opIDOpen, opIDRefresh, opIDSign:
 		return u.letIn(p, a)
+	case opIDCrowd:
+		return u.sawSessions(p, a)
+	case opIDOldest:
+		return u.endedOldest(p, a)
 	case opIDOthers:
 		return u.sawUsers(p, a)
 	case opIDFind:

@@ -30,12 +30,13 @@ func (u *identities) notLetIn(p *errand) *inos.Error {
 	return inos.Errorf(inos.CodeUnauthenticated, p.op(), "the user, the device or the enrolment is not known, or not good any more")
 }
 
-// knownUser has a refresh secret made for a user who may log in.
+// knownUser has a refresh secret made for a user who may log in. For one who is not there, or is disabled, the same steps are taken, as long, and
+// the session is what is refused then: else the time of the answer would tell who there is.
 func (u *identities) knownUser(p *errand, user *eventpb.User) *inos.Error {
-	if user == nil || user.Disabled {
-		return u.notLetIn(p)
-	}
 	q := read[eventpb.LoginRequest](p.payload)
+	if user == nil || user.Disabled {
+		user = &eventpb.User{Name: q.User}
+	}
 	have := userCapabilities(user)
 	want := slices.DeleteFunc(slices.Clone(q.Capabilities), func(c string) bool { return !attenuates(have, []string{c}) })
 	if len(q.Capabilities) == 0 {
@@ -58,6 +59,50 @@ func (u *identities) open(p *errand) *inos.Error {
 	return u.ask(p, opIDOpen, event.OpenSession, &eventpb.OpenSessionRequest{
 		Session: p.session, PublicKey: q.PublicKey, DeviceName: q.DeviceName, Enrolment: q.Enrolment, Refresh: p.hash, NowUs: int64(u.k.now),
 	})
+}
+
+// countSessions looks, when a session was refused, whether the user has as many as may be. The device has shown who it is by then.
+func (u *identities) countSessions(p *errand) *inos.Error {
+	return u.ask(p, opIDCrowd, event.ListSessions, &eventpb.ListSessionsRequest{
+		User: read[eventpb.LoginRequest](p.payload).User, After: p.after, Limit: sessionsPage, NowUs: int64(u.k.now),
+	})
+}
+
+// sawSessions ends the oldest login of a user who has as many sessions as may be, so that this one has room: whoever lost devices, or never logs out, is not locked
+// out for a month. Token ids begin with the time they were made. Programs' tokens are left alone, for nobody would see them end.
+func (u *identities) sawSessions(p *errand, a *answer) *inos.Error {
+	var r eventpb.ListSessionsReply
+	if event.Open(a.env, &r) != nil {
+		return undecoded("semantic:list_sessions")
+	}
+	for _, s := range r.Sessions {
+		if p.oldest == "" && s.Session.GetDevice() != "" {
+			p.oldest = s.Session.TokenId
+		}
+	}
+	p.counted += uint32(len(r.Sessions))
+	user := read[eventpb.LoginRequest](p.payload).User
+	switch {
+	case p.counted < inos.UserSessionsMax && r.More && len(r.Sessions) > 0:
+		p.after = r.Sessions[len(r.Sessions)-1].Session.GetTokenId()
+		return u.countSessions(p)
+	case p.counted < inos.UserSessionsMax:
+		return u.open(p) // what was refused was something else, and is refused again
+	case p.oldest == "":
+		return inos.Errorf(inos.CodeConflict, p.op(), "%s has %d tokens of programs and takes no more sessions: end some with 'inos tokens revoke'", user, p.counted)
+	}
+	return u.ask(p, opIDOldest, event.RevokeSessions, &eventpb.RevokeSessionsRequest{User: user, TokenId: p.oldest})
+}
+
+// endedOldest tries the login again.
+func (u *identities) endedOldest(p *errand, a *answer) *inos.Error {
+	var r eventpb.RevokeSessionsReply
+	if event.Open(a.env, &r) != nil {
+		return undecoded("semantic:revoke_sessions")
+	}
+	u.forget(r.TokenIds)
+	u.k.watcher.note(event.TokensRevoke, event.StateCompleted, "the oldest session of "+read[eventpb.LoginRequest](p.payload).User+", "+p.oldest+", ended: there were as many as may be")
+	return u.open(p)
 }
 
 // refresh checks the hash of a refresh secret.

@@ -125,6 +125,7 @@ const (
 	prunePage         = 2048     // of one semantic:prune_sessions or semantic:fold_entries
 	ledgerEntriesMax  = 1 << 20  // entries of the ledger, before younger ones are folded
 	grantsPage        = 256      // of one semantic:list_grants
+	sessionsPage      = 256      // of one semantic:list_sessions
 	groupMembersMax   = 512      // of one group
 	capabilityBytes   = 1280     // of one capability
 	wordBytesMax      = 64       // of its service, or its verb

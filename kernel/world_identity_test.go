@@ -251,6 +251,15 @@ func (w *world) performSessions(e *eventpb.Envelope) (event.Message, *inos.Error
 				return nil, missing(inos.CodeUnauthenticated, "no device")
 			}
 		}
+		held := 0
+		for _, id := range sortedKeys(w.sessions) {
+			if w.sessions[id].Session.Subject == s.Subject {
+				held++
+			}
+		}
+		if held >= inos.UserSessionsMax {
+			return nil, missing(inos.CodeConflict, "%d sessions", held)
+		}
 		w.sessions[s.TokenId] = q.Session.CloneVT()
 		if len(q.Refresh) > 0 {
 			w.refreshes[string(q.Refresh)] = s.TokenId
@@ -277,7 +286,11 @@ func (w *world) performSessions(e *eventpb.Envelope) (event.Message, *inos.Error
 		w.open(e, &q)
 		r := &eventpb.ListSessionsReply{}
 		for _, id := range sortedKeys(w.sessions) {
-			if s := w.sessions[id]; s.Session.Subject == q.User {
+			if s := w.sessions[id]; s.Session.Subject == q.User && id > q.After {
+				if q.Limit > 0 && len(r.Sessions) == int(q.Limit) {
+					r.More = true
+					break
+				}
 				r.Sessions = append(r.Sessions, s.CloneVT())
 			}
 		}
