@@ -39,7 +39,8 @@ func openMesh(t *testing.T, providers int) *testMesh {
 	return m
 }
 
-func (m *testMesh) openBoard(change func(*Config)) {
+// startBoard opens the switchboard, and does not wait for members: one that knows some waits 15 s for those that have not come, before it says that it is ready.
+func (m *testMesh) startBoard(change func(*Config)) {
 	m.t.Helper()
 	m.board = openNode(m.t, filepath.Join(m.parent, "switchboard"), func(c *Config) {
 		c.Switchboard, c.RootKeyPath, c.HeartbeatEvery = true, filepath.Join(m.parent, "root.key"), testHeartbeat
@@ -49,6 +50,15 @@ func (m *testMesh) openBoard(change func(*Config)) {
 			change(c)
 		}
 	})
+	m.board.waitFor("it has started", func(s *eventpb.NodeStatusReply) bool {
+		notices := strings.Join(s.Notices, "\n")
+		return s.Ready || strings.Contains(notices, "waiting for the nodes") && !strings.Contains(notices, "recovering: requests")
+	})
+}
+
+func (m *testMesh) openBoard(change func(*Config)) {
+	m.t.Helper()
+	m.startBoard(change)
 	m.board.waitFor("it is ready", func(s *eventpb.NodeStatusReply) bool { return s.Ready })
 }
 

@@ -134,7 +134,7 @@ func TestARevokedSwitchboardGetsAnotherKey(t *testing.T) {
 	if err := os.Rename(away, filepath.Join(m.parent, "root.key")); err != nil {
 		t.Fatal(err)
 	}
-	m.openBoard(nil)
+	m.startBoard(nil) // its members cannot come before they are let in by it
 	if m.board.id == before {
 		t.Fatal("it is the node that was revoked")
 	}
@@ -152,7 +152,7 @@ func TestARevokedSwitchboardGetsAnotherKey(t *testing.T) {
 	m.board.mustHold("/file", body)
 	m.board.mustPut("/more", body[:1000])
 	m.close()
-	m.openBoard(nil)
+	m.startBoard(nil)
 	defer m.board.close()
 	if m.board.id == before || m.board.authority.verifier.Revoked(m.board.id) {
 		t.Error("it does not stay who it has become")
