@@ -124,6 +124,9 @@ func Open(ctx context.Context, config Config) (_ *Node, err error) {
 	n.stop = stop
 	limit, _ := config.memoryBytes()
 	limitMemory(limit)
+	if config.Switchboard && config.Provider {
+		wideProcessors()
+	}
 	defer func() {
 		if err != nil {
 			stop()

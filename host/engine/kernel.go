@@ -33,7 +33,7 @@ type Kernel struct {
 func NewKernel(ctx context.Context, wasm []byte, cacheDir string) (*Kernel, error) {
 	k := &Kernel{id: ModuleID(wasm), log: &tail{}}
 	k.wasi = newWASI(k.log)
-	ctx = experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0))
+	ctx = experimental.WithCompilationWorkers(ctx, min(runtime.NumCPU(), runtime.GOMAXPROCS(0)))
 	in, err := newInstance(ctx, wasm, cacheDir, KernelMemoryBytesMax, k.wasi.bind)
 	if err != nil {
 		return nil, k.explain("load kernel", err)
