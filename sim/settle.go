@@ -94,6 +94,7 @@ func (w *World) spoilt(id inos.ChunkID) bool {
 func (w *World) rebuild() {
 	w.logf("the switchboard is emptied")
 	w.crash(w.board)
+	w.forgetUnrecorded()
 	w.semantic.Memory = semantic.NewMemory()
 	for _, p := range w.nodes {
 		p.member, p.removed, p.draining = false, false, false
@@ -105,6 +106,20 @@ func (w *World) rebuild() {
 	w.board.clean = true
 	w.start(w.board)
 	w.run(w.now + inos.Minute)
+}
+
+// forgetUnrecorded lets go of the last versions that the map alone had: of which nobody was told, and whose record is on no disk, since there were too
+// few domains for it. The paths go on from what was before.
+func (w *World) forgetUnrecorded() {
+	for _, h := range w.truth.sorted() {
+		for v := h.last(); v != nil && !v.acked && !v.settled; v = h.last() {
+			if slices.ContainsFunc(w.nodes, func(p *process) bool { return w.recorded(p, v, false) }) {
+				break
+			}
+			h.restart(v.number - 1)
+			w.truth.changes++
+		}
+	}
 }
 
 // forge lays records on a disk that are not of this mesh: a path in a version above all, and one that never was; and rivals of this mesh: deletions
