@@ -149,6 +149,9 @@ func (u *collector) changed() {
 // judges says that this node knows what is referred to: its map is whole.
 func (u *collector) judges() bool { return u.k.node.switchboard && !u.k.rebuilding.busy() }
 
+// clears says that what nothing refers to may go: the map is whole, and what it was made from is as safe as can be.
+func (u *collector) clears() bool { return u.judges() && !u.k.rebuilding.narrow }
+
 func (u *collector) idle() bool { return !u.underWay && !u.usageAsked }
 
 func (u *collector) act() {
@@ -167,7 +170,7 @@ func (u *collector) act() {
 		return
 	}
 	switch {
-	case u.nextRound <= k.now && u.judges():
+	case u.nextRound <= k.now && u.clears():
 		u.begin()
 		u.send(opCondemn, event.CondemnChunks, &eventpb.CondemnChunksRequest{Limit: collectBatch})
 	case u.sweepDue():
@@ -190,7 +193,7 @@ func (u *collector) wake() (at inos.Micros) {
 		if u.k.node.provider {
 			at = earlier(at, u.emptyAt)
 		}
-		if u.judges() {
+		if u.clears() {
 			at = earlier(at, u.nextRound)
 		}
 		if u.k.node.switchboard {

@@ -178,7 +178,8 @@ loss of others that it found before. And what is in doubt when the kernel stops 
 
 Nothing that a node holds counts after it was dead, or stopped without order, until it has been looked at (reconcile.go): it hashes
 what the map names, page by page and for half of its time, what is there is trusted again, what is not is a loss. While a map is
-made again from the mesh nothing is compared with it, and nothing is collected.
+made again from the mesh nothing is compared with it, and nothing is collected before
+the records of what was restored lie on as many nodes as they can.
 
 # Members, repair, audits
 

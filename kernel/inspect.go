@@ -92,7 +92,7 @@ func (u *inspections) want(node inos.NodeID) {
 }
 
 func (u *inspections) active() bool {
-	return u.k.ready() && u.k.collector.judges() && !u.k.node.draining
+	return u.k.ready() && u.k.collector.clears() && !u.k.node.draining
 }
 
 func (u *inspections) act() {

@@ -77,6 +77,7 @@ type rebuilding struct {
 	wanting  bool        // these, or manifest nodes: another pass may get them
 	vain     inos.Micros // since when passes have left such and brought no version; 0: none has
 	reached  uint64      // versions at that time
+	narrow   bool        // it is done, and records of what was restored may lie on fewer nodes than they can
 }
 
 // gathering is a node that says what it holds.
@@ -118,6 +119,10 @@ func (u *rebuilding) active() bool { return u.phase != rebuildOff && u.phase != 
 
 // busy says that the map is not whole yet: no disk is compared with it, and nothing is collected.
 func (u *rebuilding) busy() bool { return u.active() }
+
+// spread says that the pending records have been looked through and written where they can be. A version that was restored may never have been safe: its
+// record lay on one node. What is below it is let go of only now, lest both are lost with that node and with the map once more.
+func (u *rebuilding) spread() { u.narrow = false }
 
 func (u *rebuilding) boot() {
 	if u.k.node.rebuild && u.k.node.switchboard {
@@ -176,6 +181,7 @@ func (u *rebuilding) code(c *coder) {
 	c.bool(&u.wanting)
 	num(c, &u.vain)
 	num(c, &u.reached)
+	c.bool(&u.narrow)
 }
 
 func (u *rebuilding) act() {
@@ -298,6 +304,7 @@ func (u *rebuilding) answer(a *answer) {
 			u.phase = rebuildGather
 		default:
 			u.phase, u.nodes, u.order, u.at, u.page = rebuildDone, map[inos.NodeID]*gathering{}, nil, 0, nil
+			u.narrow = true
 			u.note(event.StateCompleted)
 		}
 	case opRebuildList, opSight:

@@ -359,3 +359,49 @@ func TestRebuildOfWhatIsWithheld(t *testing.T) {
 		})
 	}
 }
+
+// What a rebuild has brought back may never have been safe: its record may lie on one node. Nothing is collected before it lies on others too.
+func TestRebuildCollectsWhenRecordsAreSafe(t *testing.T) {
+	old, _ := builtWorld(t, 5)
+	id := string(old.settled[sortedKeys(old.files)[0]].RecordId)
+	holders := func(w *world) (n int) {
+		for _, node := range sortedKeys(w.others) {
+			if _, ok := w.others[node].records[id]; ok {
+				n++
+			}
+		}
+		return n
+	}
+	for _, node := range sortedKeys(old.others) {
+		if holders(old) > 1 {
+			delete(old.others[node].records, id)
+		}
+	}
+	if holders(old) != 1 {
+		t.Fatalf("the record is on %d nodes", holders(old))
+	}
+	r := rand.New(rand.NewSource(1))
+	k := New()
+	w := old.emptied(native{k})
+	w.start()
+	for steps := 0; k.collector.rounds == 0 && k.collector.sweep.pages == 0; steps++ {
+		if steps > 100000 {
+			t.Fatal("nothing is ever collected")
+		}
+		w.now += 1000
+		if len(w.pending) > 0 {
+			w.finish(r.Intn(len(w.pending)))
+		} else {
+			for _, node := range sortedKeys(w.others) {
+				w.beat(node)
+			}
+			w.tick(w.now + inos.Second)
+		}
+		if u := &k.collector; (u.open || len(u.ordered) > 0 || u.sweep.node != "") && holders(w) == 1 {
+			t.Fatalf("step %d: the collector is at work while the record is on one node", steps)
+		}
+	}
+	if !k.rebuilding.progress().Done || holders(w) < 2 {
+		t.Errorf("progress %v, the record is on %d nodes", k.rebuilding.progress(), holders(w))
+	}
+}

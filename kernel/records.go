@@ -35,6 +35,7 @@ type records struct {
 
 	scanning bool
 	last     bool               // the page is the scan's last
+	through  bool               // a scan of all has ended
 	facts    bool               // the scan is of the facts only
 	factsAt  inos.Micros        // when to look through the facts; 0: none has changed
 	resumeAt inos.Micros        // when the scan of all was due that the one of the facts has put off
@@ -94,6 +95,7 @@ func (u *records) code(c *coder) {
 	num(c, &u.trashAt)
 	c.bool(&u.scanning)
 	c.bool(&u.last)
+	c.bool(&u.through)
 	c.bool(&u.facts)
 	num(c, &u.factsAt)
 	num(c, &u.resumeAt)

@@ -109,10 +109,18 @@ func (u *records) ended() {
 		}
 		return
 	}
-	u.lately = u.pending
+	u.lately, u.through = u.pending, true
+	u.rested()
 	u.scanAt = k.now + recordsIdleEvery
 	if u.short {
 		u.scanAt = k.now + recordsEvery
+	}
+}
+
+// rested tells a rebuild that all records have been looked through, and that none which nobody waits for is being written.
+func (u *records) rested() {
+	if u.through && u.upkeep == 0 {
+		u.k.rebuilding.spread()
 	}
 }
 

@@ -369,6 +369,7 @@ func (u *records) giveUp(x *sealing) {
 func (u *records) forget(x *sealing) {
 	if x.waiter == threadRecords {
 		u.upkeep--
+		u.rested()
 	}
 	u.k.release(&x.output)
 	delete(u.table, x.work)

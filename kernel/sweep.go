@@ -76,7 +76,7 @@ func (u *collector) sweepNode(node inos.NodeID) {
 // was dead, its return brings it here again.
 func (u *collector) sweepDue() bool {
 	s := &u.sweep
-	if !u.judges() {
+	if !u.clears() {
 		return false
 	}
 	if s.node != "" {
@@ -131,7 +131,7 @@ func (u *collector) takeTurn() {
 
 func (u *collector) sweepWake() (at inos.Micros) {
 	s := &u.sweep
-	if !u.judges() {
+	if !u.clears() {
 		return 0
 	}
 	if s.node != "" || len(s.wanted) > 0 {

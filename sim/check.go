@@ -228,6 +228,13 @@ func (w *World) checkDone(r *request, e *eventpb.Envelope) {
 
 // checkRecorded wants the commit record of an acknowledged version on the mesh.
 func (w *World) checkRecorded(r *request, v *version, replicas int) {
+	if have, need := w.recordSpread(v, replicas), min(w.safe(replicas), r.safe); have < need {
+		w.violate("version %d of %s is acknowledged and its commit record lies in %d domains, not %d", v.number, v.info.Path, have, need)
+	}
+}
+
+// recordSpread returns in how many domains the commit record of a version lies.
+func (w *World) recordSpread(v *version, replicas int) int {
 	domains := map[string]bool{}
 	level := w.levelOf(replicas)
 	for _, p := range w.nodes {
@@ -235,9 +242,7 @@ func (w *World) checkRecorded(r *request, v *version, replicas int) {
 			domains[p.domainOf(level)] = true
 		}
 	}
-	if need := min(w.safe(replicas), r.safe); len(domains) < need {
-		w.violate("version %d of %s is acknowledged and its commit record lies in %d domains, not %d", v.number, v.info.Path, len(domains), need)
-	}
+	return len(domains)
 }
 
 // acked marks the version that an answer names.
@@ -377,6 +382,9 @@ func (w *World) checkTrash(p *process, id inos.ChunkID) {
 		return
 	}
 	v := w.truth.guard()[id]
+	for v != nil && w.succeeded(v) {
+		v = w.truth.guard()[id]
+	}
 	if v == nil {
 		return
 	}
@@ -392,6 +400,23 @@ func (w *World) checkTrash(p *process, id inos.ChunkID) {
 	if left := w.spreadOf(id, level, p); left < need {
 		w.violate("chunk %s of version %d of %s is trashed on %s, which leaves it in %d domains of level %s", id, v.number, v.info.Path, p, left, level)
 	}
+}
+
+// succeeded says that a rebuild has brought back a version behind this one that nobody was told of, and that is safe all the same: its record lies in as
+// many domains as it takes to acknowledge one. From now on it is settled.
+func (w *World) succeeded(v *version) bool {
+	for _, x := range w.truth.history(v.info.Owner, v.info.Path).versions {
+		replicas := inos.ReplicasDefault
+		if !x.tomb {
+			replicas = int(x.info.ReplicasWanted)
+		}
+		if x.number > v.number && x.restored && !x.settled && w.recordSpread(x, replicas) >= w.safe(replicas) {
+			x.settled = true
+			w.truth.changes++
+			return true
+		}
+	}
+	return false
 }
 
 // promised is how many replicas of a version's chunks may be counted on. A change of the number is answered when its record is safe, and repairs
