@@ -378,18 +378,7 @@ func (r *identityRig) http(method, address, body string, headers ...string) (sta
 // searchFor looks for secrets, and for the parts of tokens, in every file below dir; a file may have the secret that it is there for.
 func searchFor(t *testing.T, dir string, may, secrets map[string]string) {
 	t.Helper()
-	files, total := 0, 0
-	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		b, err := os.ReadFile(name)
-		if err != nil {
-			return err
-		}
-		files++
-		total += len(b)
-		relative, _ := filepath.Rel(dir, name)
+	readAll(t, dir, func(relative string, b []byte) {
 		for what, secret := range secrets {
 			if may[relative] == what {
 				if !bytes.Contains(b, []byte(secret)) {
@@ -407,12 +396,31 @@ func searchFor(t *testing.T, dir string, may, secrets map[string]string) {
 				}
 			}
 		}
-		return nil
+	})
+}
+
+// readAll calls visit with every file below a folder, of which there must be some.
+func readAll(t *testing.T, dir string, visit func(relative string, b []byte)) {
+	t.Helper()
+	files, total := 0, 0
+	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		b, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		files++
+		total += len(b)
+		relative, err := filepath.Rel(dir, name)
+		visit(relative, b)
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if files < 5 || total == 0 {
-		t.Errorf("only %d files with %d bytes were looked through", files, total)
+		t.Errorf("only %d files with %d bytes were looked through in %s", files, total, dir)
 	}
 }
