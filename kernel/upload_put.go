@@ -1,6 +1,8 @@
 package kernel
 
 import (
+	"slices"
+
 	"github.com/inos-mesh/inos"
 	"github.com/inos-mesh/inos/event"
 	"github.com/inos-mesh/inos/event/eventpb"
@@ -175,14 +177,15 @@ func (u *puts) assembling(upload string, work uint64) bool {
 }
 
 // coming says that a chunk of an upload from first on, one of count, has arrived and is being stored, or (also those that are on their way)
-// is being read.
+// is being read, or waits for its turn: what its sender has sent is with the host then, whole or not.
 func (u *puts) coming(upload string, first, count uint64, reading bool) bool {
+	awaited := func(p *put) bool { return p.piece && p.into == upload && p.index >= first && p.index-first < count }
 	for _, p := range u.active {
-		if p.piece && p.into == upload && p.phase == putRunning && p.index >= first && p.index-first < count && (p.ended || reading) {
+		if awaited(p) && p.phase == putRunning && (p.ended || reading) {
 			return true
 		}
 	}
-	return false
+	return reading && slices.ContainsFunc(slices.Concat(u.looking, u.waiting), func(work uint64) bool { return awaited(u.table[work]) })
 }
 
 // arrived takes the bytes of a piece.

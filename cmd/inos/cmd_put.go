@@ -61,8 +61,9 @@ further replicas follow by themselves. A put that fails leaves nothing visible. 
 
 With --resume a file survives a broken connection, Ctrl-C and a restart of the node: this machine splits and compresses
 it, chunks that the node has are not sent, and the same command run again goes on where it was. What has arrived is kept
-for a day after the last chunk ('inos uploads' lists it). It costs this machine the work of compressing, and the node that of
-checking every chunk; without --resume the node does all of it, and a put that breaks off begins anew.` + othersManual,
+for a day after the last chunk ('inos uploads' lists it), and one version comes of it however often the command was killed.
+It costs this machine the work of compressing, and the node that of checking every chunk; without --resume the node does all
+of it, and a put that breaks off begins anew.` + othersManual,
 		Example: `  inos put holiday.mp4                       # as /holiday.mp4
   inos put holiday.mp4 /videos/              # as /videos/holiday.mp4
   inos put photos /archive/2024              # a folder

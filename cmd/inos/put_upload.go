@@ -30,8 +30,8 @@ const (
 	uploadKeptMessage = "The upload is kept for a day, and nothing that has arrived is sent again: run the same command once more to go on."
 )
 
-// uploadPut stores a file as an upload. It keeps no state of its own: which upload it goes on with the node's list says, and what is to be sent the
-// hashes of the chunks.
+// uploadPut stores a file as an upload. Which upload it goes on with the node's list says, and what is to be sent the hashes of the chunks; what it
+// keeps itself is which upload it has begun to commit (put_commits.go).
 type uploadPut struct {
 	a      *app
 	client *api.Client
@@ -39,6 +39,9 @@ type uploadPut struct {
 	size   int64
 	upload api.Upload
 	meter  *meter
+
+	question pendingCommit // what is asked for, as commits are remembered
+	commit   string        // file of the commit that is remembered; empty: none is
 
 	encoder func() (*host.Encoder, error)
 	there   atomic.Int64  // plain bytes that need not be sent any more
@@ -55,36 +58,59 @@ func (a *app) putResumable(f *putFlags, source, name string, target inos.Path, f
 		return err
 	}
 	defer client.Close()
+	p := &uploadPut{a: a, client: client, file: file, size: before.Size()}
+	address, _, err := a.nodeURL()
+	if err != nil {
+		return err
+	}
+	o := f.options(name)
+	p.question = pendingCommit{
+		Node: address, Owner: string(a.owner), Path: string(target), PlainBytes: uint64(p.size), Replicas: o.Replicas, Sync: o.Sync, Tier: o.Tier,
+	}
+	reply, done, err := p.committed(f.ifAbsent)
+	if done {
+		a.note("an earlier run has stored it")
+		return p.show(&reply)
+	}
+	if err != nil {
+		return f.explain(target, err)
+	}
 	if f.ifAbsent {
 		if _, err := client.Stat(a.ctx, api.Ref{Path: target}, 0, 0); err == nil {
 			return f.explain(target, &inos.Error{Code: inos.CodePreconditionFailed, Op: "put", Message: "the path exists"})
 		}
 	}
-	p := &uploadPut{a: a, client: client, file: file, size: before.Size()}
-	if err := p.open(f, name, target); err != nil {
+	if err := p.open(&o, target); err != nil {
 		return err
 	}
 	encoder, closeEncoder := p.lazyEncoder()
 	p.encoder = encoder
 	defer closeEncoder()
 	p.meter = a.meter("put "+printable(source), p.size)
-	reply, err := p.run(f, before)
+	reply, err = p.run(f, before)
 	p.meter.close()
 	if err != nil {
 		return p.kept(f.explain(target, err))
 	}
-	if a.json {
-		return a.printJSON(reply)
+	return p.show(&reply)
+}
+
+// show prints the answer to the commit: from now on it need not be asked for again.
+func (p *uploadPut) show(reply *api.PutReply) (err error) {
+	switch {
+	case p.a.json:
+		err = p.a.printJSON(*reply)
+	case !p.a.quiet:
+		err = p.a.printReceipt(reply)
 	}
-	if a.quiet {
-		return nil
+	if err == nil {
+		p.forget()
 	}
-	return a.printReceipt(&reply)
+	return err
 }
 
 // open finds the open upload of this file, or opens one.
-func (p *uploadPut) open(f *putFlags, name string, target inos.Path) error {
-	o := f.options(name)
+func (p *uploadPut) open(o *api.PutOptions, target inos.Path) error {
 	for u, err := range p.client.Uploads(p.a.ctx) {
 		if err != nil {
 			return err
@@ -164,6 +190,9 @@ func (p *uploadPut) run(f *putFlags, before os.FileInfo) (reply api.PutReply, er
 			Code: inos.CodeBodyMismatch, Op: "put", Message: printable(p.file.Name()) + " was changed while it was read",
 			Hint: "Run the command again when nobody writes to it.",
 		}
+	}
+	if err := p.remember(id); err != nil {
+		return reply, err
 	}
 	for round := 1; ; round++ {
 		err = p.patient(func(ctx context.Context) (err error) {
