@@ -291,7 +291,7 @@ func TestSocketHandshake(t *testing.T) {
 		if _, known := good[c.header]; !known && c.header != "" {
 			text += c.header + ": " + c.value + "\r\n"
 		}
-		got := raw(t, s, text+"\r\n", true)
+		got := answered(t, s, text+"\r\n")
 		if !strings.HasPrefix(got, "HTTP/1.1 "+c.want+" ") {
 			t.Errorf("%s: %.200q, want %s", c.name, got, c.want)
 		}
