@@ -112,10 +112,8 @@ type put struct {
 	writes   []uint64               // fanouts with something under way
 	avoid    map[string]inos.Micros // nodes that failed lately -> until when
 	patience inos.Micros            // until when the commit waits for late copies; 0: not yet
-	counted  bool
-	domains  []string // that hold every chunk staged or committed so far
-	least    uint32   // domains that hold the chunk that is on the fewest
-	pinned   bool     // the upload exists in the semantic memory
+	held     holding                // of the chunks whose copies are all decided
+	pinned   bool                   // the upload exists in the semantic memory
 	stored   uint64
 	saved    uint64 // plain bytes found
 	progress struct {
@@ -243,9 +241,7 @@ func (p *put) code(c *coder) {
 	list(c, &p.writes, fanoutsMax, num[uint64])
 	table(c, &p.avoid, membersMax, text[string], num[inos.Micros])
 	num(c, &p.patience)
-	c.bool(&p.counted)
-	list(c, &p.domains, fanoutNodesMax, text[string])
-	num(c, &p.least)
+	p.held.code(c)
 	c.bool(&p.pinned)
 	num(c, &p.stored)
 	num(c, &p.saved)

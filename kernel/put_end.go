@@ -15,8 +15,8 @@ const degradedReason = "this mesh has one node: the file survives a crash of the
 // contentTypeMax bounds a file's content type, in bytes.
 const contentTypeMax = 255
 
-// stage hands written rows to the semantic memory in batches, one at a time. The last ones go with the commit, which waits a moment
-// for copies that are late.
+// stage hands written rows to the semantic memory in batches, one at a time. The last ones go with the commit, which waits for copies
+// that are late: a moment, and as long as they are under way when no quorum of domains has everything without them.
 func (u *puts) stage(p *put) {
 	switch {
 	case len(p.staging) > 0:
@@ -24,7 +24,7 @@ func (u *puts) stage(p *put) {
 		if p.patience == 0 {
 			p.patience = u.k.now + commitPatience
 		}
-		if len(p.writes) > 0 && p.patience > u.k.now || u.doubtful(p) || !u.solid(p, p.rows) {
+		if len(p.writes) > 0 && (p.patience > u.k.now || u.scattered(p)) || u.doubtful(p) || !u.solid(p, p.rows) {
 			return
 		}
 		u.sendCommit(p)
@@ -40,7 +40,7 @@ func (u *puts) sendStage(p *put) {
 	p.staging, p.rows = slices.Clone(p.rows[:n]), slices.Clone(p.rows[n:])
 	q := &eventpb.StageChunksRequest{Upload: p.upload, Owner: string(p.owner)}
 	for _, r := range p.staging {
-		q.Chunks = append(q.Chunks, u.chunkRow(p, r))
+		q.Chunks = append(q.Chunks, u.chunkRow(r))
 	}
 	u.send(p, opStage, 0, event.StageChunks, 0, q)
 }
@@ -89,13 +89,13 @@ func (u *puts) sendCommit(p *put) {
 	root := p.root
 	q := &eventpb.CommitFileRequest{Upload: p.upload, Quota: p.quota, Pledge: pledgeOf(p.wanted, p.stored)}
 	for _, r := range p.staging {
-		q.Chunks = append(q.Chunks, u.chunkRow(p, r))
+		q.Chunks = append(q.Chunks, u.chunkRow(r))
 	}
 	q.Key = p.key()
 	q.File = &eventpb.FileInfo{
 		Owner: string(p.owner), Path: string(p.path), FileId: root.fileID[:], ManifestId: root.entry.ChunkID[:],
 		PlainBytes: p.got, StoredBytes: p.stored, Chunks: p.tree.chunks, ContentType: p.contentType,
-		ReplicasWanted: p.wanted, ReplicasReached: min(p.wanted, p.least), CreatedUs: int64(u.k.now),
+		ReplicasWanted: p.wanted, ReplicasReached: min(p.wanted, u.reach(p, copyWritten, copyStaging, copyNamed).least), CreatedUs: int64(u.k.now),
 	}
 	u.send(p, opCommit, 0, event.CommitFile, 0, q)
 }
@@ -148,19 +148,20 @@ func (u *puts) recorded(work uint64, nodes []inos.NodeID, err *inos.Error) {
 	if err != nil {
 		k.fail(&p.origin, because(p.stage(), err, string(p.path)))
 	} else {
-		p.count(k, nodes)
+		held := u.reach(p, copyWritten, copyStaging, copyNamed)
+		held.count(k, nodes, p.wanted)
 		if p.repeated {
-			p.domains, p.least = nil, p.quorum // those of the earlier request are not known any more
+			held = holding{least: p.quorum} // where the earlier request's are is not known any more
 		}
 		k.describeReplicas(p.file)
 		detail := plural(p.file.PlainBytes, "byte", "bytes") + ", stored in " + strconv.FormatUint(p.file.StoredBytes, 10)
-		if all, _ := k.members.domains(p.wanted); p.saved > 0 && p.least < min(p.wanted, all) {
+		if all, _ := k.members.domains(p.wanted); p.saved > 0 && held.least < min(p.wanted, all) {
 			k.repairs.rescan() // chunks that were found have the copies that another file wanted
 		}
 		if p.saved > 0 {
 			detail += ", " + strconv.FormatUint(p.saved, 10) + " held already"
 		}
-		k.complete(&p.origin, &eventpb.FilesPutReply{File: p.file, DeduplicatedBytes: p.saved, Receipt: k.receipt(p.wanted, p.least, p.domains)}, detail)
+		k.complete(&p.origin, &eventpb.FilesPutReply{File: p.file, DeduplicatedBytes: p.saved, Receipt: k.receipt(p.wanted, held.least, held.domains)}, detail)
 	}
 	if p.repeated {
 		p.phase = putFailing

@@ -387,6 +387,9 @@ func (u *puts) forgetFanout(s *fanout, p *put) {
 	}
 	delete(u.fanouts, s.work)
 	if p != nil {
+		if s.reached {
+			p.held.count(u.k, s.kept(), p.wanted)
+		}
 		p.writes = slices.DeleteFunc(p.writes, func(w uint64) bool { return w == s.work })
 	}
 }
@@ -477,8 +480,8 @@ func (u *puts) solid(p *put, rows []*row) bool {
 	return true
 }
 
-// chunkRow returns a row as the semantic memory takes it, with the nodes that have the chunk by now, and notes in which domains it is.
-func (u *puts) chunkRow(p *put, r *row) *eventpb.ChunkRow {
+// chunkRow returns a row as the semantic memory takes it, with the nodes that have the chunk by now.
+func (u *puts) chunkRow(r *row) *eventpb.ChunkRow {
 	out := &eventpb.ChunkRow{Entry: inos.AppendEntry(nil, &r.entry), Known: r.known, Node: r.node}
 	if s := u.fanouts[r.fanout]; s != nil {
 		for _, x := range s.copies {
@@ -489,7 +492,6 @@ func (u *puts) chunkRow(p *put, r *row) *eventpb.ChunkRow {
 				out.Nodes = append(out.Nodes, string(x.node))
 			}
 		}
-		p.count(u.k, s.kept())
 	}
 	for i := 0; i+inos.HashBytes <= len(r.children); i += inos.HashBytes {
 		out.Children = append(out.Children, r.children[i:i+inos.HashBytes])
@@ -542,22 +544,4 @@ func (u *puts) drop(p *put, rows []*row) {
 			u.settleFanout(s, p)
 		}
 	}
-}
-
-// count narrows down the domains that hold every chunk of a put, by the nodes that hold one.
-func (p *put) count(k *Kernel, nodes []inos.NodeID) {
-	var domains []string
-	for _, node := range nodes {
-		if d := k.members.domain(node, p.wanted); !slices.Contains(domains, d) {
-			domains = append(domains, d)
-		}
-	}
-	live := k.members.distinct(nodes, p.wanted)
-	if !p.counted {
-		slices.Sort(domains)
-		p.counted, p.domains, p.least = true, domains, live
-		return
-	}
-	p.least = min(p.least, live)
-	p.domains = slices.DeleteFunc(p.domains, func(d string) bool { return !slices.Contains(domains, d) })
 }
