@@ -40,8 +40,8 @@ func (x *holding) count(k *Kernel, nodes []inos.NodeID, wanted uint32) {
 // reach returns where a put is by now: what is over was counted, and of what is under way the copies in one of the states count.
 func (u *puts) reach(p *put, states ...uint8) holding {
 	x := p.held
-	for _, s := range u.fanouts { // in any order: the result is an intersection
-		if s.put == p.work && s.reached && !s.dropped {
+	for _, work := range sortedKeys(u.fanouts) {
+		if s := u.fanouts[work]; s.put == p.work && s.reached && !s.dropped {
 			x.count(u.k, s.nodes(states...), p.wanted)
 		}
 	}
