@@ -219,6 +219,8 @@ func (w *World) checkDone(r *request, e *eventpb.Envelope) {
 				w.violate("%s is set to %d replicas, not %d", r.op.path, v.info.ReplicasWanted, r.op.replicas)
 			}
 		}
+	case opUploadOpen, opUploadClaim, opUploadSend, opUploadCommit:
+		w.checkUpload(r, e)
 	case opGet:
 		m := &eventpb.FilesGetReply{}
 		w.open(e, m)
@@ -253,7 +255,7 @@ func (w *World) acked(r *request, number uint64, tomb bool) *version {
 	case v == nil:
 		w.violate("%s of %s is acknowledged as version %d, which never was", opNames[r.op.kind], r.op.path, number)
 		return nil
-	case v.key != r.id || v.tomb != tomb:
+	case v.key != r.key() || v.tomb != tomb:
 		w.violate("%s of %s is acknowledged as version %d, which another request made", opNames[r.op.kind], r.op.path, number)
 	}
 	v.acked = true

@@ -23,33 +23,42 @@ const (
 	opNodeSet
 	opUserPut
 	opGroupPut
+	opUploadOpen
+	opUploadClaim
+	opUploadSend
+	opUploadCommit
+	opUploadDrop
 	opKinds
 )
 
-var opNames = [opKinds]string{"put", "get", "delete", "set", "verify", "list", "stat", "status", "nodes", "repairs", "node set", "user put", "group put"}
+var opNames = [opKinds]string{"put", "get", "delete", "set", "verify", "list", "stat", "status", "nodes", "repairs", "node set", "user put", "group put", "upload open", "upload claim", "upload send", "upload commit", "upload drop"}
 
 // op is one thing that a client will ask, once and, when it gets no answer, again.
 type op struct {
-	At       inos.Micros
-	kind     int
-	who      int // of sessions
-	path     string
-	body     body
-	unknown  bool // the length of the body is not announced
-	replicas uint32
-	sync     uint32
-	expect   bool // the client names the file's id
-	tries    int
-	offset   uint64
-	length   int64
-	encoded  bool
-	discard  bool
-	node     int
-	state    inos.MemberState
-	name     string      // of a user or a group
-	create   bool        // the user; otherwise it is disabled
-	members  []string    // of the group; none: it is removed
-	leave    inos.Micros // the client goes away so long after it has asked; 0: it stays
+	At        inos.Micros
+	kind      int
+	who       int // of sessions
+	path      string
+	body      body
+	unknown   bool // the length of the body is not announced
+	replicas  uint32
+	sync      uint32
+	expect    bool // the client names the file's id
+	tries     int
+	offset    uint64
+	length    int64
+	encoded   bool
+	discard   bool
+	node      int
+	state     inos.MemberState
+	name      string    // of a user or a group
+	create    bool      // the user; otherwise it is disabled
+	members   []string  // of the group; none: it is removed
+	upload    *uploader // that asks
+	uploadID  string
+	uploadRun int         // in which of its lives
+	index     uint64      // of a chunk
+	leave     inos.Micros // the client goes away so long after it has asked; 0: it stays
 }
 
 // request is an op under way.
@@ -74,6 +83,8 @@ type request struct {
 	pos     uint64   // plain bytes or chunks that have come
 	framed  int
 	early   []*eventpb.StreamWriteRequest
+
+	deserted bool // its client is gone for good
 }
 
 // stream is a body that a client sends or takes.
@@ -105,6 +116,13 @@ func (w *World) ask(o *op) {
 		w.truth.ops[r.id] = r
 		r.safe = w.safe(r.replicas())
 	}
+	if o.kind == opUploadCommit {
+		r.safe = w.safe(r.replicas())
+		if before := w.truth.ops[r.key()]; before != nil {
+			r.safe = min(r.safe, before.safe)
+		}
+		w.truth.ops[r.key()] = r
+	}
 	if v := w.truth.history(r.owner(), o.path).acked(); v != nil && o.path != "" {
 		r.version = v.number
 	}
@@ -132,6 +150,10 @@ func (r *request) owner() string { return sessions[r.op.who].Subject }
 // send hands a request to the switchboard, or tries later when that is down.
 func (w *World) send(r *request) {
 	b := w.board
+	if r.deserted {
+		w.close(r, inos.Errorf(inos.CodeCanceled, "client", "it is gone"))
+		return
+	}
 	if !b.up {
 		if w.ending || r.tries < 40 {
 			r.tries++
@@ -148,7 +170,7 @@ func (w *World) send(r *request) {
 	r.tries++
 	r.board, r.life, r.sent = b, b.life, w.now
 	r.header, r.found, r.pos, r.framed, r.early = nil, nil, 0, 0, nil
-	if r.op.kind == opPut || r.op.kind == opGet && !r.op.discard {
+	if r.op.kind == opPut || r.op.kind == opUploadSend || r.op.kind == opGet && !r.op.discard {
 		r.stream = &stream{r: r}
 		b.stream++
 		r.number = b.stream
@@ -211,12 +233,17 @@ func (r *request) message() (string, event.Message) {
 		return event.UsersPut, &eventpb.UsersPutRequest{User: &eventpb.User{Name: o.name, Disabled: !o.create}, Create: o.create}
 	case opGroupPut:
 		return event.GroupsPut, &eventpb.GroupsPutRequest{Group: &eventpb.Group{Name: o.name, Members: o.members}}
+	case opUploadOpen, opUploadClaim, opUploadSend, opUploadCommit, opUploadDrop:
+		return r.uploadMessage()
 	}
 	return event.NodeStatus, &eventpb.NodeStatusRequest{}
 }
 
 // give is stream:read of a body.
 func (s *stream) give(f *effect, q *eventpb.StreamReadRequest) (event.Message, error) {
+	if s.r.op.kind == opUploadSend {
+		return s.givePiece(f, q)
+	}
 	body := s.r.op.body
 	n := min(uint64(q.MaxBytes), body.bytes-s.read)
 	b := body.chunk(s.read, n)
@@ -304,7 +331,7 @@ func (w *World) answered(r *request, e *eventpb.Envelope) {
 	if event.StateOf(e.EventType) == event.StateFailed {
 		err := event.FailureOf(e)
 		w.logf("client %s %s id %s fails: %v", opNames[r.op.kind], r.op.path, r.id, err)
-		if w.checkFailure(r, err); again(err.Code) && r.tries < r.op.tries {
+		if w.checkFailure(r, err); again(err.Code) && r.tries < r.op.tries && !r.deserted {
 			w.at(w.now+w.micros(3*inos.Second)+err.RetryAfter, func() { w.send(r) })
 			return
 		}
@@ -341,7 +368,7 @@ func (w *World) hungUp(r *request) {
 	if r.stream != nil {
 		r.stream.gone = true
 	}
-	if r.tries < r.op.tries {
+	if r.tries < r.op.tries && !r.deserted {
 		w.at(w.now+w.micros(3*inos.Second), func() { w.send(r) })
 		return
 	}
@@ -356,7 +383,10 @@ func (w *World) close(r *request, err *inos.Error) {
 	if err != nil {
 		w.clients.failed[r.op.kind]++
 		w.clients.codes[err.Code]++
-		return
+	} else {
+		w.clients.answered[r.op.kind]++
 	}
-	w.clients.answered[r.op.kind]++
+	if r.op.upload != nil {
+		r.op.upload.ended(r, err)
+	}
 }

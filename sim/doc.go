@@ -16,7 +16,7 @@ storage module's twin keeps the relations between plain bytes, stored forms, ent
 
 Processes are killed and started again, stopped and continued; links lose, delay, duplicate and reorder calls, and are cut in one
 direction or both; disks rot, fill, fail, forget what was not flushed, and are emptied; the semantic memory does a verb and loses its
-answer; clocks differ and jump; the switchboard is stopped, or its clock leaps, for longer than every grace; workers die; clients go away; a provider lies; nodes join, drain and leave; and the switchboard's map is made
+answer; clocks differ and jump; the switchboard is stopped, or its clock leaps, for longer than every grace; workers die; clients go away, in the middle of an upload too, and come back to it; a provider lies; nodes join, drain and leave; and the switchboard's map is made
 again from the mesh. A world's faults are a list, drawn before it begins, so that a failing world can be run again with fewer of them.
 
 # What must hold

@@ -14,6 +14,8 @@ func (w *World) module(e *eventpb.Envelope, in []byte) (reply event.Message, out
 	switch e.EventType {
 	case event.EncodeChunk:
 		return w.encodeChunk(e, in)
+	case event.AdmitChunk:
+		return w.admitChunk(e, in)
 	case event.DescribeChunk:
 		var q eventpb.DescribeChunkRequest
 		if err := event.Open(e, &q); err != nil {

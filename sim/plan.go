@@ -16,6 +16,8 @@ type Plan struct {
 	Faults []Fault
 	ops    []*op
 
+	uploads []uploadPlan
+
 	heartbeat  inos.Micros
 	graceCold  inos.Micros
 	graceHot   inos.Micros
@@ -164,6 +166,7 @@ func newPlan(seed uint64) Plan {
 	p.drawSleep()
 	p.drawRare()
 	p.drawBack()
+	p.drawUploads()
 	return p
 }
 

@@ -82,6 +82,9 @@ func (w *World) live() {
 	for _, o := range w.plan.ops {
 		w.at(epoch+o.At, func() { w.ask(o) })
 	}
+	for i := range w.plan.uploads {
+		w.at(epoch+w.plan.uploads[i].at, func() { w.upload(&w.plan.uploads[i]) })
+	}
 	w.drawOutage()
 	for at := opsFrom; at < w.plan.faultsTo(); at += max(20*inos.Second, w.heartbeat) {
 		w.at(epoch+at, func() {

@@ -76,6 +76,22 @@ func (w *World) learn(e *eventpb.Envelope, m event.Message) {
 		var q eventpb.StageChunksRequest
 		w.open(e, &q)
 		w.rows(q.Chunks)
+	case *eventpb.FillSlotReply:
+		var q eventpb.FillSlotRequest
+		w.open(e, &q)
+		w.rows([]*eventpb.ChunkRow{q.Chunk})
+	case *eventpb.ClaimSlotsReply:
+		var q eventpb.ClaimSlotsRequest
+		w.open(e, &q)
+		w.checkClaimedSlots(&q, r)
+	case *eventpb.EmptySlotsReply:
+		var q eventpb.EmptySlotsRequest
+		w.open(e, &q)
+		if u := w.uploaderOf(q.Upload); u != nil {
+			for _, index := range q.Indexes {
+				delete(u.held, index)
+			}
+		}
 	case *eventpb.AddCopiesReply:
 		var q eventpb.AddCopiesRequest
 		w.open(e, &q)

@@ -65,6 +65,7 @@ func (w *World) stopAll() {
 func (w *World) quieten() {
 	limit := w.now + settleWithin
 	for w.now < limit && !w.over && w.unsettled() != "" {
+		w.forget()
 		w.run(w.now + 5*inos.Second)
 	}
 	if w.over {

@@ -172,6 +172,12 @@ func describeOp(o *op) string {
 		return fmt.Sprintf("from %d, %d bytes, encoded %t, discard %t", o.offset, o.length, o.encoded, o.discard)
 	case opSet:
 		return fmt.Sprintf("%d replicas", o.replicas)
+	case opUploadOpen:
+		return fmt.Sprintf("name %d, %d bytes, replicas %d", o.body.name, o.body.bytes, o.replicas)
+	case opUploadSend:
+		return fmt.Sprintf("chunk %d of upload %s", o.index, o.uploadID)
+	case opUploadClaim, opUploadCommit, opUploadDrop:
+		return "upload " + o.uploadID
 	case opNodeSet:
 		return fmt.Sprintf("node %d %s", o.node, o.state)
 	}

@@ -86,7 +86,7 @@ func (t *truth) committed(w *World, f *eventpb.FileInfo, key string, tomb, repea
 	}
 	v := &version{number: f.Version, key: key, tomb: tomb, info: f, at: w.now}
 	t.byKey[key] = v
-	if r := t.ops[key]; !tomb && r != nil && r.op.kind == opPut {
+	if r := t.ops[key]; !tomb && r != nil && r.makes() {
 		v.body = &r.op.body
 	} else if before := h.last(); !tomb && before != nil {
 		v.body = before.body // the same content with other replicas
@@ -97,7 +97,7 @@ func (t *truth) committed(w *World, f *eventpb.FileInfo, key string, tomb, repea
 	}
 	v.chunks, v.level = w.below(inos.ChunkID(f.ManifestId)), w.levelOf(int(f.ReplicasWanted))
 	w.checkManifest(v)
-	if r := t.ops[key]; r != nil && r.op.kind == opPut {
+	if r := t.ops[key]; r != nil && r.makes() {
 		w.checkSpread("commit", v)
 	}
 }

@@ -58,6 +58,8 @@ type World struct {
 	truth   truth
 	clients clients
 
+	uploaders []*uploader
+
 	buffersMost int
 	catch       bool // panics of kernels are violations
 	violations  []string
