@@ -230,7 +230,7 @@ type SemanticIdentity interface {
 	ReadAccess(ctx context.Context, owner, subject Subject, now Micros) (Access, error)
 
 	// Transfer writes the entries of one event, at most TransferEntriesMax: their accounts, amounts and reasons; they sum to zero, and a user's account named is a user's (CodeUserUnknown).
-	// covered: no user's account falls below zero by it, else CodeCreditsShort. Entries of that event that are there already are returned, repeated true; CodeConflict when they are others.
+	// covered: no user's account falls below zero by it, else CodeCreditsShort. CodeRateLimited when an account that it takes from has 131,072 entries of less than two days. Entries of that event that are there already are returned, repeated true; CodeConflict when they are others.
 	Transfer(ctx context.Context, eventID string, entries []LedgerEntry, covered bool, now Micros) (written []LedgerEntry, repeated bool, err error)
 	// FoldEntries puts at most limit entries (0 or above 2,048: 2,048) that were written before a time, those first that are oldest, into one for each account: its EventID is empty, its Amount
 	// their sum, its Seq the least and its At the latest of theirs. Balances stay as they are; an event whose entries were folded is not known any more. It

@@ -24,11 +24,35 @@ func (t *tx) pledge(op string, owner inos.Subject, before, after int64, eventID 
 	if before == after {
 		return nil
 	}
-	short, err := t.post(op, eventID, pledgeEntries(owner, before, after), now)
+	entries := pledgeEntries(owner, before, after)
+	if after > before {
+		if err := t.roomFor(op, entries, now); err != nil {
+			return err
+		}
+	}
+	short, err := t.post(op, eventID, entries, now)
 	if err == nil && short != "" && after > before {
 		return creditsShort(op, short, after-before)
 	}
 	return err
+}
+
+// roomFor refuses entries that take from an account which has too many.
+func (t *tx) roomFor(op string, entries []inos.LedgerEntry, now inos.Micros) error {
+	for i := range entries {
+		if entries[i].Amount >= 0 {
+			continue
+		}
+		var at inos.Micros
+		full, err := found(t.row(selectEntryAt, entries[i].Account, AccountEntriesMax-1), &at)
+		if err != nil {
+			return err
+		}
+		if full && at > now-accountEntriesWithin {
+			return accountFull(op, entries[i].Account, at, now)
+		}
+	}
+	return nil
 }
 
 // post writes the entries of one event, gives them their numbers, and names a user's account from which they took and that is below zero then.
@@ -164,6 +188,9 @@ func (s *Store) Transfer(ctx context.Context, eventID string, entries []inos.Led
 					return err
 				}
 			}
+		}
+		if err := t.roomFor(op, entries, now); err != nil {
+			return err
 		}
 		written = append(written, entries...)
 		short, err := t.post(op, eventID, written, now)

@@ -28,8 +28,29 @@ func (m *Memory) pledge(op string, owner inos.Subject, before, after int64, even
 	if after > before && m.balance(entries[0].Account) < after-before {
 		return creditsShort(op, entries[0].Account, after-before)
 	}
+	if after > before {
+		if err := m.roomFor(op, entries, now); err != nil {
+			return err
+		}
+	}
 	_, err := m.post(op, eventID, entries, now)
 	return err
+}
+
+// roomFor refuses entries that take from an account which has too many.
+func (m *Memory) roomFor(op string, entries []inos.LedgerEntry, now inos.Micros) error {
+	for _, e := range entries {
+		var times []inos.Micros
+		for i := range m.identity.entries {
+			if x := &m.identity.entries[i]; e.Amount < 0 && x.Account == e.Account {
+				times = append(times, x.At)
+			}
+		}
+		if n := len(times); n >= AccountEntriesMax && times[n-AccountEntriesMax] > now-accountEntriesWithin {
+			return accountFull(op, e.Account, times[n-AccountEntriesMax], now)
+		}
+	}
+	return nil
 }
 
 // post writes the entries of one event, and names a user's account from which they would take and that would be below zero.
@@ -117,6 +138,9 @@ func (m *Memory) Transfer(ctx context.Context, eventID string, entries []inos.Le
 		if covered && amount < 0 && strings.HasPrefix(account, inos.AccountUser) && m.balance(account)+amount < 0 {
 			return nil, false, creditsShort(op, account, 0)
 		}
+	}
+	if err := m.roomFor(op, entries, now); err != nil {
+		return nil, false, err
 	}
 	written, err = m.post(op, eventID, entries, now)
 	return written, false, err

@@ -208,6 +208,7 @@ const (
 	selectEntriesOf
 	listEntries
 	selectOldEntries
+	selectEntryAt
 	selectFolded
 	deleteEntry
 	countEntries
@@ -466,6 +467,7 @@ var text = [statements]string{
 	insertAccount:    `INSERT INTO accounts (account, balance) VALUES ($1, $2)`,
 	insertEntry:      `INSERT INTO entries (` + entryColumns + `) VALUES ($1, $2, $3, $4, $5, $6)`,
 	selectEntriesOf:  `SELECT ` + entryColumns + ` FROM entries WHERE event_id = $1 ORDER BY seq LIMIT $2`,
+	selectEntryAt:    `SELECT at_us FROM entries WHERE account = $1 ORDER BY seq DESC LIMIT 1 OFFSET $2`,
 	selectOldEntries: `SELECT ` + entryColumns + ` FROM entries WHERE event_id <> '' AND at_us < $1 ORDER BY at_us, seq LIMIT $2`,
 	selectFolded:     `SELECT ` + entryColumns + ` FROM entries WHERE account = $1 AND event_id = ''`,
 	deleteEntry:      `DELETE FROM entries WHERE seq = $1`,
