@@ -20,7 +20,8 @@ import (
 type liar struct {
 	*rawPeer
 	board *Node
-	grant []byte // its invite
+	grant []byte   // its invite
+	addrs []string // that it says it has
 
 	mu     sync.Mutex // guards the fields below
 	held   map[inos.ChunkID][]byte
@@ -33,8 +34,8 @@ type liar struct {
 	beat   eventpb.HeartbeatRequest
 }
 
-// newLiar joins the mesh of m and beats until the test ends.
-func newLiar(m *testMesh, invite string) *liar {
+// newLiar joins the mesh of m and beats until the test ends. All between it and the others goes by the line, if there is one.
+func newLiar(m *testMesh, invite string, by *drip) *liar {
 	m.t.Helper()
 	read, err := trust.ReadInvite(invite, m.board.clock.Now())
 	if err != nil {
@@ -43,7 +44,12 @@ func newLiar(m *testMesh, invite string) *liar {
 	l := &liar{board: m.board.Node, grant: read.Raw, held: map[inos.ChunkID][]byte{}, asked: map[string]int{}, reads: bytes.Clone}
 	l.beat.Usage = &eventpb.ContentUsage{FreeBytes: 1 << 60}
 	l.rawPeer = newRawPeer(m.t, nil, func(_ inos.NodeID, e *eventpb.Envelope, q mesh.Message) (mesh.Message, error) { return l.serve(e, q) })
-	if _, err := l.ask(l.board, event.NodeJoin, &eventpb.NodeJoinRequest{Invite: l.grant, Addrs: l.Addrs()}, nil, nil); err != nil {
+	l.addrs = l.Addrs()
+	if by != nil {
+		by.connect(l.rawPeer, l.board)
+		l.addrs = []string{by.forward(l.addrs[0], true)}
+	}
+	if _, err := l.ask(l.board, event.NodeJoin, &eventpb.NodeJoinRequest{Invite: l.grant, Addrs: l.addrs}, nil, nil); err != nil {
 		m.t.Fatal(err)
 	}
 	stop, stopped := make(chan struct{}), make(chan struct{})
@@ -72,7 +78,7 @@ func (l *liar) heartbeat() {
 	if silent {
 		return
 	}
-	beat.Addrs, beat.Grant = l.Addrs(), l.grant
+	beat.Addrs, beat.Grant = l.addrs, l.grant
 	_, _ = l.ask(l.board, event.NodeHeartbeat, beat, nil, nil) // the switchboard may be gone
 }
 
@@ -133,7 +139,7 @@ func (l *liar) count(eventType string) int {
 func TestAProviderThatSendsOtherBytes(t *testing.T) {
 	m := openMesh(t, 1)
 	defer m.close()
-	l := newLiar(m, m.invite("liar"))
+	l := newLiar(m, m.invite("liar"), nil)
 	m.waitAlive(2)
 	body := func(i int) []byte { return noise(uint64(90+i), 5000) }
 	modes := []struct {
@@ -185,7 +191,7 @@ func TestForgedHeartbeats(t *testing.T) {
 	}}, &reply); err != nil {
 		t.Fatal(err)
 	}
-	l := newLiar(m, reply.Text)
+	l := newLiar(m, reply.Text, nil)
 	m.waitAlive(3)
 	victim := func() *eventpb.Member {
 		for _, n := range m.nodes().Nodes {
