@@ -125,6 +125,9 @@ func newHTTPMatrix(t *testing.T) *httpMatrix {
 	if _, answer, _ := m.http("GET", link.Address+"/?after=/below/it.txt", ""); strings.Count(answer, `"path"`) != 1 || !strings.Contains(answer, `"path":"/note.txt"`) {
 		t.Errorf("the next page of a link's list: %s", answer)
 	}
+	if _, answer, _ := m.http("GET", link.Address+"/?prefix=/below/", ""); strings.Count(answer, `"path"`) != 1 || !strings.Contains(answer, `"path":"/below/it.txt"`) {
+		t.Errorf("what of a link's list is below /below: %s", answer)
+	}
 	spent, err := alice.Grant(ctx, api.GrantQuestion{Prefix: "/shared/note.txt", Link: true, Verbs: []string{inos.VerbRead}, UsesMax: 1})
 	must(err)
 	if status, answer, _ := m.http("GET", spent.Address, ""); status != 200 {

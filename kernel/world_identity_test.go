@@ -24,6 +24,9 @@ type fakeIdentity struct {
 	balances   map[string]int64
 	events     map[string]bool // that moved something
 	entries    []*eventpb.LedgerEntry
+	folds      []asOfFold
+	foldPages  int             // full pages that are to be folded still
+	foldLeft   uint64          // entries beside those
 	forgotten  map[string]bool // sessions that the host was told to forget
 	secrets    int
 	slowAccess bool // semantic:read_access waits like other effects
@@ -365,7 +368,13 @@ func (w *world) performGrants(e *eventpb.Envelope) (event.Message, *inos.Error) 
 	if e.EventType == event.FoldEntries {
 		var q eventpb.FoldEntriesRequest
 		w.open(e, &q)
-		return &eventpb.FoldEntriesReply{Left: uint64(len(w.entries))}, nil
+		w.folds = append(w.folds, asOfFold{w.now, w.now - inos.Micros(q.BeforeUs)})
+		r := &eventpb.FoldEntriesReply{Left: uint64(len(w.entries)) + w.foldLeft}
+		if w.foldPages > 0 {
+			w.foldPages--
+			r.Folded = prunePage
+		}
+		return r, nil
 	}
 	var q eventpb.ListEntriesRequest
 	w.open(e, &q)

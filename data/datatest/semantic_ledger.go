@@ -219,6 +219,7 @@ func semanticFold(t *testing.T, m inos.Semantic) {
 	move("e2", 3000, 20)
 	move("e3", 4000, 30)
 	fold(4000, 2, 2, 8) // of the two that are oldest each is one of its account already
+	equal(t, "the oldest", list("user:ann", 0), "2  100 at 5 carried forward, 3 e1 -10 at 2000 r, 5 e2 -20 at 3000 r, 7 e3 -30 at 4000 r, 40")
 	fold(4000, 0, 4, 4)
 	equal(t, "ann", list("user:ann", 0), "2  70 at 3000 carried forward, 7 e3 -30 at 4000 r, 40")
 	equal(t, "grant", list("grant", 0), "1  -70 at 3000 carried forward, 8 e3 30 at 4000 r, -40")

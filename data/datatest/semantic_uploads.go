@@ -256,13 +256,16 @@ func semanticCommitUpload(t *testing.T, m inos.Semantic) {
 	must(t, err)
 	equal(t, "missing", len(missing), 0)
 	root := nodeRow(1, r)
-	want, _, err := m.CommitFile(background, "u", fileOf("ann", "/a", root), []inos.ChunkRow{root}, inos.Quota{}, keyOf("1"), 9)
+	key := inos.RequestKey{Subject: "ann", ID: "1", EventType: "uploads:commit:v1:requested"}
+	want, _, err := m.CommitFile(background, "u", fileOf("ann", "/a", root), []inos.ChunkRow{root}, inos.Quota{}, key, 9)
 	must(t, err)
-	f, err := m.FindUpload(background, "u", 0, keyOf("1"))
+	f, err := m.FindUpload(background, "u", 0, key)
 	must(t, err)
 	equal(t, "committed", *f.Committed, want)
-	_, err = m.FindUpload(background, "u", 0, keyOf("2"))
-	wantCode(t, err, inos.CodeUploadUnknown)
+	for _, other := range []inos.RequestKey{{}, keyOf("1"), {Subject: "ann", ID: "2", EventType: key.EventType}, {Subject: "bob", ID: "1", EventType: key.EventType}} {
+		_, err = m.FindUpload(background, "u", 0, other)
+		wantCode(t, err, inos.CodeUploadUnknown)
+	}
 	_, _, err = m.ClaimSlots(background, "u", 0, nil, true, 0)
 	wantCode(t, err, inos.CodeUploadUnknown)
 	_, err = m.UploadSlots(background, "u", 0, 0)

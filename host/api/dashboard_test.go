@@ -285,6 +285,12 @@ func TestLinksAndPublic(t *testing.T) {
 			t.Errorf("%s tells more: %s", target, got)
 		}
 	}
+	for _, target := range []string{"/v1/links/inos-link-x", "/v1/links/inos-link-x/"} {
+		d.refused = nil
+		if call(t, s, "GET", target, "", "Authorization", ""); len(d.refused) != 1 || strings.Contains(d.refused[0], "inos-link") {
+			t.Errorf("%s: history says %q", target, d.refused)
+		}
+	}
 	for _, code := range []inos.Code{inos.CodePermissionDenied, inos.CodeUserUnknown, inos.CodeGrantUnknown, inos.CodeUnauthenticated} {
 		answerWith(d, event.FilesGet, nil, inos.Errorf(code, "files:get", "ann has shown /secret/folder to nobody"))
 		a := call(t, s, "GET", "/v1/links/"+linkSecret+"/cat.txt", "", "Authorization", "")

@@ -31,7 +31,7 @@ func TestManagement(t *testing.T) {
 			&eventpb.UsersShowReply{User: user, Groups: []string{"family"}, RequestsLeft: 3, RequestsMax: 4}, 200, `"balance":-3,"groups":["family"],"requests_left":3,"requests_max":4}`,
 		},
 		{"GET", "/v1/users/Ann", "", "", nil, nil, 400, "bad_request"},
-		{"GET", "/v1/whoami", "", event.UsersShow, &eventpb.UsersShowRequest{}, &eventpb.UsersShowReply{User: user}, 200, `"groups":[],"requests_left":0,"requests_max":0},"session":{"id":`},
+		{"GET", "/v1/whoami", "", event.UsersShow, &eventpb.UsersShowRequest{}, &eventpb.UsersShowReply{User: user}, 200, `"groups":[],"requests_left":0,"requests_max":0},"session":{"id":"t-operator","user":"operator","device":"laptop","capabilities":["files:*:*","node:read:*"]}}`},
 		{
 			"PUT", "/v1/users/ann", `{"operator":true,"quota":{"plain_bytes":1,"files":7,"requests_per_second":2},"create":true,"credits":5}`, event.UsersPut,
 			&eventpb.UsersPutRequest{User: &eventpb.User{Name: "ann", Operator: true, Quota: &eventpb.Quota{PlainBytes: 1, Files: 7, RequestsPerSecond: 2}}, Create: true, Credits: 5},

@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"testing"
 
@@ -94,6 +95,34 @@ func TestARevokedSwitchboardIsNone(t *testing.T) {
 	}
 	if _, err := NewSigner(r.verifier, r.boards[0].key, again, revocationNow+1); inos.CodeOf(err) != inos.CodeUnauthenticated {
 		t.Errorf("certified again: %v", err)
+	}
+}
+
+// What is revoked is listed by node id, whatever came first, with the time that the root key gave it.
+func TestRevocationsAreListed(t *testing.T) {
+	r := newRevocationRig(t)
+	first, second := r.boards[0].About().Node, r.boards[1].About().Node
+	if second < first {
+		first, second = second, first
+	}
+	for _, order := range [][]inos.NodeID{{first, second}, {second, first}} {
+		v, err := NewVerifier(r.root.PublicKey())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, node := range order {
+			raw, err := r.root.Revoke(node, revocationNow)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, fresh, err := v.Revoke(raw); err != nil || !fresh {
+				t.Fatalf("fresh %t, %v", fresh, err)
+			}
+		}
+		all, signed := v.Revocations(), v.SignedRevocations()
+		if len(all) != 2 || all[0].Node != first || all[1].Node != second || all[0].At != revocationNow || !bytes.Equal(signed[0], all[0].Raw) || !bytes.Equal(signed[1], all[1].Raw) {
+			t.Errorf("in the order %v: %+v", order, all)
+		}
 	}
 }
 
