@@ -153,7 +153,9 @@ const (
 	lookAgain         = 250 * inos.Millisecond // for nodes that have not come yet
 	hedgeAgain        = inos.Second            // when there was no room for a second buffer
 	trashTimeout      = 10 * inos.Second       // of orders to trash, and of what a sweep asks
-	sweepPause        = 2 * inos.Minute        // between the sweeps of two nodes at least
+	sweepPause        = 2 * inos.Minute        // between the sweeps of two nodes that nobody asked for, at least
+	sweepSettle       = 5 * inos.Second        // for which a sweep waits for what is on its way to its node
+	sweepRest         = 10 * inos.Second       // of a node between its sweeps, doubling up to sweepPause while they follow each other
 	sweepEvery        = inos.Day               // in which every node of a mesh is swept at least
 	inviteLife        = inos.Day               // of an invite that names no end
 	inviteLifeMax     = 365 * inos.Day

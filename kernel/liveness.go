@@ -61,6 +61,7 @@ type member struct {
 	avoidedTill inos.Micros
 	losesTill   inos.Micros        // it has lost commit records: until then others get them, where there are any
 	audited     inos.Micros        // when a random audit chose it last
+	sweep       sweepTurn          // when its disk is swept
 	walked      []byte             // the walk of the audits through its chunks goes on behind it
 	proved      *eventpb.RecordKey // the next commit record to be proved is one behind it
 }
@@ -101,6 +102,7 @@ func (m *member) code(c *coder) {
 	num(c, &m.avoidedTill)
 	num(c, &m.losesTill)
 	num(c, &m.audited)
+	m.sweep.code(c)
 	c.bytes(&m.walked)
 	recordKey(c, &m.proved)
 }

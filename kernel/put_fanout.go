@@ -382,7 +382,7 @@ func (u *puts) forgetFanout(s *fanout, p *put) {
 	u.k.collector.unlive(s.id)
 	for _, x := range s.copies {
 		if x.unsure && x.state < copyWritten {
-			u.k.collector.sweepNode(x.node)
+			u.k.collector.sweepLate(x.node)
 		}
 	}
 	delete(u.fanouts, s.work)

@@ -11,7 +11,10 @@ import (
 
 // sweep goes through what one node's disk holds and trashes what has no row and no put has under way. In a mesh it also
 // settles copies that the map does not name for the node: where enough others are trusted they are surplus and trashed; where they
-// are short they are hashed again on the node and adopted. One node is swept at a time.
+// are short they are hashed again on the node and adopted. One node is swept at a time; sweep_turn.go says when which.
+//
+// A sweep may have been too early: what it cannot decide yet somebody else is about to, and behind a time in which the node was silent
+// what was on its way to it lands, a late write above all. Then another one follows.
 type sweep struct {
 	node    inos.NodeID   // that is being swept; empty: none is
 	wanted  []inos.NodeID // wait for their turn
@@ -28,6 +31,7 @@ type sweep struct {
 	epoch   uint64      // of the node's copies then
 	adopt   [][]byte    // chunks of the page to be hashed again, then adopted
 	good    [][]byte    // of them those that are there
+	again   bool        // the node is to be swept once more behind this
 	last    inos.NodeID // swept last in the turn that all nodes have
 	turnAt  inos.Micros // when the next one has its turn; 0: not planned
 }
@@ -49,101 +53,9 @@ func (s *sweep) code(c *coder) {
 	ids := func(c *coder, b *[]byte) { c.bytes(b) }
 	list(c, &s.adopt, inventoryPage, ids)
 	list(c, &s.good, inventoryPage, ids)
+	c.bool(&s.again)
 	text(c, &s.last)
 	num(c, &s.turnAt)
-}
-
-// sweepWanted asks for a sweep of every member's disk for chunks without a row.
-func (u *collector) sweepWanted() {
-	if !u.k.node.provider {
-		u.k.recovery.swept = true // this node has no disk to search
-	}
-	for _, node := range u.k.members.all() {
-		if node != u.k.self() || u.k.node.provider {
-			u.sweepNode(node)
-		}
-	}
-}
-
-// sweepNode asks for a sweep of one node's disk.
-func (u *collector) sweepNode(node inos.NodeID) {
-	if !slices.Contains(u.sweep.wanted, node) && len(u.sweep.wanted) < membersMax {
-		u.sweep.wanted = append(u.sweep.wanted, node)
-	}
-}
-
-// sweepDue says that a page is to be asked for now, and begins a sweep when none is under way. A node that does not answer waits: when it
-// was dead, its return brings it here again.
-func (u *collector) sweepDue() bool {
-	s := &u.sweep
-	if !u.clears() {
-		return false
-	}
-	if s.node != "" {
-		return s.at <= u.k.now
-	}
-	u.takeTurn()
-	if s.at > u.k.now {
-		return false
-	}
-	u.sweep.wanted = slices.DeleteFunc(s.wanted, func(node inos.NodeID) bool { return u.gone(node) })
-	for i, node := range s.wanted {
-		if node == u.k.self() || u.k.members.alive(node) {
-			s.wanted = slices.Delete(s.wanted, i, i+1)
-			s.node, s.from, s.trashed, s.adopted, s.tries, s.pages, s.at, s.worked = node, nil, 0, 0, 0, 0, u.k.now, 0
-			return true
-		}
-	}
-	return false
-}
-
-// gone says that a node need not be waited for: it is dead or no member.
-func (u *collector) gone(node inos.NodeID) bool {
-	return node != u.k.self() && (u.k.members.dead(node) || !u.k.members.has(node))
-}
-
-// takeTurn has every node of a mesh swept now and then: what an order that was lost, or came twice, left behind is found by nothing
-// else. It takes a twentieth of the time, as audits do: a sweep that had to wait
-// for a slow node must not put the others off for an hour. Small meshes come round often.
-func (u *collector) takeTurn() {
-	s := &u.sweep
-	if s.turnAt > u.k.now || u.k.lone() {
-		return
-	}
-	all := u.k.members.all()
-	if len(all) == 0 {
-		return // nobody has joined yet
-	}
-	first := s.turnAt == 0
-	s.turnAt = u.k.now + min(sweepEvery/inos.Micros(len(all)), max(20*s.took, sweepPause))
-	if first {
-		return
-	}
-	i, found := slices.BinarySearch(all, s.last)
-	if found {
-		i++
-	}
-	s.last = all[i%len(all)]
-	if u.k.members.alive(s.last) && (s.last != u.k.self() || u.k.node.provider) {
-		u.sweepNode(s.last)
-	}
-}
-
-func (u *collector) sweepWake() (at inos.Micros) {
-	s := &u.sweep
-	if !u.clears() {
-		return 0
-	}
-	if s.node != "" || len(s.wanted) > 0 {
-		at = s.at
-	}
-	if s.node == "" && len(s.wanted) > 0 && s.at <= u.k.now {
-		at = u.k.now + collectEvery // for nodes that do not answer
-	}
-	if s.node == "" && !u.k.lone() {
-		at = earlier(at, s.turnAt) // a sweep under way ends first
-	}
-	return at
 }
 
 // ask sends a node one question of a sweep.
@@ -222,6 +134,8 @@ func (u *collector) told(a *answer) {
 			trash = append(trash, &eventpb.ChunkGeneration{ChunkId: c.ChunkId, Generation: c.Generation})
 		case copyAdopt:
 			s.adopt = append(s.adopt, c.ChunkId)
+		case copyLater:
+			s.again = true
 		}
 	}
 	u.trashSwept(trash)
@@ -232,6 +146,7 @@ const (
 	copyKeep = iota
 	copyTrash
 	copyAdopt
+	copyLater // and a sweep that follows decides
 )
 
 // unlisted decides about a chunk that the node being swept holds.
@@ -244,11 +159,11 @@ func (u *collector) unlisted(c *eventpb.ChunkState) int {
 	}
 	switch {
 	case len(c.ChunkId) == inos.HashBytes && u.k.repairs.busy(inos.ChunkID(c.ChunkId)):
-		return copyKeep // it may be about to be named
+		return copyLater // it may be about to be named
 	case c.Condemned:
 		return copyTrash
 	case c.Wanted == 0:
-		return copyKeep // it is collectable: a round comes for its row, and a later sweep for this copy
+		return copyLater // it is collectable: a round comes for its row
 	case u.k.sureDomains(c) >= c.Wanted:
 		return copyTrash
 	case u.k.liveDomains(c) >= c.Wanted:
@@ -263,7 +178,8 @@ func (u *collector) trashSwept(all []*eventpb.ChunkGeneration) {
 		u.sweepLater()
 		return
 	}
-	if u.pending = u.choose(all); len(u.pending) == 0 {
+	u.pending = u.choose(all)
+	if u.sweep.again = u.sweep.again || len(u.pending) < len(all); len(u.pending) == 0 {
 		u.adoptNext()
 		return
 	}
@@ -341,19 +257,20 @@ func (u *collector) pageDone() {
 	s.from, s.tries = s.to, 0
 	took := max(0, u.k.now-s.began)
 	s.worked += took
+	s.again = s.again || took > sweepSettle
 	if !u.k.lone() {
 		s.at = u.k.now + took
 	}
 }
 
-// sweepLater tries the page again after a pause; a node of the mesh that does not answer has to wait for its next turn.
+// sweepLater tries the page again after a pause. A node of the mesh that does not answer is left for the others' sake, and tried again after its rest.
 func (u *collector) sweepLater() {
 	s := &u.sweep
 	u.letGo()
-	s.adopt, s.good = nil, nil
+	s.adopt, s.good, s.again = nil, nil, true
 	s.at = u.k.now + collectEvery
 	if s.tries++; s.node != u.k.self() && (s.tries > retriesMax || u.gone(s.node)) {
-		s.node = ""
+		u.leave()
 	}
 }
 
@@ -369,7 +286,8 @@ func (u *collector) sweepDone() {
 	if s.adopted > 0 {
 		detail += ", " + plural(s.adopted, "copy", "copies") + " that the map did not name"
 	}
-	s.node, s.took = "", s.worked
+	s.took = s.worked
+	u.leave()
 	if s.trashed+s.adopted > 0 || u.k.lone() {
 		u.k.watcher.note("node:recover:v1:requested", event.StateCompleted, detail)
 	}
