@@ -257,7 +257,7 @@ func (u *challenges) stated(a *answer) {
 		return
 	}
 	for i, x := range list {
-		if u.challenged(x) {
+		if u.challenged(x) || u.k.losses.judged(x.node, x.chunk) {
 			continue // one lost copy counts once, however often it is asked for at a time
 		}
 		if s := r.States[i]; named(s, x.node) && u.k.members.alive(x.node) && len(u.table) < challengesMax {
@@ -376,7 +376,7 @@ func (u *challenges) fail(c *challenge) {
 	}
 	u.verdict(c.node, false)
 	k.watcher.note(auditEvent, event.StateFailed, "node "+m.label()+" could not prove that it holds chunk "+c.chunk.String()[:16])
-	k.losses.doubt(c.node, c.chunk)
+	k.losses.judge(c.node, c.chunk)
 	if u.paging == "" && !m.avoided {
 		u.page(c.node, challengesMax)
 	}

@@ -45,8 +45,9 @@ type losses struct {
 
 // What is known of a copy in the table.
 const (
-	lossDoubted = iota + 1
+	lossDoubted = 1 << iota
 	lossListed  // its node says that it holds it: it has to be read
+	lossJudged  // an audit has counted it
 )
 
 // lossCheck is a copy that is being read, or copies of one node that are looked for; or they are to be again.
@@ -125,6 +126,19 @@ func (u *losses) member(c *coder, key string) {
 // holds says that a node's copy of the chunk is doubted or lost, and the semantic memory may still name it.
 func (u *losses) holds(node inos.NodeID, id inos.ChunkID) bool {
 	return len(u.table) > 0 && u.table[copyKey(node, id)] != 0
+}
+
+func (u *losses) listed(key string) bool { return u.table[key]&lossListed != 0 }
+
+// judge doubts a copy that its node could not prove. Until the doubt is over it counts once.
+func (u *losses) judge(node inos.NodeID, id inos.ChunkID) {
+	u.doubt(node, id)
+	u.table[copyKey(node, id)] |= lossJudged
+}
+
+// judged says that an audit has counted the copy, which is doubted since.
+func (u *losses) judged(node inos.NodeID, id inos.ChunkID) bool {
+	return u.table[copyKey(node, id)]&lossJudged != 0
 }
 
 // any says that the test holds for a copy that is doubted or lost.
@@ -220,7 +234,7 @@ func (u *losses) check() {
 		case x == nil && len(u.checking)+len(next) < lossChecksMax:
 			next[string(node)] = &lossCheck{keys: []string{key}}
 			return true
-		case x == nil || node == u.k.self() || len(x.keys) >= dropsPerCall || u.table[key] != u.table[x.keys[0]] || u.table[key] == lossListed:
+		case x == nil || node == u.k.self() || len(x.keys) >= dropsPerCall || u.listed(key) || u.listed(x.keys[0]):
 			return false
 		}
 		x.keys = append(x.keys, key)
@@ -260,7 +274,7 @@ func (u *losses) drop() {
 	var q eventpb.DropCopiesRequest
 	u.lost = slices.DeleteFunc(u.lost, func(key string) bool {
 		node, id := copyOf(key)
-		if len(u.dropping) >= dropsPerCall || q.Node != "" && q.Node != string(node) || u.named(node, id) {
+		if len(u.dropping) >= dropsPerCall || q.Node != "" && q.Node != string(node) || u.awaited(node, id) {
 			return false
 		}
 		q.Node = string(node)
@@ -280,6 +294,12 @@ func (u *losses) named(node inos.NodeID, id inos.ChunkID) bool {
 		return u.k.collector.lives[string(id[:])] > 0
 	}
 	return u.k.puts.writing(node, id) || u.k.puts.telling(node, id) || u.k.repairs.telling(node, id)
+}
+
+// awaited says that a copy is not to be dropped yet: the semantic memory is about to be told of it, or an audit of it is under way, which
+// could not count it any more.
+func (u *losses) awaited(node inos.NodeID, id inos.ChunkID) bool {
+	return u.named(node, id) || u.k.challenges.challenged(heldCopy{node: node, chunk: id})
 }
 
 func (u *losses) answer(a *answer) {
@@ -363,7 +383,7 @@ func (u *losses) looked(x *lossCheck, a *answer) {
 			u.lose(key)
 			continue
 		}
-		u.table[key] = lossListed
+		u.table[key] |= lossListed
 		u.doubted = append(u.doubted, key)
 	}
 }
