@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -470,6 +471,9 @@ func (m *realMesh) readBody(p inos.Path, seed byte, size int) error {
 func (n *realNode) chunkFiles(store string) (files []string) {
 	n.mesh.t.Helper()
 	err := filepath.WalkDir(filepath.Join(n.dir, store, "chunks"), func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) { // a store that was emptied has no folder before its first chunk
+			return nil
+		}
 		if err == nil && d.Type().IsRegular() {
 			files = append(files, path)
 		}
