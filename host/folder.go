@@ -70,6 +70,12 @@ func openFolder(dir string) (*folder, error) {
 	return f, nil
 }
 
+// has says that there is a file or a folder of that name.
+func (f *folder) has(name string) bool {
+	_, err := os.Lstat(f.path(name))
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
 func writeAt(file *os.File, s string) error {
 	_, err := file.WriteAt([]byte(s), 0)
 	return err

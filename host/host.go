@@ -16,7 +16,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -64,6 +63,7 @@ type Node struct {
 	kernelID [inos.HashBytes]byte
 	content  inos.Content
 	records  inos.Content   // sealed commit records
+	emptied  bool           // the node ran before, and its chunks or its records are gone
 	semantic inos.Semantic  // nil: no switchboard
 	episodic inos.Episodic  // nil: no switchboard
 	local    *localOperator // of a mere provider
@@ -166,15 +166,17 @@ func (n *Node) openFolder(ctx context.Context) (err error) {
 	if n.folder, err = openFolder(n.config.DataDir); err != nil {
 		return err
 	}
+	before := n.folder.has("semantic.db")
 	if n.config.mereProvider() {
 		err = n.openMembership()
+		before = err == nil && n.authority.state.Joined
 	} else {
-		_, missing := os.Stat(n.folder.path("semantic.db"))
-		err = n.openAuthority(errors.Is(missing, fs.ErrNotExist))
+		err = n.openAuthority(!before)
 	}
 	if err != nil {
 		return err
 	}
+	n.emptied = before && !(n.folder.has("content/chunks") && n.folder.has("records/chunks"))
 	if n.content, err = content.Open(n.folder.path("content"), content.Options{CapacityBytes: n.config.CapacityBytes}); err != nil {
 		return err
 	}
@@ -246,7 +248,7 @@ func (n *Node) bootPayload(seed []byte) *eventpb.NodeBoot {
 	b := &eventpb.NodeBoot{
 		NodeId: string(n.id), Zone: c.Zone, Host: c.HostLabel, Operator: c.Operator, Tier: string(c.Tier), OfferedBytes: c.OfferedBytes,
 		Seed: seed, Workers: uint32(c.Workers), ModuleId: n.moduleID[:], BufferBytesMax: uint64(buffers),
-		Unclean: held.Unclean || n.records.Usage().Unclean, Version: Version().Version,
+		Unclean: held.Unclean || n.records.Usage().Unclean || n.emptied, Version: Version().Version,
 		BrotliQuality: uint32(c.Quality), ModuleDeadlineUs: uint64(c.ModuleDeadline),
 		Switchboard: c.Switchboard, Provider: c.Provider, Addrs: n.MeshAddrs(),
 		HeartbeatUs: int64(c.HeartbeatEvery), GraceColdUs: int64(c.GraceCold), GraceHotUs: int64(c.GraceHot),

@@ -24,7 +24,7 @@ type NodeBoot struct {
 	Workers              uint32   `protobuf:"varint,5,opt,name=workers,proto3" json:"workers,omitempty"`                                     // worker slots, 0..workers-1
 	ModuleId             []byte   `protobuf:"bytes,6,opt,name=module_id,json=moduleId,proto3" json:"moduleId,omitempty"`                     // BLAKE3 of storage.wasm
 	BufferBytesMax       uint64   `protobuf:"varint,7,opt,name=buffer_bytes_max,json=bufferBytesMax,proto3" json:"bufferBytesMax,omitempty"` // sum of all live buffers
-	Unclean              bool     `protobuf:"varint,8,opt,name=unclean,proto3" json:"unclean,omitempty"`                                     // the last run did not close its content store
+	Unclean              bool     `protobuf:"varint,8,opt,name=unclean,proto3" json:"unclean,omitempty"`                                     // the last run did not close its content store, or what it stored is gone
 	Version              string   `protobuf:"bytes,9,opt,name=version,proto3" json:"version,omitempty"`
 	BrotliQuality        uint32   `protobuf:"varint,10,opt,name=brotli_quality,json=brotliQuality,proto3" json:"brotliQuality,omitempty"`           // 0: adjusted; else fixed
 	ModuleDeadlineUs     uint64   `protobuf:"varint,11,opt,name=module_deadline_us,json=moduleDeadlineUs,proto3" json:"moduleDeadlineUs,omitempty"` // 0: the module's own

@@ -417,7 +417,7 @@ pub struct NodeBoot {
     /// sum of all live buffers
     #[prost(uint64, tag = "7")]
     pub buffer_bytes_max: u64,
-    /// the last run did not close its content store
+    /// the last run did not close its content store, or what it stored is gone
     #[prost(bool, tag = "8")]
     pub unclean: bool,
     #[prost(string, tag = "9")]
