@@ -20,7 +20,7 @@ func TestANodeNoticesThatItsDiskIsEmpty(t *testing.T) {
 		defer n.close()
 		return n.bootPayload(nil).Unclean
 	}
-	if unclean() || unclean() {
+	if first, second := unclean(), unclean(); first || second {
 		t.Error("a first start, or one behind a clean end, is taken for one without its chunks")
 	}
 	for _, store := range []string{"content", "records"} {

@@ -87,6 +87,11 @@ func (u *puts) otherwise(p *put, node inos.NodeID, id inos.ChunkID) bool {
 	return true
 }
 
+// relied says that a put relies on the chunk: its receipt may name whoever holds it.
+func (u *puts) relied(id inos.ChunkID) bool {
+	return slices.ContainsFunc(u.active, func(p *put) bool { return p.relies(id) })
+}
+
 // relies says that a put has staged the chunk, is about to, or names it in a part of the manifest that is in work.
 func (p *put) relies(id inos.ChunkID) bool {
 	for _, x := range p.chunks {

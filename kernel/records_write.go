@@ -349,11 +349,11 @@ func (u *records) tell(x *sealing, err *inos.Error) {
 // end has it noted who holds the record.
 func (u *records) end(x *sealing) {
 	kept := x.kept()
-	full := u.k.members.distinct(kept, x.wanted) >= x.wanted
-	if all, _ := u.k.members.domains(x.wanted); !full && all >= x.wanted {
+	live := u.k.members.distinct(kept, x.wanted)
+	if all, _ := u.k.members.domains(x.wanted); live < min(x.wanted, all) {
 		u.short = true
 	}
-	u.note(settling{key: keyOfRecord(x.record), id: x.id, nodes: names(kept), full: full})
+	u.note(settling{key: keyOfRecord(x.record), id: x.id, nodes: names(kept), full: live >= x.wanted})
 	u.forget(x)
 }
 

@@ -11,8 +11,8 @@ import (
 
 // trims takes surplus copies away, one at a time: those that a node's return or a drain has left. A copy goes only while as many domains as are
 // wanted hold others that are trusted, alive and proved by an audit since their node was trusted; those that are not proved are challenged
-// first. From the look at the chunk to the end of the trash order no put writes the
-// chunk or relies on it.
+// first. From the look at the chunk to the end of the trash order no put writes the chunk or comes to rely on it, and none goes that a put relies on
+// already: its receipt may name the domain.
 type trims struct {
 	queue    []inos.ChunkID
 	chunk    inos.ChunkID // in work
@@ -89,7 +89,7 @@ func (t *trims) answer(u *repairs, a *answer) {
 	switch a.op {
 	case opTrimStates:
 		var r eventpb.ChunkStatesReply
-		if a.err == nil && event.Open(a.env, &r) == nil && len(r.States) == 1 && t.choose(u, r.States[0]) {
+		if a.err == nil && event.Open(a.env, &r) == nil && len(r.States) == 1 && t.choose(u, r.States[0]) && !u.k.puts.relied(t.chunk) {
 			t.send(u, opTrimRetire, event.RetireCopy, &eventpb.RetireCopyRequest{ChunkId: t.chunk[:], Generation: t.gen, Node: string(t.node), Keep: t.keep})
 			return
 		}
