@@ -98,7 +98,7 @@ fn the_manifest_names_every_event() {
     let (payload, _) = host.call("module:manifest", &pb::ModuleManifest::default(), &[]).unwrap();
     let manifest = pb::ModuleManifest::decode(&payload[..]).unwrap();
     assert_eq!(manifest.name, "storage");
-    assert!(manifest.memory_bytes_max <= 64 << 20);
+    assert!(manifest.memory_bytes_max <= 96 << 20);
     for service in &manifest.services {
         let action = service.strip_suffix(":v1:requested").unwrap();
         // An empty request and bulk are wrong for most, and known to all.
