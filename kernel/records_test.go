@@ -81,3 +81,30 @@ func TestRecordNotedBehindADrain(t *testing.T) {
 		}
 	}
 }
+
+// A record that is on fewer domains than it could be is looked at again soon, also on a mesh that has fewer than are wanted. One that is on all there
+// are waits for the mesh to change.
+func TestRecordOnFewerDomainsThanThereAre(t *testing.T) {
+	for name, c := range map[string]struct {
+		copies int
+		soon   bool
+	}{"one of two": {1, true}, "both": {2, false}} {
+		t.Run(name, func(t *testing.T) {
+			k, first := sweptNode()
+			other := k.members.newMember()
+			other.row, other.state = first.row.CloneVT(), liveAlive
+			other.row.Node, other.row.Host = "n2", "n2"
+			k.members.table["n2"] = other
+			u := &k.records
+			x := &sealing{record: &eventpb.Record{File: &eventpb.FileInfo{Owner: "ann", Path: "/f", Version: 1}}, waiter: threadRecords, id: make([]byte, inos.HashBytes), wanted: 3, quorum: 1}
+			for _, node := range []inos.NodeID{"n1", "n2"}[:c.copies] {
+				x.copies = append(x.copies, &fanoutCopy{node: node, state: copyWritten})
+			}
+			u.upkeep, u.scanAt = 1, k.now+recordsIdleEvery
+			u.end(x)
+			if soon := u.scanAt <= k.now+recordsEvery; soon != c.soon {
+				t.Errorf("looked at again in %d us", u.scanAt-k.now)
+			}
+		})
+	}
+}
