@@ -228,7 +228,7 @@ func (u *changes) answer(a *answer) {
 		record.File = r.File
 	}
 	p.file = record.File
-	u.k.records.write(&p.origin, threadChange, record, p.quorum, nil)
+	u.k.records.write(&p.origin, threadChange, record, p.quorum, nil, nil)
 }
 
 // recorded answers when the record is safe.

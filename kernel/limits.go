@@ -216,6 +216,8 @@ const (
 	proofEvery        = 10 * inos.Second       // between two challenges of commit records
 	avoidFor          = 5 * inos.Second        // a put sends nothing more to a node that failed it
 	lateEvery         = 100 * inos.Millisecond // late copies wait to be told together
+	regainPatience    = 10 * inos.Second       // for which domains that hold all but one chunk of a put are tried again with that one
+	regainEvery       = inos.Second
 	commitPatience    = 100 * inos.Millisecond // a commit waits for late copies
 	sleepShare        = 2                      // a step that comes later than it was asked for by more than the heartbeat's interval through this shows a sleep
 	heartbeatMin      = 100 * inos.Millisecond

@@ -95,7 +95,7 @@ func (u *puts) sendCommit(p *put) {
 	q.File = &eventpb.FileInfo{
 		Owner: string(p.owner), Path: string(p.path), FileId: root.fileID[:], ManifestId: root.entry.ChunkID[:],
 		PlainBytes: p.got, StoredBytes: p.stored, Chunks: p.tree.chunks, ContentType: p.contentType,
-		ReplicasWanted: p.wanted, ReplicasReached: min(p.wanted, u.reach(p, copyWritten, copyStaging, copyNamed).least), CreatedUs: int64(u.k.now),
+		ReplicasWanted: p.wanted, ReplicasReached: min(p.wanted, u.reach(p, nil, false).least), CreatedUs: int64(u.k.now),
 	}
 	u.send(p, opCommit, 0, event.CommitFile, 0, q)
 }
@@ -126,9 +126,13 @@ func (u *puts) committed(p *put, a *answer) {
 	if p.quota != nil {
 		u.k.governance.access.spent(p.owner, p.subject)
 	}
-	var prefer []inos.NodeID
+	var prefer, within []inos.NodeID
 	if s := u.fanouts[p.root.fanout]; s != nil {
 		prefer = s.kept()
+	}
+	if !u.k.lone() {
+		everything := u.reach(p, nil, false).domains
+		within = slices.DeleteFunc(slices.Clone(prefer), func(n inos.NodeID) bool { return !slices.Contains(everything, u.k.members.domain(n, p.wanted)) })
 	}
 	if r.Repeated {
 		// What this put wrote is referred to by nobody: it goes to the collector when the request has its answer.
@@ -138,7 +142,7 @@ func (u *puts) committed(p *put, a *answer) {
 		u.wantRepairs(p.shorts...)
 	}
 	p.shorts = nil
-	u.k.records.write(&p.origin, threadPut, &eventpb.Record{File: r.File}, p.quorum, prefer)
+	u.k.records.write(&p.origin, threadPut, &eventpb.Record{File: r.File}, p.quorum, prefer, within)
 }
 
 // recorded answers the client when the commit record is safe, on nodes; err says that this takes too long.
@@ -148,7 +152,7 @@ func (u *puts) recorded(work uint64, nodes []inos.NodeID, err *inos.Error) {
 	if err != nil {
 		k.fail(&p.origin, because(p.stage(), err, string(p.path)))
 	} else {
-		held := u.reach(p, copyWritten, copyStaging, copyNamed)
+		held := u.reach(p, nil, false)
 		held.count(k, nodes, p.wanted)
 		if p.repeated {
 			held = holding{least: p.quorum} // where the earlier request's are is not known any more

@@ -42,6 +42,8 @@ type fanout struct {
 	dropped  bool // there will be no row
 	tries    uint32
 	again    inos.Micros // when to look for other nodes; 0: nothing to look for
+
+	regainTill inos.Micros // until when domains that hold all else of the put are tried again; 0: none was
 }
 
 // fanoutCopy is one node's copy.
@@ -75,6 +77,7 @@ func (s *fanout) code(c *coder) {
 	c.bool(&s.dropped)
 	num(c, &s.tries)
 	num(c, &s.again)
+	num(c, &s.regainTill)
 }
 
 func (x *fanoutCopy) code(c *coder) {
@@ -153,6 +156,9 @@ func (u *puts) extend(s *fanout, avoid []inos.NodeID) {
 			u.writeTo(s, x)
 		}
 	}
+	if p := u.table[s.put]; p != nil && p.phase == putRunning && len(p.avoid) > 0 {
+		u.gather(s, p)
+	}
 }
 
 func (u *puts) writeTo(s *fanout, node inos.NodeID) {
@@ -168,8 +174,12 @@ func (u *puts) writeTo(s *fanout, node inos.NodeID) {
 	if s.manifest {
 		a.bytes = 0
 	}
+	timeout := k.members.writeTimeout(node, s.tries)
+	if s.regainTill > k.now {
+		timeout = s.regainTill - k.now // the put waits for it, and would go on without
+	}
 	k.content(&origin{trace: s.trace, meta: s.meta}, a, node, event.ContentWrite,
-		&eventpb.ContentWriteRequest{ChunkId: s.id[:], Input: s.output}, bulk{input: s.output, grant: k.writeGrant(s.id[:], node), timeout: k.members.writeTimeout(node, s.tries)})
+		&eventpb.ContentWriteRequest{ChunkId: s.id[:], Input: s.output}, bulk{input: s.output, grant: k.writeGrant(s.id[:], node), timeout: timeout})
 }
 
 // wrote takes the end of a write to one node.
@@ -348,6 +358,9 @@ func (u *puts) settleFanout(s *fanout, p *put) {
 	k := u.k
 	if u.fanouts[s.work] != s {
 		return
+	}
+	if s.reached && !s.outstanding() && p != nil {
+		u.regain(s, p)
 	}
 	if s.again != 0 && !slices.Contains(u.pausing, s.work) {
 		u.pausing = append(u.pausing, s.work)

@@ -37,15 +37,28 @@ func (x *holding) count(k *Kernel, nodes []inos.NodeID, wanted uint32) {
 	x.domains = slices.DeleteFunc(slices.Clone(x.domains), func(d string) bool { return !slices.Contains(domains, d) })
 }
 
-// reach returns where a put is by now: what is over was counted, and of what is under way the copies in one of the states count.
-func (u *puts) reach(p *put, states ...uint8) holding {
+// reach returns where all of a put is by now but for one chunk, which may be nil: what is over was counted, and of what is under way the
+// copies that are kept count. With coming those count too that are being written or will be tried again.
+func (u *puts) reach(p *put, but *fanout, coming bool) holding {
 	x := p.held
 	for _, work := range sortedKeys(u.fanouts) {
-		if s := u.fanouts[work]; s.put == p.work && s.reached && !s.dropped {
-			x.count(u.k, s.nodes(states...), p.wanted)
+		if s := u.fanouts[work]; s != but && s.put == p.work && s.reached && !s.dropped {
+			nodes := s.kept()
+			if coming {
+				nodes = append(nodes, s.coming()...)
+			}
+			x.count(u.k, nodes, p.wanted)
 		}
 	}
 	return x
+}
+
+// coming returns the nodes that may have the chunk yet.
+func (s *fanout) coming() []inos.NodeID {
+	if s.again != 0 {
+		return s.nodes(copyAsked, copyFailed, copyPardoned)
+	}
+	return s.nodes(copyAsked)
 }
 
 // scattered says that fewer domains than a quorum hold all of a put, each chunk being in enough, and that writes under way can change
@@ -54,6 +67,62 @@ func (u *puts) scattered(p *put) bool {
 	if u.k.lone() {
 		return false
 	}
-	now := u.reach(p, copyWritten, copyStaging, copyNamed)
-	return len(now.domains) < int(p.quorum) && len(u.reach(p, copyAsked, copyWritten, copyStaging, copyNamed).domains) > len(now.domains)
+	now := u.reach(p, nil, false)
+	return len(now.domains) < int(p.quorum) && len(u.reach(p, nil, true).domains) > len(now.domains)
+}
+
+// astray returns the domains that hold all of a put but for this chunk, when they are to have it too: else fewer than a quorum would be left
+// of those that hold everything. What is under way counts as held.
+func (u *puts) astray(s *fanout, p *put) []string {
+	rest := u.reach(p, s, true)
+	if !rest.counted {
+		return nil
+	}
+	all := rest
+	all.count(u.k, append(s.kept(), s.nodes(copyAsked)...), p.wanted)
+	if len(all.domains) >= min(int(p.quorum), len(rest.domains)) {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(rest.domains), func(d string) bool { return slices.Contains(all.domains, d) })
+}
+
+// gather has a chunk written to domains that hold all else of its put, also to nodes that the put avoids.
+func (u *puts) gather(s *fanout, p *put) {
+	domains := u.astray(s, p)
+	if len(domains) == 0 {
+		return
+	}
+	avoid := s.nodes(copyFailed)
+	for _, node := range u.k.members.sorted() {
+		if !slices.Contains(domains, u.k.members.domain(node, p.wanted)) {
+			avoid = append(avoid, node)
+		}
+	}
+	for _, x := range u.k.members.placeBy(s.home, s.id, s.wanted, nil, avoid, s.bytes) {
+		if len(s.copies) < fanoutNodesMax || s.copy(x) != nil {
+			u.writeTo(s, x)
+		}
+	}
+}
+
+// regain has nodes tried again that failed to take a chunk which is safe without them, since they hold all else of its put: as long as the
+// chunk's bytes are at hand, for a while, and not when they do not answer or have refused it.
+func (u *puts) regain(s *fanout, p *put) {
+	k := u.k
+	if k.lone() || p.phase != putRunning || s.output == 0 || !s.any(copyFailed) || s.regainTill != 0 && s.regainTill <= k.now {
+		return
+	}
+	domains := u.astray(s, p)
+	if !slices.ContainsFunc(s.copies, func(x *fanoutCopy) bool {
+		return x.state == copyFailed && x.unsure && k.members.alive(x.node) && slices.Contains(domains, k.members.domain(x.node, p.wanted))
+	}) {
+		return
+	}
+	if s.regainTill == 0 {
+		s.regainTill = k.now + regainPatience
+		if p.deadline != 0 {
+			s.regainTill = min(s.regainTill, k.now+(p.deadline-k.now)/2)
+		}
+	}
+	s.again = k.now + regainEvery
 }

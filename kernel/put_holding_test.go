@@ -12,37 +12,17 @@ import (
 // The quorum of each chunk may be other nodes than that of the one before. A put is not answered as long as no quorum has all of its chunks and writes
 // under way can bring one about; its receipt names domains that have everything.
 func TestReceiptNamesWhoHasEverything(t *testing.T) {
-	k := New()
-	w := newWorld(&pair{t: t, k: k, every: 1000})
 	nodes := []string{"node-2", "node-3", "node-4"}
-	for _, node := range nodes {
-		w.join(node, "home", "host of "+node, "cold", 1<<40)
-	}
-	w.start()
-	w.run(1000)
-	for _, node := range nodes {
-		w.beat(node)
-	}
-	w.run(1000)
-
-	w.ids++
-	w.streams[w.ids] = &body{name: "/turns", length: 6 * inos.ChunkBytesMax}
-	e := w.request("t", event.FilesPut, &eventpb.FilesPutRequest{Path: "/turns", Stream: w.ids, LengthBytes: 6 * inos.ChunkBytesMax})
-	w.give(e)
+	k, w, e := turns(t, nodes)
 	var chunks []string
 	late := func(e *eventpb.Envelope) bool { // the writes that one node, each chunk another, is late with
-		var q eventpb.MeshCallRequest
-		if e.EventType != event.MeshCall || event.Open(e, &q) != nil {
+		q, id := writeOf(e)
+		if q == nil {
 			return false
 		}
-		inner, err := event.Decode(q.Envelope)
-		var write eventpb.ContentWriteRequest
-		if err != nil || inner.EventType != event.ContentWrite || event.Open(inner, &write) != nil {
-			return false
-		}
-		i := slices.Index(chunks, string(write.ChunkId))
+		i := slices.Index(chunks, id)
 		if i < 0 {
-			i, chunks = len(chunks), append(chunks, string(write.ChunkId))
+			i, chunks = len(chunks), append(chunks, id)
 		}
 		return q.Node == nodes[i%len(nodes)]
 	}
@@ -65,12 +45,135 @@ func TestReceiptNamesWhoHasEverything(t *testing.T) {
 		t.Fatalf("%d writes of %d chunks are late", len(w.pending), len(chunks))
 	}
 	w.run(1 << 16)
-	w.mustComplete(t, e.Id)
-	reply, _ := w.last(e.Id)
+	w.mustNameQuorum(t, k, e.Id)
+	w.check(t)
+}
+
+// turns begins a put of several chunks on a mesh of the nodes.
+func turns(t *testing.T, nodes []string) (*Kernel, *world, *eventpb.Envelope) {
+	k := New()
+	w := newWorld(&pair{t: t, k: k, every: 1000})
+	for _, node := range nodes {
+		w.join(node, "home", "host of "+node, "cold", 1<<40)
+	}
+	w.start()
+	w.run(1000)
+	for _, node := range nodes {
+		w.beat(node)
+	}
+	w.run(1000)
+	w.ids++
+	w.streams[w.ids] = &body{name: "/turns", length: 6 * inos.ChunkBytesMax}
+	e := w.request("t", event.FilesPut, &eventpb.FilesPutRequest{Path: "/turns", Stream: w.ids, LengthBytes: 6 * inos.ChunkBytesMax})
+	w.give(e)
+	return k, w, e
+}
+
+// writeOf returns the call and the chunk of a write to another node; nil: it is none.
+func writeOf(e *eventpb.Envelope) (*eventpb.MeshCallRequest, string) {
+	var q eventpb.MeshCallRequest
+	if e.EventType != event.MeshCall || event.Open(e, &q) != nil {
+		return nil, ""
+	}
+	inner, err := event.Decode(q.Envelope)
+	var write eventpb.ContentWriteRequest
+	if err != nil || inner.EventType != event.ContentWrite || event.Open(inner, &write) != nil {
+		return nil, ""
+	}
+	return &q, string(write.ChunkId)
+}
+
+// mustNameQuorum says that a put is answered, and its receipt names a quorum of domains.
+func (w *world) mustNameQuorum(t *testing.T, k *Kernel, id string) {
+	t.Helper()
+	w.mustComplete(t, id)
+	reply, _ := w.last(id)
 	var r eventpb.FilesPutReply
 	w.open(reply, &r)
 	if quorum, err := k.members.quorum(r.File.ReplicasWanted, 0); err != nil || len(r.Receipt.Domains) < int(quorum) {
 		t.Errorf("the receipt names %v", r.Receipt.Domains)
 	}
-	w.check(t)
+}
+
+// Each node lets writes pass their time now and then, and others are asked in its place. All the same the receipt names domains that have everything: it is
+// tried again as long as the chunk is at hand. Of two nodes that stay mute the put is rid after a while.
+func TestReceiptOutlivesFailedWrites(t *testing.T) {
+	for name, c := range map[string]struct {
+		tries int // of each write that hangs: so many do
+		named bool
+	}{
+		"once":    {tries: 1, named: true},
+		"forever": {tries: 1 << 16},
+	} {
+		t.Run(name, func(t *testing.T) {
+			nodes := []string{"node-2", "node-3", "node-4", "node-5", "node-6", "node-7"}
+			k, w, e := turns(t, nodes)
+			type write struct{ chunk, node string }
+			var chunks, home []string
+			hangs, tries, seen := map[write]bool{}, map[write]int{}, map[string]bool{}
+			look := func() { // every chunk but the first hangs on two of the three nodes that it goes to first, and on one of them the next one does not
+				for _, e := range w.pending {
+					q, id := writeOf(e)
+					if q == nil || seen[e.Id] {
+						continue
+					}
+					seen[e.Id] = true
+					i := slices.Index(chunks, id)
+					if i < 0 {
+						i, chunks = len(chunks), append(chunks, id)
+					}
+					if !slices.Contains(home, q.Node) && len(home) < 3 {
+						home = append(home, q.Node)
+					}
+					x := write{id, q.Node}
+					if at := slices.Index(home, q.Node); at >= 0 && i > 0 && at != i%3 && tries[x] < c.tries {
+						tries[x]++
+						hangs[write{e.Id, ""}] = true
+					}
+				}
+			}
+			began := w.now
+			for step := 0; ; step++ {
+				if reply, _ := w.last(e.Id); reply != nil {
+					break
+				}
+				if step > 1<<16 {
+					t.Fatal("the put does not end")
+				}
+				look()
+				waits := func(e *eventpb.Envelope) bool { return hangs[write{e.Id, ""}] }
+				if i := slices.IndexFunc(w.pending, func(e *eventpb.Envelope) bool { return !waits(e) }); i >= 0 {
+					w.now += 100
+					w.finish(i)
+					continue
+				}
+				ends := func(e *eventpb.Envelope) inos.Micros {
+					q, _ := writeOf(e)
+					return inos.Micros(e.Timestamp + q.TimeoutUs)
+				}
+				if i := slices.IndexFunc(w.pending, func(e *eventpb.Envelope) bool { return ends(e) <= w.now }); i >= 0 {
+					w.fail(i, inos.CodePeerUnreachable)
+					continue
+				}
+				next := max(w.wake, w.now+1)
+				for _, e := range w.pending {
+					next = min(next, ends(e))
+				}
+				w.tick(next)
+			}
+			if len(tries) < len(chunks) {
+				t.Fatalf("%d writes hung of %d chunks", len(tries), len(chunks))
+			}
+			if took := w.now - began; took > 4*regainPatience {
+				t.Errorf("the put takes %d us", took)
+			}
+			if c.named {
+				w.mustNameQuorum(t, k, e.Id)
+			} else {
+				w.mustComplete(t, e.Id)
+			}
+			w.run(1 << 16)
+			w.check(t)
+		})
+	}
 }

@@ -23,6 +23,7 @@ type sealing struct {
 	wanted uint32
 	quorum uint32
 	prefer []inos.NodeID // hold the file's root
+	within []inos.NodeID // of these, those in domains that hold all of the file
 	held   []inos.NodeID // held this sealed record before
 	copies []*fanoutCopy
 	busy   bool // a seal or a read is under way
@@ -30,6 +31,8 @@ type sealing struct {
 	tries  uint32
 	again  inos.Micros // when to try the step again that failed; 0: none failed
 	failed string      // the last failure, for a person
+
+	withinTill inos.Micros // until when a quorum within is waited for; 0: it is not
 }
 
 func (x *sealing) code(c *coder) {
@@ -49,6 +52,8 @@ func (x *sealing) code(c *coder) {
 	num(c, &x.wanted)
 	num(c, &x.quorum)
 	list(c, &x.prefer, fanoutNodesMax, text[inos.NodeID])
+	list(c, &x.within, fanoutNodesMax, text[inos.NodeID])
+	num(c, &x.withinTill)
 	list(c, &x.held, fanoutNodesMax, text[inos.NodeID])
 	pointers(c, &x.copies, fanoutNodesMax, func(c *coder, y *fanoutCopy) { y.code(c) })
 	c.bool(&x.busy)
@@ -94,15 +99,17 @@ func (x *sealing) wake() inos.Micros {
 	if x.told || x.waiter == threadRecords {
 		return x.again
 	}
-	return earlier(earlier(x.again, x.until), x.slowAt())
+	return earlier(earlier(earlier(x.again, x.until), x.slowAt()), x.withinTill)
 }
 
-// write has a version's record written for a request that waits for it; its thread is told by recorded.
-func (u *records) write(o *origin, waiter threadID, r *eventpb.Record, quorum uint32, prefer []inos.NodeID) {
-	x := &sealing{record: r, waiter: waiter, waits: o.work, trace: o.trace, meta: o.meta, wanted: max(replicasOf(r), quorum), quorum: quorum, prefer: prefer}
+// write has a version's record written for a request that waits for it; its thread is told by recorded. It goes first to the nodes that are
+// preferred, and a quorum is to lie within those named, which hold all of the file: the waiter is told without them only after a while.
+func (u *records) write(o *origin, waiter threadID, r *eventpb.Record, quorum uint32, prefer, within []inos.NodeID) {
+	x := &sealing{record: r, waiter: waiter, waits: o.work, trace: o.trace, meta: o.meta, wanted: max(replicasOf(r), quorum), quorum: quorum, prefer: prefer, within: within}
 	if x.until = u.k.now + recordPatience; o.deadline != 0 {
 		x.until = min(x.until, max(o.deadline, u.k.now+1))
 	}
+	x.withinTill = min(u.k.now+regainPatience, x.until)
 	u.start(x, false)
 }
 
@@ -194,6 +201,14 @@ func (u *records) extend(x *sealing) {
 			have = append(have, y.node)
 		}
 	}
+	if u.astray(x) {
+		for _, node := range x.within {
+			if !slices.Contains(have, node) && !slices.Contains(avoid, node) && k.members.alive(node) {
+				u.writeTo(x, node)
+				have = append(have, node)
+			}
+		}
+	}
 	for _, node := range x.prefer {
 		if !slices.Contains(have, node) && !slices.Contains(avoid, node) && (node == k.self() || k.members.alive(node)) &&
 			k.members.distinct(have, x.wanted) < min(x.wanted, k.members.distinct(append(slices.Clone(have), node), x.wanted)) {
@@ -239,7 +254,7 @@ func (u *records) wrote(x *sealing, a *answer) {
 	}
 	i := slices.IndexFunc(x.copies, func(y *fanoutCopy) bool { return y.node == node })
 	if x.copies[i].state = copyWritten; a.err != nil {
-		x.copies[i].state = copyFailed
+		x.copies[i].state, x.copies[i].unsure = copyFailed, !refused(a.err)
 		if a.err.Code == inos.CodeDiskFull && node == k.self() {
 			k.collector.wantRoom(roomLeast)
 		}
@@ -254,8 +269,8 @@ func (u *records) proceed(x *sealing, err *inos.Error) {
 	if err != nil {
 		x.failed = err.Error()
 	}
-	safe := k.members.distinct(x.kept(), x.wanted) >= x.quorum
-	if safe && !x.told {
+	safe := u.safe(x)
+	if safe && !x.told && !u.astray(x) {
 		x.told = true
 		u.tell(x, nil)
 	}
@@ -265,11 +280,36 @@ func (u *records) proceed(x *sealing, err *inos.Error) {
 	if x.outstanding() {
 		return
 	}
+	if safe && u.astray(x) {
+		x.again = k.now + regainEvery
+		u.dueAt = earlier(u.dueAt, x.again)
+		return
+	}
 	if safe {
 		u.end(x)
 		return
 	}
 	u.pause(x, err)
+}
+
+func (u *records) safe(x *sealing) bool { return u.k.members.distinct(x.kept(), x.wanted) >= x.quorum }
+
+// astray says that fewer domains than a quorum hold all of the file and its record too, and that this is worth waiting for still: nodes within those
+// domains that have not taken the record are alive and have not refused it.
+func (u *records) astray(x *sealing) bool {
+	k := u.k
+	if x.told || len(x.within) == 0 || x.withinTill <= k.now || k.lone() || k.node.draining {
+		return false
+	}
+	kept := x.kept()
+	outside := func(n inos.NodeID) bool { return !slices.Contains(x.within, n) }
+	if k.members.distinct(slices.DeleteFunc(slices.Clone(kept), outside), x.wanted) >= min(x.quorum, k.members.distinct(x.within, x.wanted)) {
+		return false
+	}
+	return slices.ContainsFunc(x.within, func(n inos.NodeID) bool {
+		i := slices.IndexFunc(x.copies, func(y *fanoutCopy) bool { return y.node == n })
+		return !slices.Contains(kept, n) && k.members.alive(n) && (i < 0 || x.copies[i].state == copyAsked || x.copies[i].unsure)
+	})
 }
 
 // pause tries again later what did not succeed. What nobody waits for is left to the next scan.
@@ -290,6 +330,13 @@ func (u *records) pause(x *sealing, err *inos.Error) {
 // due tries again, and tells who has waited long enough.
 func (u *records) due(x *sealing) {
 	k := u.k
+	if x.withinTill != 0 && x.withinTill <= k.now {
+		x.withinTill = 0
+		if !x.told && x.waiter != threadRecords && u.safe(x) {
+			x.told = true
+			u.tell(x, nil)
+		}
+	}
 	if !x.told && x.waiter != threadRecords && x.until <= k.now {
 		u.late(x)
 	}

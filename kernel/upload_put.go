@@ -271,7 +271,7 @@ func (u *puts) filled(p *put, a *answer) *inos.Error {
 // committedBefore goes on with a commit that has happened already: its record may not be written yet.
 func (u *puts) committedBefore(p *put) {
 	p.phase, p.repeated = putRecording, true
-	u.k.records.write(&p.origin, threadPut, &eventpb.Record{File: p.file}, p.quorum, nil)
+	u.k.records.write(&p.origin, threadPut, &eventpb.Record{File: p.file}, p.quorum, nil, nil)
 }
 
 // readSlots asks for the next page of an upload's chunks; false when there is no room for any of them.
