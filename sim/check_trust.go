@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"bytes"
 	"slices"
 	"strings"
 
@@ -217,22 +216,6 @@ func (w *World) away(p *process) bool {
 	return !p.up && p.since < w.now-long && w.board.since < w.now-long
 }
 
-// proof counts what a disk said to a challenge. The last ones decide whether its node has to be named.
-func (p *process) proof(good bool) {
-	p.proofs = p.proofs<<1 | 1
-	if good {
-		p.proofs &^= 1
-	}
-}
-
-// garbled notes that an answer was sent with other bytes. If it was a proof, the one that the disk gave has proved nothing; those that a
-// liar sends as they are do, and count for it as with the kernel.
-func (p *process) garbled(reply []byte) {
-	if bytes.Contains(reply, []byte(event.Stage(event.ContentProve))) {
-		p.proofs |= p.proofs + 1 // the last good one is bad
-	}
-}
-
 // learnHistory takes a line of the history: whom the switchboard calls dead or gives up, and whom the audits name.
 func (w *World) learnHistory(r *eventpb.EventRecord) {
 	named := strings.Contains(r.Detail, " is named by the audits")
@@ -262,30 +245,6 @@ func (w *World) learnNamed(p *process) {
 	if !p.liar.any() && !p.disk.hurt {
 		w.violate("%s is named by the audits, and it has neither lied nor lost anything", p)
 	}
-}
-
-// unnamed returns a liar that failed most of its last challenges and was not named.
-func (w *World) unnamed() *process {
-	for _, p := range w.nodes {
-		if p.liar.any() && !p.named && w.usable(p) && ones(p.proofs&(1<<proofsRecent-1)) >= proofsFailed {
-			return p
-		}
-	}
-	return nil
-}
-
-// proofsRecent are the last challenges of a node that are looked at, and proofsFailed those of them that a liar may fail unnoticed: more than
-// the kernel's own measure, since some of them say nothing (a copy that has just been collected, an answer that was lost).
-const (
-	proofsRecent = 32
-	proofsFailed = 24
-)
-
-func ones(bits uint64) (n int) {
-	for ; bits != 0; bits &= bits - 1 {
-		n++
-	}
-	return n
 }
 
 // unlooked returns a node that came back from a crash and whose copies the map went on trusting.

@@ -230,7 +230,6 @@ func (w *World) served(p *process, d *delivery, e *eventpb.Envelope) {
 			bulk = p.buffer(r.Output)
 			if p.liar.garbles && w.random.IntN(2) == 0 {
 				bulk = []byte{kindNoise, byte(w.random.IntN(256))}
-				p.garbled(r.Envelope)
 			}
 			reply.OutputBytes = lengthOf(bulk)
 		}
@@ -254,6 +253,7 @@ func (w *World) served(p *process, d *delivery, e *eventpb.Envelope) {
 				f.out, f.buffer = bulk, d.q.Output
 			}
 		}
+		w.challenged(d, reply.Envelope, bulk)
 		f.tell()
 	})
 }

@@ -170,8 +170,7 @@ func (p *process) performDisk(f *effect) (event.Message, error) {
 		var q eventpb.ContentProveRequest
 		w.open(e, &q)
 		id := w.chunkID(q.ChunkId)
-		_, err := d.chunks.Get(background, id, nil)
-		if p.proof(err == nil); err != nil {
+		if _, err := d.chunks.Get(background, id, nil); err != nil {
 			return nil, err
 		}
 		p.proved[id] = true

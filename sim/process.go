@@ -52,14 +52,14 @@ type process struct {
 	retired    map[inos.ChunkID]bool        // chunks whose copy here the map has let go of as surplus, once
 	wrote      map[inos.ChunkID]inos.Micros // when its disk was last given a chunk
 	looked     map[inos.ChunkID]bool        // chunks found there, or written, since the map last trusted the node anew, by the map's own word
-	proofs     uint64                       // what it said to its last 64 challenges, the last one lowest; 1: no proof
-	apart      inos.Micros                  // until then it and the switchboard may not hear each other
-	named      bool                         // by the audits, once
-	crashed    inos.Micros                  // when it last came back from a crash
-	distrusted inos.Micros                  // when the map last stopped trusting its copies
-	dead       inos.Micros                  // when the switchboard last called it so; 0: not in its present life
-	gone       inos.Micros                  // when it last gave the node up: its copies are made elsewhere; 0: not in its present life
-	heard      inos.Micros                  // when something of it last came to the switchboard
+	audits     audits
+	apart      inos.Micros // until then it and the switchboard may not hear each other
+	named      bool        // by the audits, once
+	crashed    inos.Micros // when it last came back from a crash
+	distrusted inos.Micros // when the map last stopped trusting its copies
+	dead       inos.Micros // when the switchboard last called it so; 0: not in its present life
+	gone       inos.Micros // when it last gave the node up: its copies are made elsewhere; 0: not in its present life
+	heard      inos.Micros // when something of it last came to the switchboard
 	silence    silence
 
 	buffers  map[uint64][]byte
@@ -149,6 +149,7 @@ func (w *World) start(p *process) {
 		for _, q := range w.nodes {
 			q.dead, q.gone = 0, 0
 			q.silence.heard, q.silence.failed = w.awake(), 0 // its kernel knows of no silence before
+			q.audits = audits{}                              // nor of any audit
 		}
 	}
 	w.logf("%s starts, life %d, unclean %t", p, p.life, boot.Unclean)

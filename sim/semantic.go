@@ -23,7 +23,11 @@ func (w *World) performSemantic(p *process, e *eventpb.Envelope) (event.Message,
 		}
 		return nil, inos.Errorf(inos.CodeIO, event.Stage(e.EventType), "the outcome is unknown")
 	}
-	return w.verb(p, e)
+	m, err := w.verb(p, e)
+	if r, ok := m.(*eventpb.ChunkStatesReply); ok && len(r.States) == 1 {
+		w.confirmed(r.States[0])
+	}
+	return m, err
 }
 
 // verb does a verb and tells the truth of it.

@@ -246,9 +246,6 @@ func (w *World) unsettled() string {
 	if p := w.unlooked(); p != nil {
 		return fmt.Sprintf("%s has come back from a crash, and what it holds was trusted all the while", p)
 	}
-	if p := w.unnamed(); p != nil {
-		return fmt.Sprintf("%s lies, fails its challenges and is not named", p)
-	}
 	if s := w.short(); s != "" {
 		return s
 	}

@@ -67,10 +67,10 @@ type change struct {
 
 var errBuild = errors.New("it does not compile")
 
-// build compiles the simulation with a change, or without one, and returns the program.
-func build(dir, name string, c *change) (string, error) {
+// build compiles the simulation with changes, or without one, and returns the program.
+func build(dir, name string, changes ...change) (string, error) {
 	list := filepath.Join(dir, "overlay.json")
-	if err := overlay(dir, list, c); err != nil {
+	if err := overlay(dir, list, changes); err != nil {
 		return "", err
 	}
 	program := filepath.Join(dir, name)
@@ -81,15 +81,15 @@ func build(dir, name string, c *change) (string, error) {
 	return program, nil
 }
 
-// overlay writes which file of the build has another text.
-func overlay(dir, list string, c *change) error {
+// overlay writes which files of the build have another text.
+func overlay(dir, list string, changes []change) error {
 	replace := map[string]string{}
-	if c != nil {
+	for i, c := range changes {
 		file, err := filepath.Abs(c.file)
 		if err != nil {
 			return err
 		}
-		changed := filepath.Join(dir, "changed.go")
+		changed := filepath.Join(dir, fmt.Sprintf("changed%d.go", i))
 		if err := os.WriteFile(changed, []byte(c.text), 0o600); err != nil {
 			return err
 		}
@@ -166,7 +166,7 @@ func bugs(dir string, names []string, rounds, seeds int) error {
 		return err
 	}
 	slices.Sort(files)
-	control, err := build(dir, "control.test", nil)
+	control, err := build(dir, "control.test")
 	if err != nil {
 		return err
 	}
@@ -181,7 +181,7 @@ func bugs(dir string, names []string, rounds, seeds int) error {
 		if err != nil {
 			return err
 		}
-		program, err := build(dir, "sim.test", &b.change)
+		program, err := build(dir, "sim.test", b.changes...)
 		if err != nil {
 			fmt.Printf("%-26s %v\n", name, err)
 			missed++
@@ -216,14 +216,14 @@ func bugs(dir string, names []string, rounds, seeds int) error {
 	return nil
 }
 
-// bug is a planted bug: what it breaks, and the text that it replaces in one file.
+// bug is a planted bug: what it breaks, and the files in which it replaces a text.
 type bug struct {
-	breaks string
-	change
+	breaks  string
+	changes []change
 }
 
-// readBug reads a file of sim/bugs: lines "breaks: …" and "file: …", then, each after a line of dashes, a text that has to be in the
-// file exactly once, and what stands there instead; and so on.
+// readBug reads a file of sim/bugs: lines "breaks: …" and "file: …", one for each file, then, each after a line of dashes, a text that has to be
+// exactly once in one of the files, and what stands there instead; and so on.
 func readBug(name string) (b bug, err error) {
 	raw, err := os.ReadFile(name)
 	if err != nil {
@@ -239,20 +239,31 @@ func readBug(name string) (b bug, err error) {
 		case "breaks":
 			b.breaks = value
 		case "file":
-			b.file = value
+			text, err := os.ReadFile(value)
+			if err != nil {
+				return b, fmt.Errorf("%s: %w", name, err)
+			}
+			b.changes = append(b.changes, change{value, string(text)})
 		}
 	}
-	text, err := os.ReadFile(b.file)
-	if err != nil {
-		return b, fmt.Errorf("%s: %w", name, err)
-	}
-	b.text = string(text)
 	for i := 1; i < len(parts); i += 2 {
-		before, after := parts[i], strings.TrimSuffix(parts[i+1], "\n")
-		if n := strings.Count(b.text, before); n != 1 {
-			return b, fmt.Errorf("%s: its text is %d times in %s, not once:\n%s", name, n, b.file, before)
+		if err := b.replace(parts[i], strings.TrimSuffix(parts[i+1], "\n")); err != nil {
+			return b, fmt.Errorf("%s: %w", name, err)
 		}
-		b.text = strings.Replace(b.text, before, after, 1)
 	}
 	return b, nil
+}
+
+// replace replaces a text in the file that has it.
+func (b *bug) replace(before, after string) error {
+	found := 0
+	for i := range b.changes {
+		c := &b.changes[i]
+		found += strings.Count(c.text, before)
+		c.text = strings.Replace(c.text, before, after, 1)
+	}
+	if found != 1 {
+		return fmt.Errorf("its text is %d times in its files, not once:\n%s", found, before)
+	}
+	return nil
 }

@@ -96,7 +96,7 @@ func mutants(dir string, count, seeds int, seed uint64) error {
 	}
 	r := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a draw that can be repeated
 	r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	control, err := build(dir, "control.test", nil)
+	control, err := build(dir, "control.test")
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func mutants(dir string, count, seeds int, seed uint64) error {
 			return err
 		}
 		changed := string(text[:m.from]) + m.text + string(text[m.to:])
-		program, err := build(dir, "sim.test", &change{m.file, changed})
+		program, err := build(dir, "sim.test", change{m.file, changed})
 		if errors.Is(err, errBuild) {
 			stillborn++
 			continue

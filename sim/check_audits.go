@@ -1,0 +1,111 @@
+package sim
+
+import (
+	"bytes"
+	"math/bits"
+	"slices"
+
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event"
+	"github.com/inos-mesh/inos/event/eventpb"
+)
+
+// The checker of audits: a node that fails half of its last challenges, and not by chance, is named. The world follows what comes to the switchboard of
+// the challenges themselves, and what the map says of the copies that were not proved.
+
+// audits are what has come to the switchboard of the challenges of a node, in its present life: it counts from nothing when it starts.
+type audits struct {
+	failed   uint64 // of the last 64, the last one lowest; 1: no proof, of a copy that the map named all the same
+	count    int
+	unproved map[inos.ChunkID]bool // no proof has come, and the map is asked whether it still names the copy
+	due      bool                  // it has to be named
+}
+
+// The rule by which the audits name a node: of so many of its last challenges it has failed so many, and half.
+const (
+	auditsRecent = 16
+	auditsFailed = 4
+)
+
+// auditsSlack is how many failures more the world waits for: one may not have counted, when the check of a proof came to no end, or counts in another
+// place of the row, since proofs are checked by workers and refusals are not.
+const auditsSlack = 1
+
+func (a *audits) add(failed bool) {
+	a.failed <<= 1
+	if failed {
+		a.failed |= 1
+	}
+	a.count++
+}
+
+// damning says that the rule names the node.
+func (a *audits) damning() bool {
+	failures := bits.OnesCount64(a.failed&(1<<auditsRecent-1)) - auditsSlack
+	return failures >= auditsFailed && 2*failures >= min(a.count, auditsRecent)
+}
+
+// challenged takes the answer to a challenge as it comes to the switchboard, other bytes than a proof too. Of an answer that says nothing of the copy
+// nothing follows.
+func (w *World) challenged(d *delivery, answer, slice []byte) {
+	if d.f.p != w.board || !bytes.Contains(d.q.Envelope, []byte(event.ContentProve)) {
+		return
+	}
+	asked, err := event.Decode(d.q.Envelope)
+	if err != nil || asked.EventType != event.ContentProve {
+		return
+	}
+	var q eventpb.ContentProveRequest
+	w.open(asked, &q)
+	e, err := event.Decode(answer)
+	if err != nil {
+		w.violate("%s answers a challenge with what does not decode: %v", d.to, err)
+		return
+	}
+	id, a := w.chunkID(q.ChunkId), &d.to.audits
+	if event.StateOf(e.EventType) == event.StateFailed {
+		code := event.FailureOf(e).Code
+		if code != inos.CodeChunkNotFound && code != inos.CodeChunkCorrupt {
+			return
+		}
+	} else if bytes.Equal(slice, proof(id, q.Leaf)) {
+		a.add(false)
+		return
+	}
+	if a.unproved == nil {
+		a.unproved = map[inos.ChunkID]bool{}
+	}
+	a.unproved[id] = true
+}
+
+// confirmed takes what the map tells the switchboard of one chunk: a copy of it that was not proved is a lost one when the map names it.
+func (w *World) confirmed(s *eventpb.ChunkState) {
+	id := w.chunkID(s.ChunkId)
+	for _, p := range w.nodes {
+		a := &p.audits
+		if !a.unproved[id] {
+			continue
+		}
+		delete(a.unproved, id)
+		if s.Condemned || !slices.ContainsFunc(s.Copies, func(c *eventpb.Copy) bool { return c.Node == string(p.id) && c.Trusted }) {
+			continue
+		}
+		if a.add(true); a.damning() && !a.due {
+			a.due = true
+			w.awaitName(p, w.board.life)
+		}
+	}
+}
+
+// awaitName holds the switchboard to naming a node, when the line of history that says so must have come.
+func (w *World) awaitName(p *process, life int) {
+	w.at(w.now+namedWithin, func() {
+		switch {
+		case p.named, w.board.life != life:
+		case w.board.frozen || w.board.since > w.now-namedWithin:
+			w.awaitName(p, life)
+		default:
+			w.violate("%s has failed most of its last challenges (%b of %d) and is not named by the audits", p, p.audits.failed, p.audits.count)
+		}
+	})
+}
