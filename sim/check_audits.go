@@ -15,10 +15,16 @@ import (
 
 // audits are what has come to the switchboard of the challenges of a node, in its present life: it counts from nothing when it starts.
 type audits struct {
-	failed   uint64 // of the last 64, the last one lowest; 1: no proof, of a copy that the map named all the same
-	count    int
-	unproved map[inos.ChunkID]bool // no proof has come, and the map is asked whether it still names the copy
-	due      bool                  // it has to be named
+	failed uint64 // of the last 64, the last one lowest; 1: no proof, of a copy that the map named all the same
+	count  int
+	asked  map[inos.ChunkID]*asked
+	due    bool // it has to be named
+}
+
+// asked is a challenge that is under way.
+type asked struct {
+	unproved bool // no proof has come, and the map is asked whether it still names the copy
+	dropped  bool // since it began the switchboard has had the map drop the copy: it names it no more, and it is lost all the same
 }
 
 // The rule by which the audits name a node: of so many of its last challenges it has failed so many, and half.
@@ -45,49 +51,83 @@ func (a *audits) damning() bool {
 	return failures >= auditsFailed && 2*failures >= min(a.count, auditsRecent)
 }
 
-// challenged takes the answer to a challenge as it comes to the switchboard, other bytes than a proof too. Of an answer that says nothing of the copy
+// challenge notes that the switchboard challenges a copy.
+func (w *World) challenge(d *delivery) {
+	if q := w.challengeIn(d); q != nil {
+		a := &d.to.audits
+		if a.asked == nil {
+			a.asked = map[inos.ChunkID]*asked{}
+		}
+		a.asked[w.chunkID(q.ChunkId)] = &asked{}
+	}
+}
+
+// challengeIn returns the challenge that a call of the switchboard is; nil: it is another call.
+func (w *World) challengeIn(d *delivery) *eventpb.ContentProveRequest {
+	if d.f.p != w.board || !bytes.Contains(d.q.Envelope, []byte(event.ContentProve)) {
+		return nil
+	}
+	e, err := event.Decode(d.q.Envelope)
+	if err != nil || e.EventType != event.ContentProve {
+		return nil
+	}
+	q := &eventpb.ContentProveRequest{}
+	w.open(e, q)
+	return q
+}
+
+// challenged takes the answer to a challenge as it comes to the switchboard, other bytes than a proof too. From an answer that says nothing of the copy
 // nothing follows.
 func (w *World) challenged(d *delivery, answer, slice []byte) {
-	if d.f.p != w.board || !bytes.Contains(d.q.Envelope, []byte(event.ContentProve)) {
+	q := w.challengeIn(d)
+	if q == nil {
 		return
 	}
-	asked, err := event.Decode(d.q.Envelope)
-	if err != nil || asked.EventType != event.ContentProve {
+	id, a := w.chunkID(q.ChunkId), &d.to.audits
+	x := a.asked[id]
+	if x == nil {
 		return
 	}
-	var q eventpb.ContentProveRequest
-	w.open(asked, &q)
 	e, err := event.Decode(answer)
 	if err != nil {
 		w.violate("%s answers a challenge with what does not decode: %v", d.to, err)
 		return
 	}
-	id, a := w.chunkID(q.ChunkId), &d.to.audits
-	if event.StateOf(e.EventType) == event.StateFailed {
-		code := event.FailureOf(e).Code
-		if code != inos.CodeChunkNotFound && code != inos.CodeChunkCorrupt {
-			return
-		}
-	} else if bytes.Equal(slice, proof(id, q.Leaf)) {
+	failed := event.StateOf(e.EventType) == event.StateFailed
+	switch {
+	case failed && event.FailureOf(e).Code != inos.CodeChunkNotFound && event.FailureOf(e).Code != inos.CodeChunkCorrupt:
+		delete(a.asked, id)
+	case !failed && bytes.Equal(slice, proof(id, q.Leaf)):
+		delete(a.asked, id)
 		a.add(false)
-		return
+	default:
+		x.unproved = true
 	}
-	if a.unproved == nil {
-		a.unproved = map[inos.ChunkID]bool{}
-	}
-	a.unproved[id] = true
 }
 
-// confirmed takes what the map tells the switchboard of one chunk: a copy of it that was not proved is a lost one when the map names it.
-func (w *World) confirmed(s *eventpb.ChunkState) {
-	id := w.chunkID(s.ChunkId)
+// dropping notes that the switchboard has the map drop copies.
+func (w *World) dropping(q *eventpb.DropCopiesRequest) {
+	if p := w.byID[inos.NodeID(q.Node)]; p != nil {
+		for _, id := range q.ChunkIds {
+			if x := p.audits.asked[w.chunkID(id)]; x != nil {
+				x.dropped = true
+			}
+		}
+	}
+}
+
+// confirmed takes what the map tells the switchboard of one chunk, nil when it tells nothing: a copy of it that was not proved is a lost one when
+// the map names it.
+func (w *World) confirmed(id inos.ChunkID, s *eventpb.ChunkState) {
 	for _, p := range w.nodes {
 		a := &p.audits
-		if !a.unproved[id] {
+		x := a.asked[id]
+		if x == nil || !x.unproved {
 			continue
 		}
-		delete(a.unproved, id)
-		if s.Condemned || !slices.ContainsFunc(s.Copies, func(c *eventpb.Copy) bool { return c.Node == string(p.id) && c.Trusted }) {
+		delete(a.asked, id)
+		named := s != nil && !s.Condemned && slices.ContainsFunc(s.Copies, func(c *eventpb.Copy) bool { return c.Node == string(p.id) && c.Trusted })
+		if s == nil || !named && !x.dropped {
 			continue
 		}
 		if a.add(true); a.damning() && !a.due {

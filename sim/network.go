@@ -77,6 +77,7 @@ func (w *World) beginCall(f *effect) {
 		w.violate("%s calls itself", f.p)
 	}
 	w.at(w.now+timeout, func() { w.unreachable(d, "no answer came") })
+	w.challenge(d)
 	if f.p == w.board && bytes.Contains(d.q.Envelope, []byte(event.ContentCopy)) {
 		if e, err := event.Decode(d.q.Envelope); err == nil && e.EventType == event.ContentCopy {
 			var q eventpb.ContentCopyRequest

@@ -414,6 +414,11 @@ func (p *process) begin(e *eventpb.Envelope) {
 			w.open(e, &q)
 			w.checkWanted(&q)
 		}
+		if e.EventType == event.DropCopies {
+			var q eventpb.DropCopiesRequest
+			w.open(e, &q)
+			w.dropping(&q)
+		}
 		at := w.now + p.latency(e.EventType)
 		if r := w.chance(e.EventType); durable(e.EventType) && r.IntN(4) == 0 {
 			w.at(w.now+1+inos.Micros(r.Int64N(int64(at-w.now))), f.early)

@@ -21,13 +21,28 @@ func (w *World) performSemantic(p *process, e *eventpb.Envelope) (event.Message,
 		if r.IntN(2) == 0 {
 			_, _ = w.verb(p, e)
 		}
+		w.stated(e, nil)
 		return nil, inos.Errorf(inos.CodeIO, event.Stage(e.EventType), "the outcome is unknown")
 	}
 	m, err := w.verb(p, e)
-	if r, ok := m.(*eventpb.ChunkStatesReply); ok && len(r.States) == 1 {
-		w.confirmed(r.States[0])
-	}
+	w.stated(e, m)
 	return m, err
+}
+
+// stated takes what the switchboard is told when it asks for the state of one chunk.
+func (w *World) stated(e *eventpb.Envelope, m event.Message) {
+	if e.EventType != event.ChunkStates {
+		return
+	}
+	var q eventpb.ChunkStatesRequest
+	if w.open(e, &q); len(q.ChunkIds) != 1 {
+		return
+	}
+	var s *eventpb.ChunkState
+	if r, ok := m.(*eventpb.ChunkStatesReply); ok && len(r.States) == 1 {
+		s = r.States[0]
+	}
+	w.confirmed(w.chunkID(q.ChunkIds[0]), s)
 }
 
 // verb does a verb and tells the truth of it.
@@ -150,6 +165,7 @@ func (w *World) learn(e *eventpb.Envelope, m event.Message) {
 		if p := w.byID[inos.NodeID(q.Node)]; p != nil {
 			w.checkDistrusted(p)
 			p.proved, p.looked, p.distrusted = map[inos.ChunkID]bool{}, map[inos.ChunkID]bool{}, w.now
+			p.audits.asked = nil // what it could not prove it may have had to prove no more
 		}
 	case *eventpb.AdmitNodeReply:
 		w.member(r.Member)
