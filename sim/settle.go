@@ -77,9 +77,9 @@ func (w *World) quieten() {
 }
 
 // forsaken says that a version lost a chunk through the world's own doing: it had to be on one domain only, and that one lied or went bad after
-// its copy had been proved.
+// its copy had been proved, before somebody wanted more replicas too.
 func (w *World) forsaken(v *version) bool {
-	return w.quorum(v) < 2 && slices.ContainsFunc(v.chunks, w.spoilt)
+	return (v.late || w.quorum(v) < 2) && slices.ContainsFunc(v.chunks, w.spoilt)
 }
 
 // spoilt says that no disk has a chunk, and that one had it until the world took it. A copy that the map has let go of, and that is there because

@@ -48,6 +48,7 @@ type version struct {
 	chunks   []inos.ChunkID // data chunks and manifest nodes, each once
 	level    string         // at which its copies spread when it was committed
 	restored bool
+	late     bool // more replicas were asked for when the world had taken what there was
 }
 
 func newTruth() truth {
@@ -90,6 +91,7 @@ func (t *truth) committed(w *World, f *eventpb.FileInfo, key string, tomb, repea
 		v.body = &r.op.body
 	} else if before := h.last(); !tomb && before != nil {
 		v.body = before.body // the same content with other replicas
+		v.late = !before.tomb && w.forsaken(before)
 	}
 	h.versions = append(h.versions, v)
 	if tomb {
