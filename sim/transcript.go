@@ -54,13 +54,18 @@ func describe(e *eventpb.Envelope) string {
 		if event.Open(e, q) == nil {
 			s += inner(q.Envelope)
 		}
-	case event.ContentWrite, event.ContentRead, event.ContentProve:
+	case event.ContentWrite, event.ContentRead:
 		q := &eventpb.ContentWriteRequest{}
 		if event.Open(e, q) == nil {
 			s += short(q.ChunkId)
 			if q.Record {
 				s += " record"
 			}
+		}
+	case event.ContentProve:
+		q := &eventpb.ContentProveRequest{}
+		if event.Open(e, q) == nil {
+			s += short(q.ChunkId) + fmt.Sprintf(" leaf %d", q.Leaf)
 		}
 	case event.ContentTrash, event.ForgetChunks:
 		q := &eventpb.ContentTrashRequest{}
