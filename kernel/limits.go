@@ -196,6 +196,7 @@ const (
 	auditEveryMax     = inos.Minute
 	probationFirst    = 10 * inos.Minute // for which a node that the audits named gets no new copies, doubling
 	probationMax      = inos.Day
+	trimProofAge      = 2 * inos.Minute // how old the proofs of copies may be for which a surplus one goes
 	trimPause         = 5 * inos.Millisecond
 	heartbeatEvery    = 5 * inos.Second  // until a switchboard says otherwise
 	unpinEvery        = inos.Minute      // after a failure

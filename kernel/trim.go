@@ -10,8 +10,8 @@ import (
 )
 
 // trims takes surplus copies away, one at a time: those that a node's return or a drain has left. A copy goes only while as many domains as are
-// wanted hold others that are trusted, alive and proved by an audit since their node was trusted; those that are not proved are challenged
-// first. From the look at the chunk to the end of the trash order no put writes the chunk or comes to rely on it, and none goes that a put relies on
+// wanted hold others that are trusted, alive and proved by an audit a moment ago; the others are challenged first, for what was proved once may have gone
+// bad since. From the look at the chunk to the end of the trash order no put writes the chunk or comes to rely on it, and none goes that a put relies on
 // already: its receipt may name the domain.
 type trims struct {
 	queue    []inos.ChunkID
@@ -156,7 +156,7 @@ func (t *trims) choose(u *repairs, s *eventpb.ChunkState) bool {
 			}
 			if with := append(slices.Clone(keep), node); k.members.distinct(with, s.Wanted) > k.members.distinct(keep, s.Wanted) || wide {
 				keep, t.keep = with, append(t.keep, held.Node)
-				proved = proved && held.AuditedUs != 0
+				proved = proved && k.provedLately(held)
 			}
 		}
 	}
@@ -170,7 +170,7 @@ func (t *trims) choose(u *repairs, s *eventpb.ChunkState) bool {
 	}
 	if !proved {
 		for _, held := range keepable {
-			if held.AuditedUs == 0 && slices.Contains(t.keep, held.Node) {
+			if !k.provedLately(held) && slices.Contains(t.keep, held.Node) {
 				k.challenges.want(inos.NodeID(held.Node), t.chunk)
 			}
 		}
@@ -181,6 +181,12 @@ func (t *trims) choose(u *repairs, s *eventpb.ChunkState) bool {
 	}
 	t.node, t.gen, t.more = inos.NodeID(rest[0].Node), s.Generation, len(rest) > 1
 	return true
+}
+
+// provedLately says that a copy was proved so short a time ago that another may go for it.
+func (k *Kernel) provedLately(held *eventpb.Copy) bool {
+	at := inos.Micros(held.AuditedUs)
+	return at != 0 && at <= k.now && k.now-at < trimProofAge
 }
 
 // worth orders copies that may be kept, the best lowest.

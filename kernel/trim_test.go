@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/inos-mesh/inos"
@@ -9,9 +10,10 @@ import (
 	"github.com/inos-mesh/inos/event/eventpb"
 )
 
-// A surplus copy stays while a put relies on its chunk: the receipt may name the domain that holds it. It goes when the put is over.
-func TestTrimLeavesWhatAPutCountsOn(t *testing.T) {
+// surplus is a chunk on three nodes, of which two are wanted; the function says whether a look at it takes a copy away.
+func surplus() (*Kernel, inos.ChunkID, *eventpb.ChunkState, func() bool) {
 	k, first := sweptNode()
+	k.now = inos.Hour
 	k.node.booted, k.recovery.done, k.members.loaded = true, true, true
 	id := inos.ChunkID{1}
 	state := &eventpb.ChunkState{ChunkId: id[:], Generation: 1, Wanted: 2, StoredBytes: 1}
@@ -24,15 +26,20 @@ func TestTrimLeavesWhatAPutCountsOn(t *testing.T) {
 			m.row.Host = m.row.Node
 			k.members.table[m.id()] = m
 		}
-		state.Copies = append(state.Copies, &eventpb.Copy{Node: m.row.Node, Trusted: true, AuditedUs: 1})
+		state.Copies = append(state.Copies, &eventpb.Copy{Node: m.row.Node, Trusted: true, AuditedUs: int64(k.now)})
 	}
-	retired := func() bool {
+	return k, id, state, func() bool {
 		k.out = nil
 		u := &k.repairs
 		u.trim.chunk, u.trim.working = id, true
 		u.trim.answer(u, &answer{op: opTrimStates, env: &eventpb.Envelope{Payload: event.Payload(&eventpb.ChunkStatesReply{States: []*eventpb.ChunkState{state}})}})
 		return u.trim.working
 	}
+}
+
+// A surplus copy stays while a put relies on its chunk: the receipt may name the domain that holds it. It goes when the put is over.
+func TestTrimLeavesWhatAPutCountsOn(t *testing.T) {
+	k, id, _, retired := surplus()
 	p := &put{phase: putRecording, twins: map[string]twin{"hash": {done: true, entry: inos.Entry{ChunkID: id}}}}
 	k.puts.active = []*put{p}
 	if retired() {
@@ -41,5 +48,33 @@ func TestTrimLeavesWhatAPutCountsOn(t *testing.T) {
 	k.puts.active = nil
 	if !retired() {
 		t.Error("the surplus copy stays when nobody relies on the chunk")
+	}
+}
+
+// A surplus copy goes only for copies that were proved a moment ago; the others are challenged, and only they.
+func TestTrimChallengesOldProofs(t *testing.T) {
+	for name, c := range map[string]struct {
+		age  inos.Micros
+		goes bool
+	}{
+		"just now":         {0, true},
+		"a moment ago":     {trimProofAge - 1, true},
+		"a while ago":      {trimProofAge, false},
+		"before the clock": {-inos.Second, false}, // it was set back
+	} {
+		t.Run(name, func(t *testing.T) {
+			k, id, state, retired := surplus()
+			state.Copies[0].AuditedUs = int64(k.now - c.age)
+			if retired() != c.goes {
+				t.Errorf("a copy goes: %t", !c.goes)
+			}
+			var asked []heldCopy
+			if !c.goes {
+				asked = []heldCopy{{node: inos.NodeID(state.Copies[0].Node), chunk: id}}
+			}
+			if !slices.Equal(k.challenges.wanted, asked) {
+				t.Errorf("challenged are %v, not %v", k.challenges.wanted, asked)
+			}
+		})
 	}
 }
