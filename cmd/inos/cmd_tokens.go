@@ -128,7 +128,10 @@ type life time.Duration
 // String implements pflag.Value.
 func (l *life) String() string {
 	d := time.Duration(*l)
-	if d > 0 && d%(24*time.Hour) == 0 {
+	if d == 0 {
+		return "" // no default that help would name: the flag's text says what happens without it
+	}
+	if d%(24*time.Hour) == 0 {
 		return fmt.Sprintf("%dd", d/(24*time.Hour))
 	}
 	return d.String()

@@ -12,7 +12,7 @@ import (
 
 // home tells a person who came by browser where to go: GET /. It needs no token and names nothing of the node.
 func (x *exchange) home(target) error {
-	x.plain(http.StatusOK, "This is an INOS node. Its interface is under /v1 and needs the operator's token.\n"+
+	x.plain(http.StatusOK, "This is an INOS node. Its interface is under /v1 and needs a token.\n"+
 		"On its machine, try: inos status, inos put FILE /path, inos get /path, inos --help\n")
 	return nil
 }

@@ -187,10 +187,10 @@ impl Code {
             }
             Code::BadFormat => "Check that the bytes were written by a compatible version.",
             Code::Unauthenticated => {
-                "Pass the operator's token: the file 'token' in the node's data folder, or INOS_TOKEN."
+                "Log in with 'inos login', pass a token with INOS_TOKEN or --token-file, or, as the operator, the file 'token' of the node's data folder."
             }
             Code::PermissionDenied => {
-                "Ask the owner for a token with the capability that the message names."
+                "Ask whoever may for what the message names: a capability ('inos tokens issue'), or a grant of the owner ('inos grant')."
             }
             Code::FileNotFound => "List what there is with 'inos ls'.",
             Code::ChunkNotFound => "Run 'inos verify' on the file to see what is missing.",
@@ -240,7 +240,7 @@ impl Code {
                 "Start the missing nodes ('inos nodes' names them) or try again later; nothing was stored."
             }
             Code::QuotaExceeded => {
-                "Remove files, or ask the mesh's operator for more: 'inos users set NAME --quota'."
+                "Remove files, or ask the mesh's operator for more: 'inos users set NAME --quota' or '--files'; 'inos whoami' shows the owner what is used."
             }
             Code::RateLimited => "Try again after the time given.",
             Code::CreditsShort => {
@@ -249,11 +249,13 @@ impl Code {
             Code::UserUnknown => "List them with 'inos users'.",
             Code::GrantUnknown => "List them with 'inos grants'.",
             Code::OriginRefused => "Use the dashboard at the address that 'inos up' prints.",
-            Code::UploadIncomplete => "Send the chunks that the answer names, then commit again.",
+            Code::UploadIncomplete => {
+                "Ask with GET /v1/uploads/{id} which are missing, send them, and commit again."
+            }
             Code::UploadUnknown => {
                 "Begin a new one with POST /v1/uploads; chunks that arrived are found again."
             }
-            Code::DeviceUnknown => "List them with 'inos users devices NAME'.",
+            Code::DeviceUnknown => "List them with 'inos devices'.",
             Code::GroupUnknown => "List them with 'inos groups'.",
             Code::NotAcceptable => "Accept br or identity in Accept-Encoding.",
         }
