@@ -100,7 +100,7 @@ func (u *puts) hasRead(p *put, a *answer) *inos.Error {
 	case p.length >= 0 && p.got > uint64(p.length):
 		return inos.Errorf(inos.CodeBadRequest, "read body", "the body is longer than the %d bytes announced", p.length)
 	case p.quota != nil && p.quota.PlainBytes != 0 && p.got > p.quota.PlainBytes:
-		return inos.Errorf(inos.CodeQuotaExceeded, "read body", "the body is longer than the quota of %d bytes", p.quota.PlainBytes)
+		return inos.Errorf(inos.CodeQuotaExceeded, "read body", "the body is longer than the owner's quota")
 	case r.End && p.length >= 0 && p.got < uint64(p.length):
 		return inos.Errorf(inos.CodeBodyTruncated, "read body", "the body ended after %d of %d bytes", p.got, p.length)
 	case r.Bytes == 0: // the body ended on a chunk's boundary, or is empty

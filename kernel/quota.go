@@ -32,10 +32,14 @@ func (g *governance) fits(x *petition, row *ownerRow) bool {
 		g.k.send(o, ask{owner: threadGovernance, op: opReplaced, work: o.work}, event.LookupFile, &eventpb.LookupFileRequest{Owner: string(o.owner), Path: string(o.path)})
 		return false
 	}
-	if files && !bytes {
-		g.drop(x, inos.Errorf(inos.CodeQuotaExceeded, "files:put", "%d files are there of %d that the quota of %.80s holds", row.held, row.files, o.owner))
-	} else {
-		g.drop(x, inos.Errorf(inos.CodeQuotaExceeded, "files:put", "%d bytes more than the %d used do not fit into the quota of %d bytes of %.80s", length, row.used, row.bytes, o.owner))
+	op := event.Stage(o.eventType)
+	switch {
+	case o.subject != o.owner: // how much there is and how much there may be is for the owner to know
+		g.drop(x, inos.Errorf(inos.CodeQuotaExceeded, op, "the quota of %.80s does not hold it", o.owner))
+	case files && !bytes:
+		g.drop(x, inos.Errorf(inos.CodeQuotaExceeded, op, "%d files are there of %d that the quota of %.80s holds", row.held, row.files, o.owner))
+	default:
+		g.drop(x, inos.Errorf(inos.CodeQuotaExceeded, op, "%d bytes more than the %d used do not fit into the quota of %d bytes of %.80s", length, row.used, row.bytes, o.owner))
 	}
 	return false
 }
@@ -45,7 +49,7 @@ func (g *governance) replacing(x *petition, a *answer) {
 	var r eventpb.LookupFileReply
 	switch {
 	case a.err != nil && a.err.Code != inos.CodeFileNotFound:
-		g.drop(x, because("files:put", a.err, string(x.origin.path)))
+		g.drop(x, because(event.Stage(x.origin.eventType), a.err, string(x.origin.path)))
 		return
 	case a.err == nil && (event.Open(a.env, &r) != nil || r.File == nil):
 		g.drop(x, inos.Errorf(inos.CodeInternal, "semantic:lookup_file", "the reply names no file"))

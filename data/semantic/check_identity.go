@@ -206,13 +206,14 @@ func checkPledge(op string, pledge int64) error {
 	return nil
 }
 
-// checkQuota refuses a version with which a namespace has more than its quota, unless it makes nothing more.
+// checkQuota refuses a version with which a namespace has more than its quota, unless it makes nothing more. It names no numbers: who writes
+// need not be the owner, and how much somebody stores and may store is nobody else's to know.
 func checkQuota(op string, f, before *inos.FileInfo, live bool, used inos.NamespaceUsage, quota inos.Quota) error {
 	if !live && quota.Files > 0 && used.Files > quota.Files {
-		return inos.Errorf(inos.CodeQuotaExceeded, op, "%.1024q would be the file number %d of %.256q, whose quota is %d", string(f.Path), used.Files, string(f.Owner), quota.Files)
+		return inos.Errorf(inos.CodeQuotaExceeded, op, "the quota of %.256q holds no further file %.1024q", string(f.Owner), string(f.Path))
 	}
 	if f.PlainBytes > before.PlainBytes && quota.PlainBytes > 0 && used.PlainBytes > quota.PlainBytes {
-		return inos.Errorf(inos.CodeQuotaExceeded, op, "with %.1024q %.256q would have %d bytes, its quota is %d", string(f.Path), string(f.Owner), used.PlainBytes, quota.PlainBytes)
+		return inos.Errorf(inos.CodeQuotaExceeded, op, "the quota of %.256q does not hold the bytes of %.1024q", string(f.Owner), string(f.Path))
 	}
 	return nil
 }
