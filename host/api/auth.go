@@ -11,6 +11,12 @@ func unauthenticated() error {
 	return &inos.Error{Code: inos.CodeUnauthenticated, Op: "authenticate", Message: "a valid bearer token is needed"}
 }
 
+// refuseStranger leaves a line of history and returns what a stranger is told, which does not say why.
+func (x *exchange) refuseStranger(why string) error {
+	x.h.node.Refused(why)
+	return unauthenticated()
+}
+
 // authenticate finds the session of the request's bearer token (RFC 6750, 2.1), or without one of a dashboard's cookie.
 func (x *exchange) authenticate() error {
 	if len(x.r.Header.Values("Authorization")) == 0 {
@@ -20,17 +26,17 @@ func (x *exchange) authenticate() error {
 	}
 	secret, ok := bearer(x.r.Header.Values("Authorization"))
 	if !ok {
-		return unauthenticated()
+		return x.refuseStranger("a request without a bearer token")
 	}
 	s, err := x.h.node.Authenticate(x.r.Context(), secret)
 	if inos.CodeOf(err) == inos.CodeUnauthenticated {
-		return unauthenticated()
+		return unauthenticated() // the history has it from the node, which knows why
 	}
 	if err != nil {
 		return err // the memory of tokens does not answer: not the client's fault
 	}
 	if s.ExpiresAt != 0 && s.ExpiresAt <= x.h.micros() {
-		return unauthenticated()
+		return x.refuseStranger("a token that has expired")
 	}
 	x.session = s
 	return nil

@@ -142,11 +142,10 @@ func (x *exchange) openDashboard(target) error {
 	now := x.h.micros()
 	s, ok := x.h.dashboards.trade(q.Code, now)
 	if !ok {
-		x.h.node.Refused("a dashboard code that is not good")
-		return unauthenticated()
+		return x.refuseStranger("a dashboard code that is not good")
 	}
 	if _, err := x.h.node.Resume(x.r.Context(), s.token); err != nil {
-		return unauthenticated()
+		return x.refuseStranger("a dashboard code whose session has ended")
 	}
 	s.csrf, s.expires, s.used = randomText(), now+DashboardLife, now
 	cookie := x.h.dashboards.keep(&x.h.dashboards.sessions, dashboardsMax, &s)
@@ -196,7 +195,7 @@ func dashboardCookie(r *http.Request) string {
 func (x *exchange) authenticateCookie(cookie string) error {
 	s, ok := x.h.dashboards.use(cookie, x.h.micros())
 	if !ok {
-		return unauthenticated()
+		return x.refuseStranger("a cookie of no dashboard that is open")
 	}
 	if err := x.fromDashboard(&s); err != nil {
 		return err
@@ -204,7 +203,7 @@ func (x *exchange) authenticateCookie(cookie string) error {
 	session, err := x.h.node.Resume(x.r.Context(), s.token)
 	if inos.CodeOf(err) == inos.CodeUnauthenticated {
 		x.h.dashboards.end(cookie)
-		return unauthenticated()
+		return x.refuseStranger("a cookie of a dashboard whose session has ended")
 	}
 	if err != nil {
 		return err

@@ -308,3 +308,35 @@ func TestLinksAndPublic(t *testing.T) {
 		}
 	}
 }
+
+// TestRefusalsAreHistory asks at the edge what never reaches the kernel. Each refusal is a line of history, which holds nothing that the asker chose.
+func TestRefusalsAreHistory(t *testing.T) {
+	clock := newTuned()
+	d, s := serve(t, Options{Now: clock.now})
+	cookie, csrf := openDashboard(t, d, s)
+	for _, c := range []struct {
+		name, method, target string
+		status               int
+		headers              []string
+	}{
+		{"without a token", "GET", "/v1/status", 401, []string{"Authorization", ""}},
+		{"an address that is none, without a token", "GET", "/chosen", 401, []string{"Authorization", ""}},
+		{"another scheme", "GET", "/v1/status", 401, []string{"Authorization", "Basic chosen"}},
+		{"another cookie", "GET", "/v1/status", 401, []string{"Authorization", "", "Cookie", cookieName + "=chosen"}},
+		{"another site's page", "GET", "/v1/status", 403, []string{"Authorization", "", "Cookie", cookie, "Sec-Fetch-Site", "chosen"}},
+		{"another origin", "DELETE", "/v1/files/a", 403, []string{"Authorization", "", "Cookie", cookie, csrfHeader, csrf, "Origin", "http://chosen"}},
+		{"no CSRF token", "DELETE", "/v1/files/a", 403, []string{"Authorization", "", "Cookie", cookie, csrfHeader, "chosen", "Origin", s.URL}},
+		{"a code of another origin", "POST", "/v1/dashboard/session", 403, []string{"Authorization", "", "Origin", "http://chosen"}},
+		{"a script", "GET", "/v1/files/a", 403, []string{"Sec-Fetch-Dest", "script"}},
+	} {
+		d.mu.Lock()
+		d.refused = nil
+		d.mu.Unlock()
+		a := call(t, s, c.method, c.target, "", c.headers...)
+		d.mu.Lock()
+		if a.status != c.status || len(d.refused) != 1 || strings.Contains(d.refused[0], "chosen") {
+			t.Errorf("%s: %d, and the history was told %q", c.name, a.status, d.refused)
+		}
+		d.mu.Unlock()
+	}
+}

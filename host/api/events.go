@@ -28,6 +28,7 @@ func (x *exchange) historyFilter() (inos.EventFilter, error) {
 		return inos.EventFilter{}, nil
 	}
 	if !x.may("files", "read") {
+		x.h.node.Refused("node:events by " + string(x.session.Subject) + ", whose token does not read the whole namespace")
 		return inos.EventFilter{}, inos.Errorf(inos.CodePermissionDenied, "node:events", "history names paths of the whole namespace, which needs the capability files:read:/*")
 	}
 	return inos.EventFilter{Subject: x.session.Subject}, nil

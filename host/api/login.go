@@ -108,8 +108,7 @@ func (x *exchange) login(target) error {
 	}
 	key, ok := x.provesKey(&q)
 	if !ok {
-		x.h.node.Refused("a login whose challenge or signature is not good")
-		return unauthenticated()
+		return x.refuseStranger("a login whose challenge or signature is not good")
 	}
 	request := &eventpb.LoginRequest{
 		User: q.User, PublicKey: key, Device: x.h.node.DeviceID(key), DeviceName: q.DeviceName, Capabilities: q.Capabilities, Audience: q.Audience,

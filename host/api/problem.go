@@ -67,6 +67,8 @@ func (x *exchange) fail(err error) {
 	switch inos.Code(p.Number) {
 	case inos.CodeUnauthenticated:
 		header.Set("WWW-Authenticate", `Bearer realm="inos"`)
+	case inos.CodeOriginRefused: // what the page said of itself stays out of the history: it can be anything
+		x.h.node.Refused(p.Operation + ": a page of another origin, or one that does not show the header " + csrfHeader)
 	case inos.CodeBusy, inos.CodeShuttingDown, inos.CodeRateLimited, inos.CodeWorkerLost:
 		if p.RetryAfterUs == 0 {
 			p.RetryAfterUs = busyRetry.Microseconds()
