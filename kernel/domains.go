@@ -132,6 +132,16 @@ func (u *memberships) placeBy(key chunkKey, id inos.ChunkID, replicas uint32, ha
 	return u.choose(key, id, replicas, have, avoid, bytes, [][]bool{d.cold, d.any, d.crowded})
 }
 
+// placeWithin is placeBy for what nodes in some domains only are to have.
+func (u *memberships) placeWithin(domains []string, key chunkKey, id inos.ChunkID, replicas uint32, avoid []inos.NodeID, bytes uint64) []inos.NodeID {
+	d := u.candidates()
+	within := slices.Clone(d.crowded)
+	for i, m := range d.members {
+		within[i] = within[i] && slices.Contains(domains, u.domain(m.id(), replicas))
+	}
+	return u.choose(key, id, replicas, nil, avoid, bytes, [][]bool{within})
+}
+
 // placeRecord is place for a commit record, which nodes without room for chunks take as well, when there are no others; and so do nodes that
 // have lost records.
 func (u *memberships) placeRecord(id inos.ChunkID, replicas uint32, have, avoid []inos.NodeID) []inos.NodeID {

@@ -111,6 +111,7 @@ type put struct {
 	repeated bool                   // by an earlier request with this id
 	writes   []uint64               // fanouts with something under way
 	avoid    map[string]inos.Micros // nodes that failed lately -> until when
+	drawn    []inos.NodeID          // to which the first chunk went, sorted
 	patience inos.Micros            // until when the commit waits for late copies; 0: not yet
 	held     holding                // of the chunks whose copies are all decided
 	pinned   bool                   // the upload exists in the semantic memory
@@ -240,6 +241,7 @@ func (p *put) code(c *coder) {
 	c.bool(&p.repeated)
 	list(c, &p.writes, fanoutsMax, num[uint64])
 	table(c, &p.avoid, membersMax, text[string], num[inos.Micros])
+	list(c, &p.drawn, fanoutNodesMax, text[inos.NodeID])
 	num(c, &p.patience)
 	p.held.code(c)
 	c.bool(&p.pinned)

@@ -130,7 +130,7 @@ func (u *puts) committed(p *put, a *answer) {
 	if s := u.fanouts[p.root.fanout]; s != nil {
 		prefer = s.kept()
 	}
-	if !u.k.lone() {
+	if !u.k.lone() && !r.Repeated { // of a repetition it is not known any more where the earlier request's chunks are
 		everything := u.reach(p, nil, false).domains
 		within = slices.DeleteFunc(slices.Clone(prefer), func(n inos.NodeID) bool { return !slices.Contains(everything, u.k.members.domain(n, p.wanted)) })
 	}

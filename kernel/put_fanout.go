@@ -48,13 +48,14 @@ type fanout struct {
 
 // fanoutCopy is one node's copy.
 type fanoutCopy struct {
-	node   inos.NodeID
-	epoch  uint64 // of the node's copies when it was asked
-	state  uint8
-	told   bool        // a row that names it is on its way
-	unsure bool        // a write failed and may have happened all the same
-	slowAt inos.Micros // until when the write is waited for alone
-	slow   bool        // and that time is over
+	node    inos.NodeID
+	epoch   uint64 // of the node's copies when it was asked
+	state   uint8
+	told    bool        // a row that names it is on its way
+	unsure  bool        // a write failed and may have happened all the same
+	hopeful bool        // the last write failed, and another may succeed: the node did not refuse, or was busy
+	slowAt  inos.Micros // until when the write is waited for alone
+	slow    bool        // and that time is over
 }
 
 func (s *fanout) code(c *coder) {
@@ -86,6 +87,7 @@ func (x *fanoutCopy) code(c *coder) {
 	num(c, &x.state)
 	c.bool(&x.told)
 	c.bool(&x.unsure)
+	c.bool(&x.hopeful)
 	num(c, &x.slowAt)
 	c.bool(&x.slow)
 	if x.state >= copyStates {
@@ -156,7 +158,7 @@ func (u *puts) extend(s *fanout, avoid []inos.NodeID) {
 			u.writeTo(s, x)
 		}
 	}
-	if p := u.table[s.put]; p != nil && p.phase == putRunning && len(p.avoid) > 0 {
+	if p := u.table[s.put]; p != nil && p.phase == putRunning {
 		u.gather(s, p)
 	}
 }
@@ -196,14 +198,20 @@ func (u *puts) wrote(a *answer) {
 	case a.err == nil && x.epoch == k.members.epoch(node):
 		x.state = copyWritten
 	case a.err == nil:
-		x.state, x.unsure = copyFailed, true // it has come back meanwhile, and its copies are not trusted: it is asked as any other
+		x.state, x.unsure, x.hopeful = copyFailed, true, true // it has come back meanwhile, and its copies are not trusted: it is asked as any other
 	default:
-		x.state, x.unsure = copyFailed, !refused(a.err)
+		x.failed(a.err)
 		if u.failedAt(s, p, node, a.err) {
 			return
 		}
 	}
 	u.proceed(s, p, a.err)
+}
+
+// failed takes the end of a write that did not succeed.
+func (x *fanoutCopy) failed(err *inos.Error) {
+	refusal := refused(err)
+	x.state, x.unsure, x.hopeful = copyFailed, x.unsure || !refusal, !refusal || err.Code == inos.CodeBusy
 }
 
 // refused says that a write which failed has surely left nothing behind.
@@ -359,9 +367,7 @@ func (u *puts) settleFanout(s *fanout, p *put) {
 	if u.fanouts[s.work] != s {
 		return
 	}
-	if s.reached && !s.outstanding() && p != nil {
-		u.regain(s, p)
-	}
+	u.regain(s, p)
 	if s.again != 0 && !slices.Contains(u.pausing, s.work) {
 		u.pausing = append(u.pausing, s.work)
 	}
@@ -466,7 +472,7 @@ func (u *puts) leftover(p *put, s *fanout) {
 func (u *puts) distrusted(node inos.NodeID) {
 	for _, work := range sortedKeys(u.fanouts) {
 		if x := u.fanouts[work].copy(node); x != nil && x.state == copyWritten {
-			x.state, x.unsure = copyFailed, true
+			x.state, x.unsure, x.hopeful = copyFailed, true, true
 		}
 	}
 }

@@ -53,18 +53,18 @@ func (u *puts) reach(p *put, but *fanout, coming bool) holding {
 	return x
 }
 
-// coming returns the nodes that may have the chunk yet.
+// coming returns the nodes that may have the chunk yet, soon enough to be waited for.
 func (s *fanout) coming() []inos.NodeID {
-	if s.again != 0 {
+	if s.again != 0 && s.again < s.regainTill {
 		return s.nodes(copyAsked, copyFailed, copyPardoned)
 	}
 	return s.nodes(copyAsked)
 }
 
 // scattered says that fewer domains than a quorum hold all of a put, each chunk being in enough, and that writes under way can change
-// this: a quorum of each chunk may be another one, and a receipt names those that have everything.
+// this: a quorum of each chunk may be another one, and a receipt names those that have everything. A node that drains waits for none.
 func (u *puts) scattered(p *put) bool {
-	if u.k.lone() {
+	if u.k.lone() || u.k.node.draining {
 		return false
 	}
 	now := u.reach(p, nil, false)
@@ -86,19 +86,22 @@ func (u *puts) astray(s *fanout, p *put) []string {
 	return slices.DeleteFunc(slices.Clone(rest.domains), func(d string) bool { return slices.Contains(all.domains, d) })
 }
 
-// gather has a chunk written to domains that hold all else of its put, also to nodes that the put avoids.
+// gather has a chunk written to domains that hold all else of its put, also to nodes that the put avoids. As long as every chunk goes to the nodes to
+// which the first one went, there is nothing to look at.
 func (u *puts) gather(s *fanout, p *put) {
+	nodes := append(s.kept(), s.nodes(copyAsked)...)
+	slices.Sort(nodes)
+	if len(p.drawn) == 0 {
+		p.drawn = nodes
+	}
+	if s.regainTill == 0 && slices.Equal(nodes, p.drawn) {
+		return
+	}
 	domains := u.astray(s, p)
 	if len(domains) == 0 {
 		return
 	}
-	avoid := s.nodes(copyFailed)
-	for _, node := range u.k.members.sorted() {
-		if !slices.Contains(domains, u.k.members.domain(node, p.wanted)) {
-			avoid = append(avoid, node)
-		}
-	}
-	for _, x := range u.k.members.placeBy(s.home, s.id, s.wanted, nil, avoid, s.bytes) {
+	for _, x := range u.k.members.placeWithin(domains, s.home, s.id, s.wanted, s.nodes(copyFailed), s.bytes) {
 		if len(s.copies) < fanoutNodesMax || s.copy(x) != nil {
 			u.writeTo(s, x)
 		}
@@ -109,12 +112,18 @@ func (u *puts) gather(s *fanout, p *put) {
 // chunk's bytes are at hand, for a while, and not when they do not answer or have refused it.
 func (u *puts) regain(s *fanout, p *put) {
 	k := u.k
-	if k.lone() || p.phase != putRunning || s.output == 0 || !s.any(copyFailed) || s.regainTill != 0 && s.regainTill <= k.now {
+	if !s.reached || p == nil || p.phase != putRunning || k.lone() || k.node.draining || s.output == 0 || s.regainTill != 0 && s.regainTill <= k.now {
+		return
+	}
+	hopeful := func(x *fanoutCopy) bool {
+		return (x.state == copyFailed || x.state == copyPardoned) && x.hopeful && k.members.alive(x.node)
+	}
+	if !slices.ContainsFunc(s.copies, hopeful) {
 		return
 	}
 	domains := u.astray(s, p)
 	if !slices.ContainsFunc(s.copies, func(x *fanoutCopy) bool {
-		return x.state == copyFailed && x.unsure && k.members.alive(x.node) && slices.Contains(domains, k.members.domain(x.node, p.wanted))
+		return hopeful(x) && slices.Contains(domains, k.members.domain(x.node, p.wanted))
 	}) {
 		return
 	}
@@ -124,5 +133,7 @@ func (u *puts) regain(s *fanout, p *put) {
 			s.regainTill = min(s.regainTill, k.now+(p.deadline-k.now)/2)
 		}
 	}
-	s.again = k.now + regainEvery
+	if s.again == 0 && k.now+2*regainEvery <= s.regainTill { // the last try has a moment too
+		s.again = k.now + regainEvery
+	}
 }

@@ -13,7 +13,7 @@ import (
 // under way can bring one about; its receipt names domains that have everything.
 func TestReceiptNamesWhoHasEverything(t *testing.T) {
 	nodes := []string{"node-2", "node-3", "node-4"}
-	k, w, e := turns(t, nodes)
+	k, w, e := turns(t, nodes, 0)
 	var chunks []string
 	late := func(e *eventpb.Envelope) bool { // the writes that one node, each chunk another, is late with
 		q, id := writeOf(e)
@@ -49,8 +49,8 @@ func TestReceiptNamesWhoHasEverything(t *testing.T) {
 	w.check(t)
 }
 
-// turns begins a put of several chunks on a mesh of the nodes.
-func turns(t *testing.T, nodes []string) (*Kernel, *world, *eventpb.Envelope) {
+// turns begins a put of several chunks on a mesh of the nodes, with a deadline if it is not 0.
+func turns(t *testing.T, nodes []string, deadline inos.Micros) (*Kernel, *world, *eventpb.Envelope) {
 	k := New()
 	w := newWorld(&pair{t: t, k: k, every: 1000})
 	for _, node := range nodes {
@@ -65,6 +65,9 @@ func turns(t *testing.T, nodes []string) (*Kernel, *world, *eventpb.Envelope) {
 	w.ids++
 	w.streams[w.ids] = &body{name: "/turns", length: 6 * inos.ChunkBytesMax}
 	e := w.request("t", event.FilesPut, &eventpb.FilesPutRequest{Path: "/turns", Stream: w.ids, LengthBytes: 6 * inos.ChunkBytesMax})
+	if deadline != 0 {
+		event.WithDeadline(e, w.now+deadline)
+	}
 	w.give(e)
 	return k, w, e
 }
@@ -107,7 +110,7 @@ func TestReceiptOutlivesFailedWrites(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			nodes := []string{"node-2", "node-3", "node-4", "node-5", "node-6", "node-7"}
-			k, w, e := turns(t, nodes)
+			k, w, e := turns(t, nodes, 0)
 			type write struct{ chunk, node string }
 			var chunks, home []string
 			hangs, tries, seen := map[write]bool{}, map[write]int{}, map[string]bool{}

@@ -109,7 +109,7 @@ func (u *records) write(o *origin, waiter threadID, r *eventpb.Record, quorum ui
 	if x.until = u.k.now + recordPatience; o.deadline != 0 {
 		x.until = min(x.until, max(o.deadline, u.k.now+1))
 	}
-	x.withinTill = min(u.k.now+regainPatience, x.until)
+	x.withinTill = u.k.now + min(regainPatience, (x.until-u.k.now)/2)
 	u.start(x, false)
 }
 
@@ -201,21 +201,25 @@ func (u *records) extend(x *sealing) {
 			have = append(have, y.node)
 		}
 	}
-	if u.astray(x) {
-		for _, node := range x.within {
-			if !slices.Contains(have, node) && !slices.Contains(avoid, node) && k.members.alive(node) {
+	ask := func(nodes, beside []inos.NodeID) []inos.NodeID {
+		for _, node := range nodes {
+			if !slices.Contains(beside, node) && !slices.Contains(avoid, node) && (node == k.self() || k.members.alive(node)) &&
+				k.members.distinct(beside, x.wanted) < min(x.wanted, k.members.distinct(append(slices.Clone(beside), node), x.wanted)) {
 				u.writeTo(x, node)
+				beside = append(beside, node)
+			}
+		}
+		return beside
+	}
+	if u.astray(x) {
+		inside := slices.DeleteFunc(slices.Clone(have), func(n inos.NodeID) bool { return !slices.Contains(x.within, n) })
+		for _, node := range ask(x.within, inside) {
+			if !slices.Contains(have, node) {
 				have = append(have, node)
 			}
 		}
 	}
-	for _, node := range x.prefer {
-		if !slices.Contains(have, node) && !slices.Contains(avoid, node) && (node == k.self() || k.members.alive(node)) &&
-			k.members.distinct(have, x.wanted) < min(x.wanted, k.members.distinct(append(slices.Clone(have), node), x.wanted)) {
-			u.writeTo(x, node)
-			have = append(have, node)
-		}
-	}
+	have = ask(x.prefer, have)
 	if k.lone() {
 		if len(have) == 0 {
 			u.writeTo(x, k.self())
@@ -254,7 +258,7 @@ func (u *records) wrote(x *sealing, a *answer) {
 	}
 	i := slices.IndexFunc(x.copies, func(y *fanoutCopy) bool { return y.node == node })
 	if x.copies[i].state = copyWritten; a.err != nil {
-		x.copies[i].state, x.copies[i].unsure = copyFailed, !refused(a.err)
+		x.copies[i].failed(a.err)
 		if a.err.Code == inos.CodeDiskFull && node == k.self() {
 			k.collector.wantRoom(roomLeast)
 		}
@@ -308,7 +312,7 @@ func (u *records) astray(x *sealing) bool {
 	}
 	return slices.ContainsFunc(x.within, func(n inos.NodeID) bool {
 		i := slices.IndexFunc(x.copies, func(y *fanoutCopy) bool { return y.node == n })
-		return !slices.Contains(kept, n) && k.members.alive(n) && (i < 0 || x.copies[i].state == copyAsked || x.copies[i].unsure)
+		return !slices.Contains(kept, n) && (n == k.self() || k.members.alive(n)) && (i < 0 || x.copies[i].state == copyAsked || x.copies[i].hopeful)
 	})
 }
 
