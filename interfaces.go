@@ -188,6 +188,8 @@ type Totals struct {
 	StoredBytes uint64 // of the data chunks among them, each counted once however many nodes hold it; manifest nodes are not counted
 	Collectable uint64 // chunks without a reference
 	Uploads     uint64 // pins
+	Copies      uint64 // of chunks, on all nodes; on a lone node one of each chunk that it has not lost
+	PlacedBytes uint64 // of these copies
 }
 
 // Event is one line of history.

@@ -112,7 +112,7 @@ func semanticDropCopies(t *testing.T, m inos.Semantic) {
 		must(t, err)
 		equal(t, "dropped", n, want)
 	}
-	held := func(want bool) {
+	held := func(want bool, copies uint64) {
 		t.Helper()
 		entries, err := m.FindChunks(background, "ann", []inos.PlainHash{d.Entry.PlainHash, other.Entry.PlainHash})
 		must(t, err)
@@ -120,13 +120,15 @@ func semanticDropCopies(t *testing.T, m inos.Semantic) {
 		equal(t, "the other is found", entries[1] != nil, true)
 		after, err := m.Totals(background)
 		must(t, err)
+		equal(t, "copies", after.Copies, copies)
+		after.Copies, after.PlacedBytes = before.Copies, before.PlacedBytes
 		equal(t, "totals", after, before)
 	}
 	drop("c", 0, id)
 	drop("a", 1, unknown, id, id)
 	drop("a", 0, id)
 	drop("a", 0)
-	held(true)
+	held(true, before.Copies-1)
 	must(t, m.StageChunks(background, "u", "ann", []inos.ChunkRow{known}, 1))
 	nodes, err := holders(m, []inos.ChunkID{id})
 	must(t, err)
@@ -134,18 +136,18 @@ func semanticDropCopies(t *testing.T, m inos.Semantic) {
 	_, err = m.AbortUpload(background, "u")
 	must(t, err)
 	drop("b", 1, id)
-	held(false)
+	held(false, before.Copies-2)
 	wantCode(t, m.StageChunks(background, "u", "ann", []inos.ChunkRow{known}, 1), inos.CodeConflict)
 	node := nodeRow(2, d)
 	_, _, err = m.CommitFile(background, "u", fileOf("ann", "/b", node), []inos.ChunkRow{known, node}, inos.Quota{}, keyOf("2"), 1)
 	wantCode(t, err, inos.CodeConflict)
-	held(false)
+	held(false, before.Copies-2)
 	equal(t, "what a file refers to is not collected", collect(t, m), 0)
 	d.Nodes = []inos.NodeID{"b"}
 	must(t, m.StageChunks(background, "u", "ann", []inos.ChunkRow{d, known}, 1))
 	_, err = m.AbortUpload(background, "u")
 	must(t, err)
-	held(true)
+	held(true, before.Copies-1)
 	nodes, err = holders(m, []inos.ChunkID{id})
 	must(t, err)
 	equal(t, "nodes of the chunk written again", fmt.Sprint(nodes), "[[b]]")

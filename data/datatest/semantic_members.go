@@ -266,6 +266,14 @@ func semanticCounters(t *testing.T, m inos.Semantic) {
 		got := members(t, m)[node]
 		equal(t, "copies of "+string(node), got.Copies, copies)
 		equal(t, "placed bytes of "+string(node), got.PlacedBytes, bytes)
+		var sum inos.Totals
+		for _, member := range members(t, m) {
+			sum.Copies, sum.PlacedBytes = sum.Copies+member.Copies, sum.PlacedBytes+member.PlacedBytes
+		}
+		totals, err := m.Totals(background)
+		must(t, err)
+		equal(t, "copies on all nodes", totals.Copies, sum.Copies)
+		equal(t, "placed bytes of all nodes", totals.PlacedBytes, sum.PlacedBytes)
 	}
 	d1, d2 := dataRow(1), dataRow(2)
 	d1.Nodes, d2.Nodes = []inos.NodeID{"a", "b", "a"}, []inos.NodeID{"a"}

@@ -169,6 +169,8 @@ func (m *Memory) Totals(ctx context.Context) (c inos.Totals, err error) {
 		if chunk.refs == 0 {
 			c.Collectable++
 		}
+		c.Copies += uint64(len(chunk.copies))
+		c.PlacedBytes += uint64(len(chunk.copies)) * chunk.storedBytes()
 	}
 	c.Uploads = uint64(len(m.uploads))
 	return c, nil

@@ -13,6 +13,7 @@ var scans = map[statement]string{
 	selectCollectable: "walks the index of the chunks without a reference, to a limit",
 	countMembers:      "a mesh has few members, and a newcomer is rare",
 	selectMembers:     "all of them are asked for",
+	selectTotals:      "a mesh has few members, and only their counters are added up",
 	selectReady:       "walks the queue in its order, to a limit; anyReady asks first",
 	listRepairs:       "walks the queue in its order, to a limit",
 	deleteSightings:   "empties the table, some rows at a time",

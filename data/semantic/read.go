@@ -165,6 +165,7 @@ func (s *Store) NodeChunks(ctx context.Context, node inos.NodeID, after inos.Chu
 
 // Totals implements inos.Semantic.
 func (s *Store) Totals(ctx context.Context) (c inos.Totals, err error) {
-	err = s.reads[selectTotals].QueryRowContext(ctx).Scan(&c.Files, &c.PlainBytes, &c.Chunks, &c.StoredBytes, &c.Collectable, &c.Uploads)
+	err = s.reads[selectTotals].QueryRowContext(ctx).Scan(&c.Files, &c.PlainBytes, &c.Chunks, &c.StoredBytes, &c.Collectable, &c.Uploads,
+		&c.Copies, &c.PlacedBytes)
 	return c, s.wrap("semantic:totals", err)
 }

@@ -11,7 +11,7 @@ import (
 // Counters and reference counts as full scans of the tables find them, to hold the maintained ones against.
 const (
 	scanTotals = `SELECT (SELECT count(*) FROM files), (SELECT coalesce(sum(plain_bytes), 0) FROM files), (SELECT count(*) FROM chunks),
-		(SELECT count(*) FROM chunks WHERE refs = 0), (SELECT count(*) FROM uploads)`
+		(SELECT count(*) FROM chunks WHERE refs = 0), (SELECT count(*) FROM uploads), (SELECT count(*) FROM copies)`
 	scanRefs = `SELECT count(*) FROM chunks c WHERE c.refs <> (SELECT count(*) FROM edges e WHERE e.child = c.chunk_id)
 		+ (SELECT count(*) FROM files f WHERE f.manifest_id = c.chunk_id) + (SELECT count(*) FROM pins p WHERE p.chunk_id = c.chunk_id)
 		+ (SELECT count(*) FROM superseded s WHERE s.manifest_id = c.chunk_id)`
@@ -58,10 +58,11 @@ func scanned(t testing.TB, path string) inos.Totals {
 	defer db.Close()
 	ctx := context.Background()
 	var kept, scan inos.Totals
-	if err := db.Writer.QueryRowContext(ctx, text[selectTotals]).Scan(&kept.Files, &kept.PlainBytes, &kept.Chunks, &kept.StoredBytes, &kept.Collectable, &kept.Uploads); err != nil {
+	if err := db.Writer.QueryRowContext(ctx, text[selectTotals]).Scan(&kept.Files, &kept.PlainBytes, &kept.Chunks, &kept.StoredBytes, &kept.Collectable, &kept.Uploads,
+		&kept.Copies, &kept.PlacedBytes); err != nil {
 		t.Fatal(err)
 	}
-	if err := db.Writer.QueryRowContext(ctx, scanTotals).Scan(&scan.Files, &scan.PlainBytes, &scan.Chunks, &scan.Collectable, &scan.Uploads); err != nil {
+	if err := db.Writer.QueryRowContext(ctx, scanTotals).Scan(&scan.Files, &scan.PlainBytes, &scan.Chunks, &scan.Collectable, &scan.Uploads, &scan.Copies); err != nil {
 		t.Fatal(err)
 	}
 	rows, err := db.Writer.QueryContext(ctx, scanEntries)
@@ -83,6 +84,7 @@ func scanned(t testing.TB, path string) inos.Totals {
 	if err := rows.Err(); err != nil {
 		t.Fatal(err)
 	}
+	scan.PlacedBytes = kept.PlacedBytes // scanMembers compares them, node by node
 	if kept != scan {
 		t.Errorf("totals %+v, a scan finds %+v", kept, scan)
 	}

@@ -237,7 +237,8 @@ var text = [statements]string{
 	rollbackTo: `ROLLBACK TO SAVEPOINT verb`,
 	addTotals: `UPDATE totals SET files = files + $1, plain_bytes = plain_bytes + $2, chunks = chunks + $3, stored_bytes = stored_bytes + $4,
 		collectable = collectable + $5, uploads = uploads + $6, generation = generation + $7, repairs = repairs + $8, lease = lease + $9, entries = entries + $10 WHERE id = 1`,
-	selectTotals:   `SELECT files, plain_bytes, chunks, stored_bytes, collectable, uploads FROM totals WHERE id = 1`,
+	selectTotals: `SELECT files, plain_bytes, chunks, stored_bytes, collectable, uploads, copies, placed_bytes
+		FROM totals, (SELECT COALESCE(SUM(copies), 0) AS copies, COALESCE(SUM(placed_bytes), 0) AS placed_bytes FROM members) AS held WHERE id = 1`,
 	selectCounters: `SELECT generation, lease, entries FROM totals WHERE id = 1`,
 
 	selectChunk: `SELECT entry, roles, generation, condemned FROM chunks WHERE chunk_id = $1`,

@@ -201,6 +201,6 @@ func totals(c call, _ *eventpb.TotalsRequest) (event.Message, error) {
 	}
 	return &eventpb.TotalsReply{
 		Files: t.Files, PlainBytes: t.PlainBytes, Chunks: t.Chunks, StoredBytes: t.StoredBytes,
-		CollectableChunks: t.Collectable, Uploads: t.Uploads,
+		CollectableChunks: t.Collectable, Uploads: t.Uploads, Copies: t.Copies, PlacedBytes: t.PlacedBytes,
 	}, nil
 }

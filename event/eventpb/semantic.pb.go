@@ -863,6 +863,8 @@ type TotalsReply struct {
 	StoredBytes       uint64 `protobuf:"varint,4,opt,name=stored_bytes,json=storedBytes,proto3" json:"storedBytes,omitempty"`
 	CollectableChunks uint64 `protobuf:"varint,5,opt,name=collectable_chunks,json=collectableChunks,proto3" json:"collectableChunks,omitempty"`
 	Uploads           uint64 `protobuf:"varint,6,opt,name=uploads,proto3" json:"uploads,omitempty"`
+	Copies            uint64 `protobuf:"varint,7,opt,name=copies,proto3" json:"copies,omitempty"`
+	PlacedBytes       uint64 `protobuf:"varint,8,opt,name=placed_bytes,json=placedBytes,proto3" json:"placedBytes,omitempty"`
 }
 
 func (x *TotalsReply) Reset() {
@@ -909,6 +911,20 @@ func (x *TotalsReply) GetCollectableChunks() uint64 {
 func (x *TotalsReply) GetUploads() uint64 {
 	if x != nil {
 		return x.Uploads
+	}
+	return 0
+}
+
+func (x *TotalsReply) GetCopies() uint64 {
+	if x != nil {
+		return x.Copies
+	}
+	return 0
+}
+
+func (x *TotalsReply) GetPlacedBytes() uint64 {
+	if x != nil {
+		return x.PlacedBytes
 	}
 	return 0
 }
@@ -1564,6 +1580,8 @@ func (m *TotalsReply) CloneVT() *TotalsReply {
 	r.StoredBytes = m.StoredBytes
 	r.CollectableChunks = m.CollectableChunks
 	r.Uploads = m.Uploads
+	r.Copies = m.Copies
+	r.PlacedBytes = m.PlacedBytes
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = slices.Clone(m.unknownFields)
 	}
@@ -2462,6 +2480,12 @@ func (this *TotalsReply) EqualVT(that *TotalsReply) bool {
 		return false
 	}
 	if this.Uploads != that.Uploads {
+		return false
+	}
+	if this.Copies != that.Copies {
+		return false
+	}
+	if this.PlacedBytes != that.PlacedBytes {
 		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
@@ -4095,6 +4119,16 @@ func (m *TotalsReply) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.PlacedBytes != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.PlacedBytes))
+		i--
+		dAtA[i] = 0x40
+	}
+	if m.Copies != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Copies))
+		i--
+		dAtA[i] = 0x38
+	}
 	if m.Uploads != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Uploads))
 		i--
@@ -4742,6 +4776,12 @@ func (m *TotalsReply) SizeVT() (n int) {
 	}
 	if m.Uploads != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Uploads))
+	}
+	if m.Copies != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Copies))
+	}
+	if m.PlacedBytes != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.PlacedBytes))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -7474,6 +7514,24 @@ func (m *TotalsReply) UnmarshalVT(dAtA []byte) error {
 			}
 			m.Uploads = 0
 			m.Uploads, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 7:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Copies", wireType)
+			}
+			m.Copies = 0
+			m.Copies, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 8:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field PlacedBytes", wireType)
+			}
+			m.PlacedBytes = 0
+			m.PlacedBytes, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
 			if err != nil {
 				return err
 			}

@@ -1921,6 +1921,10 @@ pub struct TotalsReply {
     pub collectable_chunks: u64,
     #[prost(uint64, tag = "6")]
     pub uploads: u64,
+    #[prost(uint64, tag = "7")]
+    pub copies: u64,
+    #[prost(uint64, tag = "8")]
+    pub placed_bytes: u64,
 }
 /// node:status:v1
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
