@@ -7,11 +7,11 @@ import (
 	"github.com/inos-mesh/inos/event/eventpb"
 )
 
-// describe shows the members to an operator, removed ones too, sorted by id.
-func (u *memberships) describe() *eventpb.NodesListReply {
-	_, open := u.domains(inos.ReplicasDefault)
-	r := &eventpb.NodesListReply{Level: u.level(inos.ReplicasDefault), Domains: open, Survives: u.survives(min(open, inos.ReplicasDefault), inos.ReplicasDefault)}
-	r.Stored, r.ChunksShort = u.k.stored(0)
+// describe shows the members to an operator, removed ones too, sorted by id. The totals are those of a lone node, whose row is not read again.
+func (u *memberships) describe(totals *eventpb.TotalsReply) *eventpb.NodesListReply {
+	r := &eventpb.NodesListReply{Level: u.level(inos.ReplicasDefault)}
+	r.Survives, r.Domains = u.newFile()
+	r.Stored, r.ChunksShort = u.k.stored(0, totals)
 	for _, id := range sortedKeys(u.table) {
 		m := u.table[id]
 		n := &eventpb.NodeInfo{
@@ -24,6 +24,9 @@ func (u *memberships) describe() *eventpb.NodesListReply {
 			c := &u.k.collector.usage
 			n.Usage = &eventpb.ContentUsage{Chunks: c.chunks, UsedBytes: c.used, TrashBytes: c.trash, FreeBytes: c.free}
 			n.SeenUs, n.Version = int64(u.k.now), u.k.node.version
+			if totals != nil {
+				n.Member.Copies, n.Member.PlacedBytes = totals.Copies, totals.PlacedBytes
+			}
 		}
 		n.Unchecked = u.unchecked(m)
 		r.Nodes = append(r.Nodes, n)
@@ -31,10 +34,18 @@ func (u *memberships) describe() *eventpb.NodesListReply {
 	return r
 }
 
+// newFile says for a person what a new file of the default number of replicas would survive, and in how many domains one can be written now.
+func (u *memberships) newFile() (text string, open uint32) {
+	all, open := u.domains(inos.ReplicasDefault)
+	if open == 0 && all > 0 {
+		return "cannot be stored now: no node answers and has room", 0
+	}
+	return u.survives(min(open, inos.ReplicasDefault), inos.ReplicasDefault), open
+}
+
 // summarise puts into a status what it says of the mesh.
 func (u *memberships) summarise(r *eventpb.NodeStatusReply) {
-	_, open := u.domains(inos.ReplicasDefault)
-	r.Survives = u.survives(min(open, inos.ReplicasDefault), inos.ReplicasDefault)
+	r.Survives, _ = u.newFile()
 	for _, id := range u.all() {
 		r.Members++
 		if id == u.k.self() || u.table[id].state == liveAlive {

@@ -11,6 +11,7 @@ const (
 	opSignInvite  = iota + 1 // invite:sign
 	opSetMember              // semantic:set_node
 	opListRepairs            // semantic:list_repairs
+	opLoneTotals             // semantic:totals of a lone node, for what it has lost
 )
 
 // operations answers what an operator asks of the mesh: its nodes, invites to it, what is wanted of a node, and the repair queue.
@@ -106,7 +107,11 @@ func (u *operations) begin(p *operation, e *eventpb.Envelope) *inos.Error {
 	}
 	switch e.EventType {
 	case event.NodesList:
-		u.show(p, k.members.describe())
+		if k.lone() {
+			u.ask(p, opLoneTotals, event.Totals, &eventpb.TotalsRequest{})
+			return nil
+		}
+		u.show(p, k.members.describe(nil))
 	case event.NodesInvite:
 		return u.invite(p, invite.Invite)
 	case event.NodesSet:
@@ -202,6 +207,12 @@ func (u *operations) end(p *operation, a *answer) *inos.Error {
 		}
 		m := k.members.set(r.Member)
 		k.complete(&p.origin, &eventpb.NodesSetReply{Member: r.Member}, m.label()+" is "+inos.MemberState(r.Member.State).String())
+	case opLoneTotals:
+		var r eventpb.TotalsReply
+		if event.Open(a.env, &r) != nil {
+			return bad()
+		}
+		u.show(p, k.members.describe(&r))
 	case opListRepairs:
 		var r eventpb.ListRepairsReply
 		if event.Open(a.env, &r) != nil {

@@ -141,6 +141,8 @@ func totalsCode(c *coder, p **eventpb.TotalsReply) {
 	num(c, &(*p).StoredBytes)
 	num(c, &(*p).CollectableChunks)
 	num(c, &(*p).Uploads)
+	num(c, &(*p).Copies)
+	num(c, &(*p).PlacedBytes)
 }
 
 func (u *queries) hear(in *input) {

@@ -381,6 +381,9 @@ func (u *records) late(x *sealing) {
 	err := again(inos.Errorf(inos.CodeQuorumLost, event.Stage(event.RecordSeal), "version %d is committed, its record is in %d of %s%s", x.record.File.Version, has,
 		plural(uint64(x.quorum), "domain", "domains"), detail))
 	err.Hint = "Ask again with the same request id: the record follows as soon as enough nodes are back ('inos nodes' names the missing)."
+	if k.lone() {
+		err.Hint = "Make room on this node's disk: the record follows by itself, and the same request id asks again."
+	}
 	x.told = true
 	u.tell(x, err)
 	x.waiter = threadRecords

@@ -61,10 +61,13 @@ func (k *Kernel) status(q *query) *eventpb.NodeStatusReply {
 	}
 	if k.node.switchboard && k.members.ready() {
 		k.members.summarise(r)
-		r.Stored, r.ChunksShort = k.stored(q.repairs)
+		r.Stored, r.ChunksShort = k.stored(q.repairs, q.totals)
 		r.Repairs, r.RecordsPending, r.Rebuild = q.repairs, k.records.count(), k.rebuilding.progress()
 	}
 	r.Notices = append(k.notices(), q.notices...)
+	if k.lone() && r.ChunksShort > 0 {
+		r.Notices = append(r.Notices, r.Stored)
+	}
 	for i, w := range k.supervisor.workers {
 		r.Workers = append(r.Workers, &eventpb.WorkerStatus{
 			Worker: uint32(i), State: workerStateNames[w.state], Pid: w.pid, InFlight: uint32(len(w.calls)), Calls: w.total,

@@ -5,18 +5,24 @@ import (
 	"strings"
 
 	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event/eventpb"
 )
 
 // stuckNodesMax bounds the nodes that a notice names; of more it tells how many there are.
 const stuckNodesMax = 3
 
 // stored says for a person what the files that are stored survive now, which is what their weakest chunk does, and how many chunks lack a
-// copy. Queued are the repairs in the queue, which may know of chunks that the last look did not see.
-func (k *Kernel) stored(queued uint64) (text string, short uint64) {
+// copy. Queued are the repairs in the queue, which may know of chunks that the last look did not see; a lone node has neither, and knows it from the totals.
+func (k *Kernel) stored(queued uint64, totals *eventpb.TotalsReply) (text string, short uint64) {
 	s, u := &k.repairs.scan, &k.members
 	switch {
+	case k.lone() && (totals == nil || !k.ready()):
+		return "not known yet", 0
 	case k.lone():
-		return "every chunk is on this one node", 0
+		if short = lost(totals); short == 0 {
+			return "every chunk is on this one node", 0
+		}
+		return plural(short, "chunk is lost: files that have it", "chunks are lost: files that have one") + " cannot be read until they are put again under their paths; 'inos verify PATH' tells which", short
 	case s.whole == 0, u.someComing(), k.now < k.node.started+startUpTime+scanSpacing && (s.again || s.running && s.of == ""):
 		return "not known yet: the map is being looked through", queued
 	}
@@ -32,6 +38,12 @@ func (k *Kernel) stored(queued uint64) (text string, short uint64) {
 		return text + " and cannot be read now", short
 	}
 	return text + " and " + k.members.survives(s.worth.live, s.worth.wanted), short
+}
+
+// lost counts the chunks of a lone node's files of which it holds no good copy any more. What is to be collected may be among those that it lacks,
+// and is nobody's loss.
+func lost(t *eventpb.TotalsReply) uint64 {
+	return t.Chunks - min(t.Chunks, t.Copies+t.CollectableChunks)
 }
 
 // stuck says for a person why the drain of a node does not end, and what would end it; empty while it goes on.

@@ -908,7 +908,13 @@ func (w *world) performSemantic(e *eventpb.Envelope) (event.Message, *inos.Error
 	case event.PruneReplies:
 		return &eventpb.PruneRepliesReply{}, nil
 	case event.Totals:
-		return &eventpb.TotalsReply{Files: uint64(len(w.files)), Chunks: uint64(len(w.rows))}, nil
+		r := &eventpb.TotalsReply{Files: uint64(len(w.files)), Chunks: uint64(len(w.rows))}
+		for id, row := range w.rows {
+			if r.Copies += uint64(len(row.copies)); w.wantedOf(id) == 0 {
+				r.CollectableChunks++
+			}
+		}
+		return r, nil
 	}
 	return w.performMesh(e)
 }
