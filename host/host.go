@@ -363,7 +363,9 @@ func (n *Node) listen(ctx context.Context) error {
 		return inos.Errorf(inos.CodeAddressInUse, "listen", "another process listens on %s", n.config.Listen)
 	}
 	if err != nil {
-		return inos.Errorf(inos.CodeIO, "listen", "%s: %w", n.config.Listen, err)
+		e := inos.Errorf(inos.CodeIO, "listen", "%s: %w", n.config.Listen, err)
+		e.Hint = "Give --listen an address of this machine and a port, such as 127.0.0.1:7770; port 0 is any free one."
+		return e
 	}
 	n.listener = listener
 	n.url = "http://" + listener.Addr().String()

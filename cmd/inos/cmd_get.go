@@ -79,7 +79,8 @@ refused, and with --force replaced.` + othersManual,
 			}
 			m.close()
 			if err != nil {
-				return a.asFolder(client, ref, err)
+				return a.asFolder(client, ref, err,
+					fmt.Sprintf("Read them all with 'inos get -r %s -o %s'.", printable(string(ref.Path)), printable(path.Base(string(ref.Path)))))
 			}
 			return a.printGot(&got, output, toStdout, time.Since(began))
 		},

@@ -69,7 +69,11 @@ for seven days. With --recursive a PATH stands for everything below it.` + other
 
 func (a *app) remove(client *api.Client, arg string, recursive bool) (removed uint64, err error) {
 	if !recursive {
-		return a.removeOne(client, inos.Path(arg))
+		removed, err := a.removeOne(client, inos.Path(arg))
+		if err != nil {
+			err = a.asFolder(client, api.Ref{Path: inos.Path(arg)}, err, "Remove them all with 'inos rm -r "+printable(arg)+"'.")
+		}
+		return removed, err
 	}
 	prefix := folderPath(arg, true) + "/"
 	for {

@@ -44,7 +44,7 @@ chunk's stored bytes), sizes, recipe, and in a matrix which nodes hold it.` + ot
 			defer client.Close()
 			s, err := a.statWhole(client, ref)
 			if err != nil {
-				return err
+				return a.asFolder(client, ref, err, "List them with 'inos ls "+printable(string(ref.Path))+"/'.")
 			}
 			if !all && len(s.ChunkList) > chunksPeeked {
 				s.ChunkList = s.ChunkList[:chunksPeeked]

@@ -175,7 +175,7 @@ func (a *app) cmdDashboard() *cobra.Command {
 		Use:   "dashboard",
 		Short: "Print an address that opens the dashboard, once",
 		Long: `Dashboard prints an address with a code behind #, good for one browser, once, for ten minutes. The browser's session may do what you may, ends when it is idle for
-half an hour, and is listed by 'inos tokens'.`,
+half an hour, and is listed by 'inos tokens'. The pages of the dashboard are not here yet: the calls that they will use are in docs/http.md.`,
 		Example: "  inos dashboard",
 		Args:    arguments(0, 0, "no argument"),
 		RunE: func(*cobra.Command, []string) error {

@@ -52,6 +52,9 @@ func (a *app) printVersion(version, kernelID, goVersion, nodeID string, modules 
 		kernelID = "missing: this binary was built without it"
 	}
 	text := fmt.Sprintf("inos %s\n  kernel   %s\n", version, kernelID)
+	if len(modules) == 0 {
+		text += "  storage  missing: this binary was built without it\n"
+	}
 	for _, name := range slices.Sorted(maps.Keys(modules)) {
 		text += fmt.Sprintf("  %-8s %s\n", name, modules[name])
 	}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -313,8 +312,8 @@ func (g *folderGet) finish() error {
 	}}
 }
 
-// asFolder returns the error of a get that found no file, with the way to what is below the path when something is.
-func (a *app) asFolder(client *api.Client, ref api.Ref, err error) error {
+// asFolder returns the error of a command that found no file, with the hint when something is below the path.
+func (a *app) asFolder(client *api.Client, ref api.Ref, err error, hint string) error {
 	var coded *inos.Error
 	if ref.Path == "" || !errors.As(err, &coded) || coded.Code != inos.CodeFileNotFound {
 		return err
@@ -323,7 +322,7 @@ func (a *app) asFolder(client *api.Client, ref api.Ref, err error) error {
 		if listErr == nil {
 			hinted := *coded
 			hinted.Message = fmt.Sprintf("no file %q, but there are files below it", ref.Path)
-			hinted.Hint = fmt.Sprintf("Read them all with 'inos get -r %s -o %s'.", printable(string(ref.Path)), printable(path.Base(string(ref.Path))))
+			hinted.Hint = hint
 			return &hinted
 		}
 		break

@@ -65,6 +65,9 @@ func kindOf(dir string) (folderKind, error) {
 		if err == nil {
 			return k.kind, nil
 		}
+		if errors.Is(err, unix.ENOTDIR) {
+			return folderEmpty, &inos.Error{Code: inos.CodeIO, Op: "open data folder", Message: dir + " is no folder", Hint: "Choose another --data."}
+		}
 		if !errors.Is(err, fs.ErrNotExist) {
 			return folderEmpty, inos.Errorf(inos.CodeIO, "open data folder", "%w", err)
 		}

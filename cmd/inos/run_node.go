@@ -136,7 +136,6 @@ func nextSteps(dataDir, defaultDir string) []string {
 		"inos ls" + flag,
 		"inos get /path -o FILE" + flag,
 		"inos nodes" + flag,
-		"inos dashboard" + flag,
 		"inos events --follow" + flag,
 	}
 }

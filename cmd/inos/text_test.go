@@ -244,3 +244,14 @@ func TestAwaitSecond(t *testing.T) {
 		}
 	}
 }
+
+func TestOnLoopback(t *testing.T) {
+	for address, want := range map[string]bool{
+		"http://127.0.0.1:7770": true, "http://127.9.9.9:1": true, "http://[::1]:7770": true, "http://localhost:7770": true,
+		"http://[::]:7770": false, "http://0.0.0.0:7770": false, "http://192.0.2.1:7770": false, "http://nas:7770": false, "": false,
+	} {
+		if got := onLoopback(address); got != want {
+			t.Errorf("%q is on the loopback interface: %v, want %v", address, got, want)
+		}
+	}
+}

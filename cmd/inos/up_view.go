@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -104,7 +106,7 @@ func (v *view) offers(client *api.Client) {
 			v.say("dashboard", "'inos dashboard' prints its address; it cannot be made now: "+err.Error())
 			return
 		}
-		v.say("dashboard", address+" (good once, until "+timeText(int64(expires))+"; 'inos dashboard' prints another)")
+		v.say("dashboard", address+" (good once, until "+timeText(int64(expires))+"; 'inos dashboard' prints another; its pages are not here yet)")
 	}
 }
 
@@ -139,6 +141,9 @@ func (v *view) started(i identity, steps bool) {
 		return
 	}
 	fmt.Fprintf(v.out, "inos: node %s, version %s, data in %s\n", i.nodeID, i.version, v.dir)
+	if !onLoopback(i.url) {
+		fmt.Fprintf(v.out, "inos: warning: HTTP at this address is not encrypted: the network can read tokens and files; put a TLS proxy in front (docs/operate.md)\n")
+	}
 	if !steps {
 		return
 	}
@@ -429,4 +434,14 @@ func (v *view) close() {
 		_, _ = v.a.stderr.Write(append(v.partial, '\n'))
 		v.partial = nil
 	}
+}
+
+// onLoopback says that only this machine reaches a node's address.
+func onLoopback(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }

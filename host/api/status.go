@@ -13,7 +13,8 @@ import (
 // home tells a person who came by browser where to go: GET /. It needs no token and names nothing of the node.
 func (x *exchange) home(target) error {
 	x.plain(http.StatusOK, "This is an INOS node. Its interface is under /v1 and needs a token.\n"+
-		"On its machine, try: inos status, inos put FILE /path, inos get /path, inos --help\n")
+		"On its machine, try: inos status, inos put FILE /path, inos get /path, inos --help\n"+
+		"The pages of the dashboard are not here yet.\n")
 	return nil
 }
 
