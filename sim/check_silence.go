@@ -108,8 +108,12 @@ func (w *World) checkDistrusted(p *process) {
 	}
 }
 
-// introduced notes who speaks to the switchboard.
-func (w *World) introduced(d *delivery) {
+// introduced notes who has spoken to the switchboard. One that was told that it is starting has not been heard.
+func (w *World) introduced(d *delivery, answer []byte) {
+	a, err := event.Decode(answer)
+	if err != nil || event.StateOf(a.EventType) == event.StateFailed {
+		return
+	}
 	if e, err := event.Decode(d.q.Envelope); err == nil && (e.EventType == event.NodeHeartbeat || e.EventType == event.NodeJoin) {
 		w.beats(d.f.p)
 	}

@@ -159,9 +159,6 @@ func (w *World) arrive(d *delivery) {
 	if to.switchboard && len(from.invite) > 0 && w.introduces(d.q.Envelope) {
 		m.Invite = from.invite
 	}
-	if to.switchboard {
-		w.introduced(d)
-	}
 	if d.q.Input != 0 {
 		to.hostBuf++
 		m.Input, m.InputBytes = to.hostBuf, lengthOf(d.input)
@@ -227,6 +224,9 @@ func (w *World) served(p *process, d *delivery, e *eventpb.Envelope) {
 		var r eventpb.MeshServeReply
 		w.open(e, &r)
 		reply.Envelope = r.Envelope
+		if p.switchboard {
+			w.introduced(d, r.Envelope)
+		}
 		if r.Output != 0 {
 			bulk = p.buffer(r.Output)
 			if p.liar.garbles && w.random.IntN(2) == 0 {
