@@ -251,8 +251,15 @@ func (u *records) answer(a *answer) {
 // count returns how many versions have records that are not on all of their nodes, as of the last scan and of what is under way.
 func (u *records) count() uint64 { return u.lately + uint64(len(u.table)+len(u.settles)) }
 
-// note has it noted who holds a version's record. What does not fit is found pending again.
+// note has it noted who holds a version's record. What does not fit is found pending again. Another record of the version that was noted before, and
+// that is on its way to more nodes, is needless from now on: when it ends it must not take the place of this one.
 func (u *records) note(s settling) {
+	for _, work := range sortedKeys(u.table) {
+		x := u.table[work]
+		if f := x.record.File; len(x.held) > 0 && f.Version == s.key.Version && f.Path == s.key.Path && f.Owner == s.key.Owner && string(x.id) != string(s.id) {
+			x.needless = true
+		}
+	}
 	if len(u.settles) >= settlesMax {
 		u.short = true
 		return

@@ -108,3 +108,33 @@ func TestRecordOnFewerDomainsThanThereAre(t *testing.T) {
 		})
 	}
 }
+
+// A record that is on its way to more nodes takes the place of none of the same version that was noted meanwhile: it was declared needless then, and the nodes
+// that held it trash it. One of another version, or the one that was noted itself, is noted when it ends.
+func TestRecordThatIsNeedlessMeanwhile(t *testing.T) {
+	for name, c := range map[string]struct {
+		version uint64
+		id      byte
+		noted   int
+	}{
+		"another of the version": {version: 1, id: 2, noted: 1},
+		"the same":               {version: 1, id: 1, noted: 2},
+		"of another version":     {version: 2, id: 2, noted: 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k, _ := sweptNode()
+			u := &k.records
+			id := func(b byte) []byte { return append(make([]byte, inos.HashBytes-1), b) }
+			x := &sealing{work: 1, waiter: threadRecords, record: &eventpb.Record{File: &eventpb.FileInfo{Owner: "o", Path: "/a", Version: 1}}, id: id(1), wanted: 1, held: []inos.NodeID{"n1"}}
+			u.table[x.work], u.upkeep = x, 1
+			u.note(settling{key: &eventpb.RecordKey{Owner: "o", Path: "/a", Version: c.version}, id: id(c.id), nodes: []string{"n1"}})
+			u.end(x)
+			if len(u.settles) != c.noted {
+				t.Errorf("%d records are noted, not %d", len(u.settles), c.noted)
+			}
+			if len(u.table) != 0 || u.upkeep != 0 {
+				t.Errorf("%d records are in work", len(u.table))
+			}
+		})
+	}
+}

@@ -10,27 +10,28 @@ import (
 
 // sealing is one version's record on its way to its nodes.
 type sealing struct {
-	work   uint64
-	record *eventpb.Record
-	waiter threadID // who is told when a quorum has it; threadRecords: nobody
-	waits  uint64
-	trace  string
-	meta   *eventpb.Metadata
-	until  inos.Micros // when the waiter is told that it takes too long
-	id     []byte      // of the sealed record
-	output uint64
-	bytes  uint32
-	wanted uint32
-	quorum uint32
-	prefer []inos.NodeID // hold the file's root
-	within []inos.NodeID // of these, those in domains that hold all of the file
-	held   []inos.NodeID // held this sealed record before
-	copies []*fanoutCopy
-	busy   bool // a seal or a read is under way
-	told   bool // the waiter
-	tries  uint32
-	again  inos.Micros // when to try the step again that failed; 0: none failed
-	failed string      // the last failure, for a person
+	work     uint64
+	record   *eventpb.Record
+	waiter   threadID // who is told when a quorum has it; threadRecords: nobody
+	waits    uint64
+	trace    string
+	meta     *eventpb.Metadata
+	until    inos.Micros // when the waiter is told that it takes too long
+	id       []byte      // of the sealed record
+	output   uint64
+	bytes    uint32
+	wanted   uint32
+	quorum   uint32
+	prefer   []inos.NodeID // hold the file's root
+	within   []inos.NodeID // of these, those in domains that hold all of the file
+	held     []inos.NodeID // held this sealed record before
+	copies   []*fanoutCopy
+	busy     bool // a seal or a read is under way
+	told     bool // the waiter
+	needless bool // another record of the version has been noted
+	tries    uint32
+	again    inos.Micros // when to try the step again that failed; 0: none failed
+	failed   string      // the last failure, for a person
 
 	withinTill inos.Micros // until when a quorum within is waited for; 0: it is not
 }
@@ -58,6 +59,7 @@ func (x *sealing) code(c *coder) {
 	pointers(c, &x.copies, fanoutNodesMax, func(c *coder, y *fanoutCopy) { y.code(c) })
 	c.bool(&x.busy)
 	c.bool(&x.told)
+	c.bool(&x.needless)
 	num(c, &x.tries)
 	num(c, &x.again)
 	text(c, &x.failed)
@@ -402,6 +404,11 @@ func (u *records) tell(x *sealing, err *inos.Error) {
 
 // end has it noted who holds the record.
 func (u *records) end(x *sealing) {
+	if x.needless {
+		u.short = true
+		u.forget(x)
+		return
+	}
 	kept := x.kept()
 	live := u.k.members.distinct(kept, x.wanted)
 	if all, _ := u.k.members.domains(x.wanted); live < min(x.wanted, all) {
