@@ -119,6 +119,9 @@ func (u *memberships) list() {
 	u.send(opListNodes, event.ListNodes, &eventpb.ListNodesRequest{})
 }
 
+// doubted has the members read again at once.
+func (u *memberships) doubted() { u.listAt, u.overtaken = u.k.now, u.listing }
+
 func (u *memberships) act() {
 	k := u.k
 	if !k.node.booted || !k.node.switchboard {

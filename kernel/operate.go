@@ -183,6 +183,9 @@ func (u *operations) answer(a *answer) {
 		err = u.end(p, a)
 	}
 	if err != nil {
+		if a.op == opSetMember && err.Code == inos.CodeIO {
+			u.k.members.doubted() // it may have happened all the same
+		}
 		u.k.fail(&p.origin, because(event.Stage(p.eventType), err, ""))
 	}
 }

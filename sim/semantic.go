@@ -20,6 +20,9 @@ func (w *World) performSemantic(p *process, e *eventpb.Envelope) (event.Message,
 	if r := w.chance(e.EventType); w.now < w.semantic.doubtTo && r.IntN(5) == 0 {
 		if r.IntN(2) == 0 {
 			_, _ = w.verb(p, e)
+			if e.EventType == event.SetNode {
+				w.memberDoubt = w.now
+			}
 		}
 		w.stated(e, nil)
 		return nil, inos.Errorf(inos.CodeIO, event.Stage(e.EventType), "the outcome is unknown")

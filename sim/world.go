@@ -40,7 +40,8 @@ type World struct {
 	bereft   map[inos.ChunkID]bool                // chunks that a node held which was silent for long
 	ever     map[inos.ChunkID][]byte              // stored bytes of every chunk that was ever made
 
-	memberChanges uint64 // members that came or changed their state, and epochs
+	memberDoubt   inos.Micros // when a member's state last changed without the switchboard's being told
+	memberChanges uint64      // members that came or changed their state, and epochs
 
 	heartbeat  inos.Micros
 	graceCold  inos.Micros
