@@ -30,6 +30,22 @@ func (w *World) awake() inos.Micros {
 
 func (w *World) sleepOf(stop inos.Micros) inos.Micros { return max(0, stop-w.heartbeat/2*3) }
 
+// onceAwake does something when the switchboard has been awake for so long, if it is still in the same life then.
+func (w *World) onceAwake(long inos.Micros, do func()) {
+	life, until := w.board.life, w.awake()+long
+	var look func()
+	look = func() {
+		switch left := until - w.awake(); {
+		case w.board.life != life:
+		case left > 0:
+			w.at(w.now+max(left, inos.Second), look)
+		default:
+			do()
+		}
+	}
+	w.at(w.now+long, look)
+}
+
 // hear notes that the switchboard is sent a sign of life.
 func (w *World) hear(p *process) {
 	p.silence.forLong = w.silentForLong(p)

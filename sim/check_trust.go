@@ -80,9 +80,8 @@ func (w *World) checkRepaired(q *eventpb.SettleRepairRequest) {
 		w.violate("the repair of chunk %s of version %d of %s ends with too few copies that may count, %d are wanted and more nodes could have one", id, v.number, v.info.Path, v.info.ReplicasWanted)
 		return
 	}
-	life := w.board.life
-	w.at(w.now+wantedWithin, func() {
-		if w.board.life == life && w.board.since < w.now-wantedWithin && w.lacks(id, c) && !w.queued(id) {
+	w.onceAwake(wantedWithin, func() {
+		if w.board.since < w.now-wantedWithin && w.lacks(id, c) && !w.queued(id) {
 			w.violate("chunk %s of version %d of %s has too few copies, and %s after its repair ended for what was known before nobody asks for another",
 				id, v.number, v.info.Path, clock(epoch+wantedWithin))
 		}
@@ -171,9 +170,9 @@ func (w *World) checkNamed(id inos.ChunkID, node string) {
 	if p == nil || w.rebuilding || p.wrote[id] == 0 || p.wrote[id] >= p.crashed || p.crashed >= p.distrusted || p.looked[id] {
 		return
 	}
-	began, life := p.distrusted, w.board.life
-	w.at(w.now+wantedWithin, func() {
-		if w.board.life == life && w.board.since < w.now-wantedWithin && p.distrusted == began && !p.looked[id] && slices.Contains(w.trusted(id), p.id) {
+	began := p.distrusted
+	w.onceAwake(wantedWithin, func() {
+		if w.board.since < w.now-wantedWithin && p.distrusted == began && !p.looked[id] && slices.Contains(w.trusted(id), p.id) {
 			w.violate("the copy of chunk %s on %s counts, which was written before that node came back from a crash and which nobody has looked at since", id, p)
 		}
 	})
