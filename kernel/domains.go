@@ -160,8 +160,18 @@ func (u *memberships) placeRecord(id inos.ChunkID, replicas uint32, have, avoid 
 	return out
 }
 
-// choose draws nodes of the lists of candidates, of one list after the other.
-func (u *memberships) choose(key chunkKey, id inos.ChunkID, replicas uint32, have, avoid []inos.NodeID, bytes uint64, lists [][]bool) (out []inos.NodeID) {
+// choose is draw, with nodes that have lost this chunk over and over only when there are no others.
+func (u *memberships) choose(key chunkKey, id inos.ChunkID, replicas uint32, have, avoid []inos.NodeID, bytes uint64, lists [][]bool) []inos.NodeID {
+	forgetful := u.k.losses.relapses.avoided(u.now().placement.nodes, id)
+	if len(forgetful) == 0 {
+		return u.draw(key, id, replicas, have, avoid, bytes, lists)
+	}
+	out := u.draw(key, id, replicas, have, slices.Concat(avoid, forgetful), bytes, lists)
+	return append(out, u.draw(key, id, replicas, slices.Concat(have, out), avoid, bytes, lists)...)
+}
+
+// draw draws nodes of the lists of candidates, of one list after the other.
+func (u *memberships) draw(key chunkKey, id inos.ChunkID, replicas uint32, have, avoid []inos.NodeID, bytes uint64, lists [][]bool) (out []inos.NodeID) {
 	if replicas == 0 {
 		return nil
 	}

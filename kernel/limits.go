@@ -56,6 +56,8 @@ const (
 	recordsMax        = 8192     // events and spans that wait to be recorded; more are dropped and counted
 	recordsPerCall    = 512      // events and spans of one episodic:record
 	recordsInFlight   = 2        // calls of episodic:record under way
+	relapsesMax       = 4096     // copies that were lost last
+	relapsesAvoided   = 2        // a copy that was lost so often goes elsewhere
 	lossesMax         = 1 << 15  // chunks whose bytes are in doubt or lost and not dropped yet
 	dropsPerCall      = 256      // chunks of one semantic:drop_copies
 	locatesPerCall    = 256      // chunks whose copies one fetch's lookup asks for

@@ -41,6 +41,7 @@ type losses struct {
 	tries    map[string]uint32 // checks without an answer
 	dropped  uint64            // copies, since the boot
 	short    shortage
+	relapses relapses
 }
 
 // What is known of a copy in the table.
@@ -75,6 +76,7 @@ func copyOf(key string) (inos.NodeID, inos.ChunkID) {
 func (u *losses) init(k *Kernel) {
 	u.k = k
 	u.table, u.tries = map[string]uint8{}, map[string]uint32{}
+	u.relapses.times = map[string]uint8{}
 }
 
 func (u *losses) about() about {
@@ -115,6 +117,7 @@ func (u *losses) code(c *coder) {
 	table(c, &u.tries, lossesMax, text[string], num[uint32])
 	num(c, &u.dropped)
 	u.short.code(c)
+	u.relapses.code(c)
 }
 
 func (u *losses) member(c *coder, key string) {
@@ -323,6 +326,7 @@ func (u *losses) answer(a *answer) {
 	node, _ := copyOf(keys[0])
 	for _, key := range keys {
 		u.k.repairs.dropped(copyOf(key))
+		u.relapses.lost(key)
 	}
 	var r eventpb.DropCopiesReply
 	if event.Open(a.env, &r) == nil && r.Dropped > 0 {
