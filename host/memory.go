@@ -7,8 +7,10 @@ import (
 	"github.com/inos-mesh/inos/host/mesh"
 )
 
-// Bounds of a node's memory by its role: what chunks may take of it, and the soft limit given to Go's collector.
+// Bounds of a node's memory by its role: what chunks may take of it, and the soft limit given to Go's collector. That collects when the heap has grown
+// by collectorPercent: beside it the process has the kernel's memory and its compiled code, a third of what a node may take.
 const (
+	collectorPercent       = 50
 	bufferBytesMax         = 64 << 20
 	providerBufferBytesMax = 24 << 20
 	nodeMemoryBytes        = 224 << 20
@@ -26,6 +28,7 @@ func limitMemory(bytes int64) {
 	collectorLimit.mu.Lock()
 	defer collectorLimit.mu.Unlock()
 	collectorLimit.bytes += bytes
+	debug.SetGCPercent(collectorPercent)
 	debug.SetMemoryLimit(max(collectorLimit.bytes, providerMemoryBytes))
 }
 
