@@ -29,18 +29,8 @@ func TestPutPassesOverFrozenNode(t *testing.T) {
 		"more than may be late": {chunks: 4 * latePerPutMax},
 	} {
 		t.Run(name, func(t *testing.T) {
-			k := New()
-			w := newWorld(&pair{t: t, k: k, every: 1000})
 			nodes := []string{"node-2", "node-3", "node-4", "node-5"}
-			for _, node := range nodes {
-				w.join(node, "home", "host of "+node, "cold", 1<<40)
-			}
-			w.start()
-			w.run(1000)
-			for _, node := range nodes {
-				w.beat(node)
-			}
-			w.run(1000)
+			k, w := hosts(t, nodes)
 			first := w.put("/first", inos.ChunkBytesMax, false)
 			w.run(1 << 16)
 			w.mustComplete(t, first)

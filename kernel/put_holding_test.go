@@ -49,8 +49,8 @@ func TestReceiptNamesWhoHasEverything(t *testing.T) {
 	w.check(t)
 }
 
-// turns begins a put of several chunks on a mesh of the nodes, with a deadline if it is not 0.
-func turns(t *testing.T, nodes []string, deadline inos.Micros) (*Kernel, *world, *eventpb.Envelope) {
+// hosts is a mesh of nodes that are alive, each on a host of its own.
+func hosts(t *testing.T, nodes []string) (*Kernel, *world) {
 	k := New()
 	w := newWorld(&pair{t: t, k: k, every: 1000})
 	for _, node := range nodes {
@@ -62,6 +62,12 @@ func turns(t *testing.T, nodes []string, deadline inos.Micros) (*Kernel, *world,
 		w.beat(node)
 	}
 	w.run(1000)
+	return k, w
+}
+
+// turns begins a put of several chunks on a mesh of the nodes, with a deadline if it is not 0.
+func turns(t *testing.T, nodes []string, deadline inos.Micros) (*Kernel, *world, *eventpb.Envelope) {
+	k, w := hosts(t, nodes)
 	w.ids++
 	w.streams[w.ids] = &body{name: "/turns", length: 6 * inos.ChunkBytesMax}
 	e := w.request("t", event.FilesPut, &eventpb.FilesPutRequest{Path: "/turns", Stream: w.ids, LengthBytes: 6 * inos.ChunkBytesMax})
