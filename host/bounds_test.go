@@ -53,9 +53,7 @@ func TestSlowDiskSlowsTheSender(t *testing.T) {
 			if bound := int64(bufferBytesMax / inos.ChunkBytesMax); ahead.Load() > bound || ahead.Load() == 0 {
 				t.Fatalf("the sender was %d chunks ahead of the disk, the buffers hold %d", ahead.Load(), bound)
 			}
-			if _, held := n.buffers.bytes(); held != 0 {
-				t.Fatalf("%d bytes of buffers live after the put", held)
-			}
+			n.waitForNoBuffer()
 			return
 		}
 	}

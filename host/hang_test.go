@@ -158,9 +158,7 @@ func testChunkThatEndsWorkers(t *testing.T, word string) {
 			n.mustHold(path, fineBody(client, i))
 		}
 	}
-	if count, _ := n.buffers.bytes(); count != 0 {
-		t.Errorf("%d buffers live", count)
-	}
+	n.waitForNoBuffer()
 }
 
 // fineBody has three chunks, so that some of them stand behind the one that ends workers.
