@@ -120,7 +120,7 @@ const (
 	servingMax        = 128      // calls of other nodes being served
 	servedIDBytesMax  = 64       // of the id of a call
 	servedIDsMax      = 4096     // chunks that one call names, or a page of them
-	ordersMax         = 16384    // writes for other nodes whose numbers are remembered
+	ordersMax         = 16384    // writes and adoptions for other nodes whose numbers are remembered
 	errandsMax        = 256      // requests about users, tokens, grants and the ledger under way
 	revokedMax        = 65536    // sessions that one of them ends
 	forgetPage        = 1024     // of one identity:forget

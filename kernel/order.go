@@ -7,9 +7,9 @@ import (
 )
 
 // A call that its sender has given up may still be on its way. What a switchboard sends about the chunks of other nodes is
-// numbered, so that a node can tell a trash order that comes behind a later write, and pass it over. What it has written is forgotten with its
-// kernel, while calls of before may wait in its host: a kernel that begins carries out no trash order until a switchboard has answered a heartbeat
-// of its own, with a number above those of all that was sent before; what is older is void.
+// numbered, so that a node can tell a trash order that comes behind a later write, or behind the adoption of the copy, and pass it over. What it has
+// written is forgotten with its kernel, while calls of before may wait in its host: a kernel that begins carries out no trash order until a switchboard
+// has answered a heartbeat of its own, with a number above those of all that was sent before; what is older is void.
 
 // ordered numbers what is sent to another node.
 func (k *Kernel) ordered(m event.Message) {
@@ -20,14 +20,18 @@ func (k *Kernel) ordered(m event.Message) {
 		q.Order = k.numbering.next(k.now)
 	case *eventpb.ContentTrashRequest:
 		q.Order = k.numbering.next(k.now)
+	case *eventpb.ContentScrubRequest:
+		if len(q.Adopt) > 0 {
+			q.Order = k.numbering.next(k.now)
+		}
 	}
 }
 
-// orders remembers of the chunks written last for other nodes the highest number of a write.
+// orders remembers of the chunks written or adopted last for other nodes the highest number of a write or an adoption.
 type orders struct {
 	latest map[string]uint64 // by orderKey
 	queue  []orderedKey      // in the order in which they were served; of a key that is there again the last one counts
-	floor  uint64            // of the writes that are forgotten
+	floor  uint64            // of those that are forgotten
 	top    uint64            // the highest number of all that was seen
 	forgot bool              // the kernel has begun, and no switchboard has said yet from which number on orders are of its time
 }
@@ -72,7 +76,7 @@ func (o *orders) resume(order uint64) {
 // saw takes the number of an order.
 func (o *orders) saw(order uint64) { o.top = max(o.top, order) }
 
-// wrote notes a write.
+// wrote notes a write, or that a copy is adopted.
 func (o *orders) wrote(id []byte, record bool, order uint64) {
 	key := orderKey(id, record)
 	o.saw(order)
@@ -91,7 +95,7 @@ func (o *orders) wrote(id []byte, record bool, order uint64) {
 	o.queue = append(o.queue, orderedKey{key, order})
 }
 
-// void says that a trash order was sent before the chunk was written last.
+// void says that a trash order was sent before the chunk was written or adopted last.
 func (o *orders) void(id []byte, record bool, order uint64) bool {
 	if latest, ok := o.latest[orderKey(id, record)]; ok {
 		return order < latest
@@ -99,7 +103,7 @@ func (o *orders) void(id []byte, record bool, order uint64) bool {
 	return order <= o.floor
 }
 
-// standing returns the part of a trash order that is not void: without what was written since, or is being written.
+// standing returns the part of a trash order that is not void: without what was written or adopted since, or is being written.
 func (u *serving) standing(q *eventpb.ContentTrashRequest) *eventpb.ContentTrashRequest {
 	writing := map[string]bool{}
 	for _, work := range sortedKeys(u.table) {

@@ -148,7 +148,7 @@ func (u *serving) take(x *served, inner *eventpb.Envelope, q *eventpb.MeshServeR
 	if inner.EventType == event.ContentTrash && u.orders.forgot {
 		return again(inos.Errorf(inos.CodeBusy, stage, "node %s has begun and was told by no switchboard yet which orders are old", k.node.id))
 	}
-	if x.writes() && u.trashing(x.chunk, x.record) {
+	if scrub, ok := m.(*eventpb.ContentScrubRequest); x.writes() && u.trashing(x.chunk, x.record) || ok && len(scrub.Adopt) > 0 && u.trashing(scrub.Adopt, false) {
 		return again(inos.Errorf(inos.CodeBusy, stage, "the chunk is being trashed"))
 	}
 	if x.bulk = x.chunk != nil || x.output != 0; x.bulk {
@@ -170,6 +170,10 @@ func (u *serving) take(x *served, inner *eventpb.Envelope, q *eventpb.MeshServeR
 		return nil
 	case *eventpb.ContentWriteRequest:
 		u.orders.wrote(x.chunk, x.record, p.Order)
+	case *eventpb.ContentScrubRequest:
+		if len(p.Adopt) > 0 {
+			u.orders.wrote(p.Adopt, false, p.Order)
+		}
 	case *eventpb.ContentTrashRequest:
 		p = u.standing(p)
 		for _, g := range p.Chunks {
@@ -219,7 +223,12 @@ func (u *serving) local(x *served, inner *eventpb.Envelope, q *eventpb.MeshServe
 		m, named = p, func() ([][]byte, uint32, []byte) { return nil, p.Limit, p.After }
 	case event.ContentScrub:
 		p := &eventpb.ContentScrubRequest{}
-		m, named = p, func() ([][]byte, uint32, []byte) { return nil, p.Limit, p.After }
+		m, named = p, func() (ids [][]byte, limit uint32, after []byte) {
+			if len(p.Adopt) > 0 {
+				ids = [][]byte{p.Adopt}
+			}
+			return ids, p.Limit, p.After
+		}
 	case event.ContentUsage:
 		m, named = &eventpb.ContentUsageRequest{}, func() ([][]byte, uint32, []byte) { return nil, 0, nil }
 	default:

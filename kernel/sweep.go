@@ -205,7 +205,7 @@ func (u *collector) adoptNext() {
 	u.letGo()
 	switch {
 	case len(s.adopt) > 0:
-		u.ask(opRehash, event.ContentScrub, &eventpb.ContentScrubRequest{After: before(s.adopt[0]), Limit: 1})
+		u.ask(opRehash, event.ContentScrub, &eventpb.ContentScrubRequest{After: before(s.adopt[0]), Limit: 1, Adopt: s.adopt[0]})
 	case len(s.good) > 0:
 		u.send(opAdopt, event.AddCopies, &eventpb.AddCopiesRequest{Node: string(s.node), Epoch: s.epoch, ChunkIds: s.good})
 	default:

@@ -36,6 +36,8 @@ func (s *script) serve(args map[string]string, has func(string) bool) {
 		m = &eventpb.ContentMissingRequest{ChunkIds: [][]byte{ids}, Record: has("record")}
 	case event.ContentTrash:
 		m = &eventpb.ContentTrashRequest{Chunks: []*eventpb.ChunkGeneration{{ChunkId: ids}}, Record: has("record"), Order: order}
+	case event.ContentScrub:
+		m = &eventpb.ContentScrubRequest{After: before(ids), Limit: 1, Adopt: ids, Order: order}
 	case event.ContentInventory:
 		m = &eventpb.ContentInventoryRequest{Limit: 10}
 	default:

@@ -785,7 +785,7 @@ func (x *WorkerCallReply) GetOutputBytes() uint32 {
 
 // content:write_chunk:v1: on stable storage when completed. Refused unless the bytes hash to the id.
 // order, here and below: of what one switchboard sends to another node about a chunk, the later the greater; a trash order that comes behind a later
-// write is void. 0 on the node's own disk.
+// write or adoption is void. 0 on the node's own disk.
 type ContentWriteRequest struct {
 	unknownFields []byte
 	ChunkId       []byte `protobuf:"bytes,1,opt,name=chunk_id,json=chunkId,proto3" json:"chunkId,omitempty"`
@@ -1159,6 +1159,8 @@ type ContentScrubRequest struct {
 	After         []byte `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"`
 	Limit         uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
 	Record        bool   `protobuf:"varint,3,opt,name=record,proto3" json:"record,omitempty"`
+	Adopt         []byte `protobuf:"bytes,4,opt,name=adopt,proto3" json:"adopt,omitempty"`  // a chunk of the page that will be relied on when it is good: a trash order sent before is void from here on; empty: none
+	Order         uint64 `protobuf:"varint,5,opt,name=order,proto3" json:"order,omitempty"` // with adopt
 }
 
 func (x *ContentScrubRequest) Reset() {
@@ -1186,6 +1188,20 @@ func (x *ContentScrubRequest) GetRecord() bool {
 		return x.Record
 	}
 	return false
+}
+
+func (x *ContentScrubRequest) GetAdopt() []byte {
+	if x != nil {
+		return x.Adopt
+	}
+	return nil
+}
+
+func (x *ContentScrubRequest) GetOrder() uint64 {
+	if x != nil {
+		return x.Order
+	}
+	return 0
 }
 
 type ContentScrubReply struct {
@@ -1946,8 +1962,12 @@ func (m *ContentScrubRequest) CloneVT() *ContentScrubRequest {
 	r := new(ContentScrubRequest)
 	r.Limit = m.Limit
 	r.Record = m.Record
+	r.Order = m.Order
 	if rhs := m.After; rhs != nil {
 		r.After = slices.Clone(rhs)
+	}
+	if rhs := m.Adopt; rhs != nil {
+		r.Adopt = slices.Clone(rhs)
 	}
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = slices.Clone(m.unknownFields)
@@ -2908,6 +2928,12 @@ func (this *ContentScrubRequest) EqualVT(that *ContentScrubRequest) bool {
 		return false
 	}
 	if this.Record != that.Record {
+		return false
+	}
+	if string(this.Adopt) != string(that.Adopt) {
+		return false
+	}
+	if this.Order != that.Order {
 		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
@@ -4788,6 +4814,18 @@ func (m *ContentScrubRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Order != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Order))
+		i--
+		dAtA[i] = 0x28
+	}
+	if len(m.Adopt) > 0 {
+		i -= len(m.Adopt)
+		copy(dAtA[i:], m.Adopt)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Adopt)))
+		i--
+		dAtA[i] = 0x22
+	}
 	if m.Record {
 		i--
 		if m.Record {
@@ -5667,6 +5705,13 @@ func (m *ContentScrubRequest) SizeVT() (n int) {
 	}
 	if m.Record {
 		n += 2
+	}
+	l = len(m.Adopt)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	if m.Order != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Order))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -8754,6 +8799,41 @@ func (m *ContentScrubRequest) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			m.Record = bool(v != 0)
+		case 4:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Adopt", wireType)
+			}
+			var byteLen int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			byteLen = int(_v)
+			if err != nil {
+				return err
+			}
+			if byteLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + byteLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.Adopt = append(m.Adopt[:0], dAtA[iNdEx:postIndex]...)
+			if m.Adopt == nil {
+				m.Adopt = []byte{}
+			}
+			iNdEx = postIndex
+		case 5:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Order", wireType)
+			}
+			m.Order = 0
+			m.Order, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])

@@ -638,7 +638,7 @@ pub struct WorkerCallReply {
 }
 /// content:write_chunk:v1: on stable storage when completed. Refused unless the bytes hash to the id.
 /// order, here and below: of what one switchboard sends to another node about a chunk, the later the greater; a trash order that comes behind a later
-/// write is void. 0 on the node's own disk.
+/// write or adoption is void. 0 on the node's own disk.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ContentWriteRequest {
     #[prost(bytes = "vec", tag = "1")]
@@ -750,6 +750,12 @@ pub struct ContentScrubRequest {
     pub limit: u32,
     #[prost(bool, tag = "3")]
     pub record: bool,
+    /// a chunk of the page that will be relied on when it is good: a trash order sent before is void from here on; empty: none
+    #[prost(bytes = "vec", tag = "4")]
+    pub adopt: ::prost::alloc::vec::Vec<u8>,
+    /// with adopt
+    #[prost(uint64, tag = "5")]
+    pub order: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ContentScrubReply {
