@@ -235,11 +235,21 @@ func (u *inspections) answer(a *answer) {
 		return
 	}
 	if a.op == opInspectLost {
+		u.unnoted(u.node, u.page)
 		u.k.records.rescan() // it may have been done, and is told to nobody then: the next time there is nothing left to do
 	}
 	u.at = u.k.now + min(retryBackoffMin<<min(u.tries, 8), retryBackoffMax)
 	u.began = u.at // waiting for a node that does not answer is no work
 	if u.tries++; u.tries > retriesMax {
 		u.stop()
+	}
+}
+
+// unnoted says that a node was taken off those that hold records, or may have been. One of which a note is on its way may name it again, by what
+// the map said before: then the node is looked at once more.
+func (u *inspections) unnoted(node inos.NodeID, ids [][]byte) {
+	u.k.records.unnoted()
+	if slices.ContainsFunc(ids, u.k.records.working) {
+		u.want(node)
 	}
 }

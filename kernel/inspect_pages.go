@@ -70,6 +70,7 @@ func (u *inspections) take(a *answer) bool {
 			u.lost += uint64(r.Unsettled)
 			u.k.records.rescan()
 		}
+		u.unnoted(u.node, u.page)
 		u.mapPageDone()
 	}
 	return true

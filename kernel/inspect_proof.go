@@ -95,6 +95,7 @@ func (u *inspections) proved(a *answer) {
 		}
 	case opProofLost:
 		var r eventpb.UnsettleRecordsReply
+		u.unnoted(x.node, [][]byte{x.id})
 		if a.err != nil {
 			k.records.rescan() // it may have been done
 		}

@@ -42,6 +42,9 @@ type records struct {
 	after    *eventpb.RecordKey // the page begins behind it
 	page     []*eventpb.Record  // of the page, what is left
 	asked    bool               // for a page
+	noted    map[string]bool    // paths of which a record was noted since; nothing of what the page says of them holds
+	passed   bool               // the page is from before records were made pending, or more were noted than are remembered
+	skipped  bool               // the scan has passed over such a page
 	scanAt   inos.Micros        // when to look again
 	scanFrom inos.Micros        // when the scan under way began
 	pending  uint64             // versions that the scan under way could do nothing about
@@ -69,7 +72,7 @@ type needless struct {
 
 func (u *records) init(k *Kernel) {
 	u.k = k
-	u.table, u.settling = map[uint64]*sealing{}, map[uint64]settling{}
+	u.table, u.settling, u.noted = map[uint64]*sealing{}, map[uint64]settling{}, map[string]bool{}
 }
 
 func (u *records) about() about {
@@ -102,6 +105,9 @@ func (u *records) code(c *coder) {
 	recordKey(c, &u.after)
 	list(c, &u.page, pendingPage, record)
 	c.bool(&u.asked)
+	table(c, &u.noted, settlesMax, text[string], (*coder).bool)
+	c.bool(&u.passed)
+	c.bool(&u.skipped)
 	num(c, &u.scanAt)
 	num(c, &u.scanFrom)
 	num(c, &u.pending)
@@ -295,6 +301,7 @@ func (u *records) settle() bool {
 func (u *records) settled(a *answer) {
 	s := u.settling[a.work]
 	delete(u.settling, a.work)
+	u.overtake(s.key)
 	if a.err != nil {
 		if a.err.Code == inos.CodeIO && s.tries < retriesMax && len(u.settles) < settlesMax {
 			s.tries++
@@ -353,6 +360,7 @@ func (u *records) trashed(a *answer) {
 // unsettled goes on until no version names the node any more; then the pending ones are looked through.
 func (u *records) unsettled(a *answer) {
 	u.ungoing = false
+	u.unnoted()
 	var r eventpb.UnsettleRecordsReply
 	switch {
 	case a.err != nil || event.Open(a.env, &r) != nil:

@@ -52,12 +52,16 @@ func (u *records) scan() {
 		if u.facts = u.scanAt > k.now; u.facts {
 			u.resumeAt, u.scanAt = u.scanAt, k.now
 		} else {
-			u.scanFrom, u.pending, u.short = k.now, 0, false
+			u.scanFrom, u.pending, u.short, u.skipped = k.now, 0, false, false
 		}
 	}
 	for len(u.page) > 0 && u.upkeep < recordsUpkeep && len(u.table) < sealingsMax/2 {
 		r := u.page[0]
 		u.page = u.page[1:]
+		if u.passed || u.noted[pathOfRecord(keyOfRecord(r))] {
+			u.short, u.skipped = true, u.skipped || u.passed
+			continue
+		}
 		u.begin(r)
 	}
 	if u.last && len(u.page) == 0 {
@@ -67,9 +71,29 @@ func (u *records) scan() {
 	if len(u.page) > 0 || u.asked || u.scanAt > k.now {
 		return
 	}
-	u.asked = true
+	u.asked, u.passed = true, false
+	clear(u.noted)
 	k.send(nil, ask{owner: threadRecords, op: opPending}, event.PendingRecords, &eventpb.PendingRecordsRequest{After: u.after, Limit: pendingPage})
 }
+
+// overtake notes that a record of a path was noted, or may have been, while a page is under way or not used up: which record the page names for it, and
+// on which nodes, may be over. Noted once more, a record that was needless already would take the place of the one that is not.
+func (u *records) overtake(key *eventpb.RecordKey) {
+	if !u.asked && len(u.page) == 0 {
+		return
+	}
+	if len(u.noted) >= settlesMax {
+		u.passed = true
+		return
+	}
+	u.noted[pathOfRecord(key)] = true
+}
+
+// unnoted says that records were made pending: a page of before may name nodes that have lost them.
+func (u *records) unnoted() { u.passed = u.asked || len(u.page) > 0 }
+
+// pathOfRecord names the path that a record is of.
+func pathOfRecord(key *eventpb.RecordKey) string { return key.Owner + "\x00" + key.Path }
 
 // listed takes a page. The scan ends with an empty one, that of the facts with the first file too.
 func (u *records) listed(a *answer) {
@@ -109,7 +133,7 @@ func (u *records) ended() {
 		}
 		return
 	}
-	u.lately, u.through = u.pending, true
+	u.lately, u.through = u.pending, u.through || !u.skipped
 	u.rested()
 	u.scanAt = k.now + recordsIdleEvery
 	if u.short {

@@ -138,3 +138,64 @@ func TestRecordThatIsNeedlessMeanwhile(t *testing.T) {
 		})
 	}
 }
+
+// What a page says of a version's record does not hold any more when another one was noted, or the record was made pending, after the page was asked for:
+// the record that it names may be needless and on its way to the trash, and noted once more it would take the place of the one that the map names.
+func TestRecordOfAPageThatWasOvertaken(t *testing.T) {
+	key := func(path string) *eventpb.RecordKey { return &eventpb.RecordKey{Owner: "o", Path: path, Version: 1} }
+	noted := func(path string, unknown bool) func(*Kernel) {
+		return func(k *Kernel) {
+			u := &k.records
+			u.settling[1] = settling{key: key(path), id: bytes.Repeat([]byte{2}, inos.HashBytes), nodes: []string{"n1"}, tries: retriesMax}
+			a := &answer{work: 1, env: &eventpb.Envelope{Payload: event.Payload(&eventpb.SettleRecordReply{})}}
+			if unknown {
+				a.err = inos.Errorf(inos.CodeIO, "semantic:settle_record", "it may have been done")
+			}
+			u.settled(a)
+		}
+	}
+	for name, c := range map[string]struct {
+		happens func(*Kernel)
+		begun   bool
+	}{
+		"another was noted":             {noted("/a", false), false},
+		"another was noted, maybe":      {noted("/a", true), false},
+		"one of another path was noted": {noted("/b", false), true},
+		"nothing":                       {func(*Kernel) {}, true},
+		"its node was found without it": {func(k *Kernel) {
+			k.inspections.node, k.inspections.page = "n1", [][]byte{bytes.Repeat([]byte{1}, inos.HashBytes)}
+			k.inspections.answer(&answer{op: opInspectLost, env: &eventpb.Envelope{Payload: event.Payload(&eventpb.UnsettleRecordsReply{Unsettled: 1})}})
+		}, false},
+		"its node has not proved it": {func(k *Kernel) {
+			k.inspections.proof.node, k.inspections.proof.id = "n1", bytes.Repeat([]byte{1}, inos.HashBytes)
+			k.inspections.answer(&answer{op: opProofLost, env: &eventpb.Envelope{Payload: event.Payload(&eventpb.UnsettleRecordsReply{Unsettled: 1})}})
+		}, false},
+		"a node has left": {func(k *Kernel) {
+			k.records.gone, k.records.ungoing = []inos.NodeID{"n3"}, true
+			k.records.answer(&answer{op: opUnsettle, env: &eventpb.Envelope{Payload: event.Payload(&eventpb.UnsettleRecordsReply{Unsettled: 1})}})
+		}, false},
+	} {
+		for _, late := range []bool{false, true} { // the page's answer comes behind it
+			k, _ := sweptNode()
+			u := &k.records
+			u.scan() // asks for the page
+			page := &answer{env: &eventpb.Envelope{Payload: event.Payload(&eventpb.PendingRecordsReply{Records: []*eventpb.Record{{
+				File: &eventpb.FileInfo{Owner: "o", Path: "/a", Version: 1, ReplicasWanted: 1}, RecordId: bytes.Repeat([]byte{1}, inos.HashBytes), Nodes: []string{"n1"},
+			}}})}}
+			if !late {
+				u.listed(page)
+			}
+			c.happens(k)
+			if late {
+				u.listed(page)
+			}
+			u.scan()
+			if begun := len(u.settles) > 0; begun != c.begun {
+				t.Errorf("%s, page late %t: noted by what the page says %t", name, late, begun)
+			}
+			if !c.begun && !u.short {
+				t.Errorf("%s, page late %t: it is not looked at again", name, late)
+			}
+		}
+	}
+}
