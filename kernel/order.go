@@ -95,12 +95,10 @@ func (o *orders) wrote(id []byte, record bool, order uint64) {
 	o.queue = append(o.queue, orderedKey{key, order})
 }
 
-// void says that a trash order was sent before the chunk was written or adopted last.
+// void says that a trash order was sent before the chunk was written or adopted last. What is remembered of the chunk may be a write of before that came
+// late, and the last one among those that are forgotten: up to their numbers every order is void.
 func (o *orders) void(id []byte, record bool, order uint64) bool {
-	if latest, ok := o.latest[orderKey(id, record)]; ok {
-		return order < latest
-	}
-	return order <= o.floor
+	return order <= o.floor || order < o.latest[orderKey(id, record)]
 }
 
 // standing returns the part of a trash order that is not void: without what was written or adopted since, or is being written.

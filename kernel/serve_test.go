@@ -120,6 +120,9 @@ func TestServingIsBounded(t *testing.T) {
 	case !o.void(id(ordersMax+9), false, uint64(1000+ordersMax+8)):
 		t.Error("a write that came late hides a later one")
 	}
+	if o.wrote(id(3), false, 900); !o.void(id(3), false, 1002) {
+		t.Error("a write that came late hides a later one that is forgotten")
+	}
 }
 
 // A kernel that begins knows nothing of what the one before has written: orders that are older than the switchboard's first answer are void.
@@ -130,6 +133,7 @@ func TestOrdersOfBeforeAreVoid(t *testing.T) {
 	if *o = (orders{latest: map[string]uint64{}, forgot: true}); o.void(hashOf("chunk"), false, 5) {
 		t.Error("no floor is known yet")
 	}
+	o.wrote(hashOf("late"), false, 500)
 	if o.resume(0); !o.forgot {
 		t.Error("a switchboard that has no number yet has said which orders are old")
 	}
@@ -137,5 +141,8 @@ func TestOrdersOfBeforeAreVoid(t *testing.T) {
 	o.resume(2000) // a later heartbeat: what has been written since is remembered
 	if o.forgot || o.floor != 1000 || o.top != 2000 || !o.void(hashOf("chunk"), false, 999) || o.void(hashOf("chunk"), false, 1001) {
 		t.Errorf("the floor is %d, forgot %t", o.floor, o.forgot)
+	}
+	if !o.void(hashOf("late"), false, 700) || o.void(hashOf("late"), false, 1001) {
+		t.Error("a write that came late hides one that the kernel before has served")
 	}
 }
