@@ -163,17 +163,23 @@ func TestSelfIsPardoned(t *testing.T) {
 	}
 }
 
-// A chunk that is wanted anew while its repair ends is queued once more: the queue does not take a chunk twice, and the claim was planned before.
+// A chunk that is wanted anew while its repair ends is queued once more: the queue does not take a chunk twice, and the claim was planned before. So it is
+// when the claim turns out to have ended at a first try, of which nothing was known.
 func TestWantedWhileItsRepairEnds(t *testing.T) {
-	w := newWorld(native{New()})
-	k := w.kernel.(native).k
-	x := &mending{work: 7, id: inos.ChunkID(hashOf("chunk")), step: mendSettle}
-	k.repairs.table[x.work] = x
-	k.collector.live(x.id)
-	k.repairs.want(x.id[:], "short at put", 2)
-	k.repairs.waiting = nil // the queue has the chunk already
-	if k.repairs.settled(x, nil); len(k.repairs.waiting) != 1 || len(k.repairs.table) != 0 {
-		t.Errorf("%d repairs are wanted when the claim has ended", len(k.repairs.waiting))
+	for _, ended := range [][]*inos.Error{{nil}, {inos.Errorf(inos.CodeIO, "settle", "it was done"), inos.Errorf(inos.CodeConflict, "settle", "no such claim")}} {
+		w := newWorld(native{New()})
+		k := w.kernel.(native).k
+		x := &mending{work: 7, id: inos.ChunkID(hashOf("chunk")), step: mendSettle}
+		k.repairs.table[x.work] = x
+		k.collector.live(x.id)
+		k.repairs.want(x.id[:], "short at put", 2)
+		k.repairs.waiting = nil // the queue has the chunk already
+		for _, err := range ended {
+			k.repairs.settled(x, err)
+		}
+		if len(k.repairs.waiting) != 1 || len(k.repairs.table) != 0 {
+			t.Errorf("%d repairs are wanted when the claim has ended: %v", len(k.repairs.waiting), ended)
+		}
 	}
 }
 

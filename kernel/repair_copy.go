@@ -350,6 +350,9 @@ func (u *repairs) settled(x *mending, err *inos.Error) {
 		}
 	}
 	x.overdue = nil
+	if err != nil && err.Code == inos.CodeConflict && x.short { // it may have ended at the first try, and what was wanted since with it
+		u.want(x.id[:], x.reason, u.k.members.distinct(x.good, max(x.wanted, 1)))
+	}
 	switch {
 	case err == nil:
 		if x.retry == 0 {
