@@ -308,12 +308,13 @@ func (u *repairs) busy(id inos.ChunkID) bool {
 }
 
 // distrusted forgets the copies that a node has made and that are not in the map yet: it may have lost them. The map may be told of them right
-// now, and take them for copies of the node's next epoch: another one begins when the claim has ended.
+// now, and take them for copies of the node's next epoch: another one begins when the claim has ended. A claim that was to end with such a copy leaves its
+// chunk in the queue.
 func (u *repairs) distrusted(node inos.NodeID) {
 	for _, work := range sortedKeys(u.table) {
 		x := u.table[work]
 		if (x.step == mendSettle || x.step == mendPause) && slices.Contains(x.added, node) && !slices.Contains(x.overdue, node) {
-			x.overdue = append(x.overdue, node)
+			x.overdue, x.short = append(x.overdue, node), true
 		}
 		x.forget(node)
 	}

@@ -160,6 +160,9 @@ func (u *repairs) advance(x *mending) {
 	k := u.k
 	switch {
 	case x.step == mendPause && x.again <= k.now:
+		if x.short && x.retry == 0 {
+			x.retry = k.now + claimAgain
+		}
 		u.settle(x, x.retry)
 		return
 	case x.step != mendReady || x.again > k.now:
@@ -351,7 +354,7 @@ func (u *repairs) settled(x *mending, err *inos.Error) {
 	}
 	x.overdue = nil
 	if err != nil && err.Code == inos.CodeConflict && x.short { // it may have ended at the first try, and what was wanted since with it
-		u.want(x.id[:], x.reason, u.k.members.distinct(x.good, max(x.wanted, 1)))
+		u.wantMore(x)
 	}
 	switch {
 	case err == nil:
@@ -361,7 +364,7 @@ func (u *repairs) settled(x *mending, err *inos.Error) {
 				w.short--
 			}
 			if x.short {
-				u.want(x.id[:], x.reason, u.k.members.distinct(x.good, max(x.wanted, 1)))
+				u.wantMore(x)
 			}
 		} else {
 			u.claimAt = earlier(u.claimAt, x.retry)
@@ -375,6 +378,11 @@ func (u *repairs) settled(x *mending, err *inos.Error) {
 		x.step = mendVoid
 		u.k.send(nil, u.ask(opRepairVoid, x.work), event.ChunkStates, &eventpb.ChunkStatesRequest{ChunkIds: [][]byte{x.id[:]}})
 	}
+}
+
+// wantMore wants a chunk once more whose repair ends with fewer copies than it was planned with.
+func (u *repairs) wantMore(x *mending) {
+	u.want(x.id[:], x.reason, u.k.members.distinct(x.good, max(x.wanted, 1)))
 }
 
 // voided takes where the chunk of a void claim is: copies that the map does not name are of no use where there are enough others. Where they are short, one

@@ -23,8 +23,9 @@ type audits struct {
 
 // asked is a challenge that is under way.
 type asked struct {
-	unproved bool // no proof has come, and the map is asked whether it still names the copy
-	dropped  bool // since it began the switchboard has had the map drop the copy: it names it no more, and it is lost all the same
+	buffer   uint64 // of the switchboard, that the proof comes into
+	unproved bool   // no proof has come, and the map is asked whether it still names the copy
+	dropped  bool   // since it began the switchboard has had the map drop the copy: it names it no more, and it is lost all the same
 }
 
 // The rule by which the audits name a node: of so many of its last challenges it has failed so many, and half.
@@ -33,8 +34,7 @@ const (
 	auditsFailed = 4
 )
 
-// auditsSlack is how many failures more the world waits for: one may not have counted, when the check of a proof came to no end, or counts in another
-// place of the row, since proofs are checked by workers and refusals are not.
+// auditsSlack is how many failures more the world waits for: one may not have counted, when the check of a proof came to no end.
 const auditsSlack = 1
 
 func (a *audits) add(failed bool) {
@@ -58,7 +58,7 @@ func (w *World) challenge(d *delivery) {
 		if a.asked == nil {
 			a.asked = map[inos.ChunkID]*asked{}
 		}
-		a.asked[w.chunkID(q.ChunkId)] = &asked{}
+		a.asked[w.chunkID(q.ChunkId)] = &asked{buffer: d.q.Output}
 	}
 }
 
@@ -86,8 +86,9 @@ func (w *World) readsRecord(d *delivery) bool {
 	return err == nil && e.EventType == event.ContentRead && event.Open(e, &q) == nil && q.Record
 }
 
-// challenged takes the answer to a challenge as it comes to the switchboard, other bytes than a proof too. From an answer that says nothing of the copy
-// nothing follows. A record that is read counts for its node: it may have been challenged for it, and then is as good as a proof.
+// challenged takes the answer to a challenge as it comes to the switchboard. What is said to be a proof counts when a worker has looked at it, and from an
+// answer that says nothing of the copy nothing follows. A record that is read counts for its node: it may have been challenged for it, and then is as good
+// as a proof.
 func (w *World) challenged(d *delivery, answer, slice []byte) {
 	if w.readsRecord(d) && slice != nil {
 		d.to.audits.add(false)
@@ -107,15 +108,28 @@ func (w *World) challenged(d *delivery, answer, slice []byte) {
 		w.violate("%s answers a challenge with what does not decode: %v", d.to, err)
 		return
 	}
-	failed := event.StateOf(e.EventType) == event.StateFailed
 	switch {
-	case failed && event.FailureOf(e).Code != inos.CodeChunkNotFound && event.FailureOf(e).Code != inos.CodeChunkCorrupt:
-		delete(a.asked, id)
-	case !failed && bytes.Equal(slice, proof(id, q.Leaf)):
-		delete(a.asked, id)
-		a.add(false)
-	default:
+	case event.StateOf(e.EventType) != event.StateFailed && slice != nil:
+	case event.StateOf(e.EventType) != event.StateFailed, event.FailureOf(e).Code == inos.CodeChunkNotFound, event.FailureOf(e).Code == inos.CodeChunkCorrupt:
 		x.unproved = true
+	default:
+		delete(a.asked, id)
+	}
+}
+
+// verified notes that a worker of the switchboard has looked at what was said to be a proof.
+func (w *World) verified(buffer uint64, proof bool) {
+	for _, p := range w.nodes {
+		for id, x := range p.audits.asked { // at most one of them has the buffer
+			switch {
+			case x.buffer != buffer:
+			case proof:
+				delete(p.audits.asked, id)
+				p.audits.add(false)
+			default:
+				x.unproved = true
+			}
+		}
 	}
 }
 

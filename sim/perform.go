@@ -306,6 +306,9 @@ func (p *process) beginWorker(f *effect) {
 				return
 			}
 			m, out, failure := w.module(inner, in)
+			if p == w.board && inner.EventType == event.VerifyProof {
+				w.verified(q.Input, failure == nil)
+			}
 			r := &eventpb.WorkerCallReply{}
 			if failure != nil {
 				r.Envelope = event.Encode(nil, event.Failed(inner, p.now(), failure))
