@@ -33,7 +33,7 @@ type orders struct {
 	queue  []orderedKey      // in the order in which they were served; of a key that is there again the last one counts
 	floor  uint64            // of those that are forgotten
 	top    uint64            // the highest number of all that was seen
-	forgot bool              // the kernel has begun, and no switchboard has said yet from which number on orders are of its time
+	forgot bool              // the kernel has begun, or a switchboard makes its map again, and none has said yet from which number on orders are of its time
 }
 
 type orderedKey struct {
@@ -65,10 +65,14 @@ func (o *orders) code(c *coder) {
 	}
 }
 
-// resume takes a switchboard's number, 0 of one that has none yet: writes that the kernel before may have served have lower ones.
+// resume takes a switchboard's number: writes that the kernel before may have served have lower ones. One that has none yet makes its map again from what
+// the nodes hold, and may come to rely on any copy: what was ordered before it has one is void too.
 func (o *orders) resume(order uint64) {
 	o.saw(order)
-	if o.forgot && order != 0 {
+	switch {
+	case order == 0:
+		o.forgot = true
+	case o.forgot:
 		o.forgot, o.floor = false, max(o.floor, order)
 	}
 }

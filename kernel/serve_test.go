@@ -145,4 +145,10 @@ func TestOrdersOfBeforeAreVoid(t *testing.T) {
 	if !o.void(hashOf("late"), false, 700) || o.void(hashOf("late"), false, 1001) {
 		t.Error("a write that came late hides one that the kernel before has served")
 	}
+	if o.resume(0); !o.forgot {
+		t.Error("trash orders are carried out while a switchboard makes its map again")
+	}
+	if o.resume(5000); o.forgot || !o.void(hashOf("chunk"), false, 4999) || o.void(hashOf("chunk"), false, 5001) {
+		t.Errorf("behind it the floor is %d, forgot %t", o.floor, o.forgot)
+	}
 }
