@@ -128,6 +128,10 @@ const (
 	AccountEscrow = "escrow:" // and a user's name: what its files hold in pledge
 )
 
+// LedgerEntryLife is how long each entry of the ledger stays as it was written before it may be folded into others: longer than a request id is good
+// for. What bounds the entries of an account counts those that are younger.
+const LedgerEntryLife = 2 * Day
+
 // LedgerEntry is one side of a transfer. The entries of one event sum to zero, and so do all accounts at every moment.
 type LedgerEntry struct {
 	Seq     uint64 // set by the memory: grows with each entry

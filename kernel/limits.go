@@ -245,10 +245,10 @@ const (
 	tokenLifeMax      = 366 * inos.Day
 	enrolmentLife     = inos.Day
 	enrolmentLifeMax  = 7 * inos.Day
-	pruneAgain        = inos.Second      // while pages come back full
-	ledgerLife        = 90 * inos.Day    // of a ledger's entry, before it is folded into one of its account
-	ledgerLifeMin     = 2 * inos.Day     // the same in a ledger of more than ledgerEntriesMax; longer than a request id is good for
-	accessLife        = 10 * inos.Second // of what is remembered of rights, which another switchboard may change
+	pruneAgain        = inos.Second          // while pages come back full
+	ledgerLife        = 90 * inos.Day        // of a ledger's entry, before it is folded into one of its account
+	ledgerLifeMin     = inos.LedgerEntryLife // the same in a ledger of more than ledgerEntriesMax
+	accessLife        = 10 * inos.Second     // of what is remembered of rights, which another switchboard may change
 	trashLife         = 7 * inos.Day
 	uploadLife        = inos.Day         // of an upload, after its last chunk
 	expireEvery       = 10 * inos.Minute // uploads that have expired are looked for

@@ -48,7 +48,7 @@ func (t *tx) roomFor(op string, entries []inos.LedgerEntry, now inos.Micros) err
 		if err != nil {
 			return err
 		}
-		if full && at > now-accountEntriesWithin {
+		if full && at > now-inos.LedgerEntryLife {
 			return accountFull(op, entries[i].Account, at, now)
 		}
 	}

@@ -46,7 +46,7 @@ func (m *Memory) roomFor(op string, entries []inos.LedgerEntry, now inos.Micros)
 				times = append(times, x.At)
 			}
 		}
-		if n := len(times); n >= AccountEntriesMax && times[n-AccountEntriesMax] > now-accountEntriesWithin {
+		if n := len(times); n >= AccountEntriesMax && times[n-AccountEntriesMax] > now-inos.LedgerEntryLife {
 			return accountFull(op, e.Account, times[n-AccountEntriesMax], now)
 		}
 	}

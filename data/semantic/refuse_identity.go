@@ -111,14 +111,11 @@ func sameEntries(op, eventID string, was, now []inos.LedgerEntry) error {
 	return nil
 }
 
-// accountEntriesWithin is as long as an entry is kept from being folded.
-const accountEntriesWithin = 2 * inos.Day
-
 // accountFull refuses to take from an account whose last AccountEntriesMax entries are too young; the first of them was written at.
 func accountFull(op, account string, at, now inos.Micros) error {
 	err := inos.Errorf(inos.CodeRateLimited, op, "the account %s has %d entries in the ledger of less than two days", account, AccountEntriesMax)
 	err.Hint = "Change how many replicas files have less often, or try again after the time given."
-	err.RetryAfter = max(inos.Second, at+accountEntriesWithin-now)
+	err.RetryAfter = max(inos.Second, at+inos.LedgerEntryLife-now)
 	return err
 }
 

@@ -34,7 +34,7 @@ const (
 	numberMax       = 1 << 62 // epochs and versions; a number in SQL has 63 bits
 	PledgeMax       = 1 << 53 // micro-credits of one pledge or entry
 	BalanceMax      = 1 << 62 // of one account, either way
-	// AccountEntriesMax bounds the entries of one account within accountEntriesWithin: none that takes from it is written beyond, but for what gives
+	// AccountEntriesMax bounds the entries of one account within inos.LedgerEntryLife: none that takes from it is written beyond, but for what gives
 	// back what was pledged. Older ones can be folded (FoldEntries).
 	AccountEntriesMax = 1 << 17
 	GroupsPageMax     = 32  // groups of one page of ListGroups
