@@ -238,12 +238,13 @@ func (x *exchange) fromDashboard(s *dashboardSession) error {
 	return x.sameOrigin()
 }
 
-// sameOrigin refuses a request whose Origin is not this node, as its client calls it.
+// sameOrigin refuses a request whose Origin is not this node, as its client calls it. On the usual ports the host alone does not tell a page that came
+// without TLS, which anybody on the way can have written.
 func (x *exchange) sameOrigin() error {
 	origins := x.r.Header.Values("Origin")
 	if len(origins) == 1 {
 		u, err := url.Parse(origins[0])
-		if err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.Host == x.r.Host {
+		if err == nil && (u.Scheme == "https" || u.Scheme == "http" && x.r.TLS == nil) && u.Host != "" && u.Host == x.r.Host {
 			return nil
 		}
 	}

@@ -27,7 +27,8 @@ func (c *tuned) now() time.Time          { return time.UnixMicro(c.us.Load()) }
 func (c *tuned) pass(d inos.Micros)      { c.us.Add(int64(d)) }
 func origin(s *httptest.Server) []string { return []string{"Authorization", "", "Origin", s.URL} }
 
-// openDashboard returns a cookie, as a header's value, and the CSRF token of a session of the operator's.
+// openDashboard returns a cookie, as a header's value, and the CSRF token of a session of the operator's. Over TLS the cookie has the name and all that
+// a browser wants of that name (RFC 6265bis, 4.1.3.2): Secure, the path / and no domain.
 func openDashboard(t *testing.T, d *double, s *httptest.Server) (cookie, csrf string) {
 	t.Helper()
 	code := dashboardCode(t, d, s)
@@ -41,8 +42,11 @@ func openDashboard(t *testing.T, d *double, s *httptest.Server) (cookie, csrf st
 	if len(cookies) != 1 {
 		t.Fatalf("%d cookies", len(cookies))
 	}
-	c := cookies[0]
-	if !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Path != "/" || c.Secure || c.Name != cookieName || c.MaxAge != int(DashboardLife/inos.Second) {
+	c, name := cookies[0], cookieName
+	if s.TLS != nil {
+		name = "__Host-inos_session"
+	}
+	if !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Path != "/" || c.Domain != "" || c.Secure != (s.TLS != nil) || c.Name != name || c.MaxAge != int(DashboardLife/inos.Second) {
 		t.Errorf("the cookie is %v", c)
 	}
 	if strings.Contains(a.body, c.Value) {
@@ -167,6 +171,36 @@ func TestDashboardSessionsEnd(t *testing.T) {
 	a := call(t, s, "POST", "/v1/dashboard/session", jsonOf(t, DashboardQuestion{code}), "Authorization", "", "Origin", secure)
 	if got := a.header.Get("Set-Cookie"); a.status != 200 || !strings.HasPrefix(got, secureCookie+"=") || !strings.Contains(got, "; Secure") {
 		t.Errorf("behind TLS: %d, cookie %.30s", a.status, got)
+	}
+}
+
+// TestDashboardOverTLS: where what a browser speaks to is TLS the session lives by the cookie of that name, from its beginning to its end, and a page
+// that came without TLS is another one.
+func TestDashboardOverTLS(t *testing.T) {
+	d, s := serveBy(t, Options{}, (*httptest.Server).StartTLS)
+	cookie, csrf := openDashboard(t, d, s)
+	with := func(headers ...string) []string {
+		return append([]string{"Authorization", "", "Cookie", cookie}, headers...)
+	}
+	if a := call(t, s, "GET", "/v1/status", "", with()...); a.status != 200 {
+		t.Errorf("a read: %d %s", a.status, a.body)
+	}
+	if a := call(t, s, "DELETE", "/v1/files/a", "", with(csrfHeader, csrf, "Origin", s.URL)...); a.status != 404 {
+		t.Errorf("a change: %d %s", a.status, a.body)
+	}
+	if a := call(t, s, "DELETE", "/v1/files/a", "", with(csrfHeader, csrf, "Origin", "https://127.0.0.1:1")...); a.status != 403 {
+		t.Errorf("a change of another port's page: %d %s", a.status, a.body)
+	}
+	if a := call(t, s, "DELETE", "/v1/files/a", "", with(csrfHeader, csrf, "Origin", "http"+strings.TrimPrefix(s.URL, "https"))...); a.status != 403 {
+		t.Errorf("a change of a page that came without TLS: %d %s", a.status, a.body)
+	}
+	a := call(t, s, "DELETE", "/v1/dashboard/session", "", with(csrfHeader, csrf, "Origin", s.URL)...)
+	cookies := (&http.Response{Header: a.header}).Cookies()
+	if a.status != 200 || len(cookies) != 1 || !strings.HasPrefix(cookie, cookies[0].Name+"=") || !cookies[0].Secure || cookies[0].MaxAge >= 0 {
+		t.Errorf("the end: %d, cookies %v", a.status, cookies) // a browser drops nothing for a cookie of another name, or one with this name that is not secure
+	}
+	if a := call(t, s, "GET", "/v1/status", "", with()...); a.status != 401 {
+		t.Errorf("behind its end: %d", a.status)
 	}
 }
 

@@ -23,12 +23,18 @@ import (
 // serve starts a server over a double; at its end every stream must have been released.
 func serve(t *testing.T, o Options) (*double, *httptest.Server) {
 	t.Helper()
+	return serveBy(t, o, (*httptest.Server).Start)
+}
+
+// serveBy is serve with a listener of the test's choice.
+func serveBy(t *testing.T, o Options, start func(*httptest.Server)) (*double, *httptest.Server) {
+	t.Helper()
 	d := newDouble(t)
 	h := New(d, o)
 	s := httptest.NewUnstartedServer(h)
 	s.Config = NewServer(h)
 	s.Config.ErrorLog = nil
-	s.Start()
+	start(s)
 	t.Cleanup(func() {
 		h.Close()
 		s.Close()
@@ -74,7 +80,11 @@ func call(t *testing.T, s *httptest.Server, method, target, body string, headers
 	if r.Header.Get("Authorization") == "" {
 		r.Header.Del("Authorization")
 	}
-	response, err := http.DefaultTransport.RoundTrip(r)
+	transport := http.DefaultTransport
+	if s.TLS != nil {
+		transport = s.Client().Transport // which knows the certificate
+	}
+	response, err := transport.RoundTrip(r)
 	if err != nil {
 		t.Fatal(err)
 	}
