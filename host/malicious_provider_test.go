@@ -20,8 +20,9 @@ import (
 type liar struct {
 	*rawPeer
 	board *Node
-	grant []byte   // its invite
-	addrs []string // that it says it has
+	grant []byte                                        // its invite
+	addrs []string                                      // that it says it has
+	tell  func(eventType string, q event.Message) error // asks the switchboard
 
 	mu     sync.Mutex // guards the fields below
 	held   map[inos.ChunkID][]byte
@@ -42,14 +43,25 @@ func newLiar(m *testMesh, invite string, by *drip) *liar {
 		m.t.Fatal(err)
 	}
 	l := &liar{board: m.board.Node, grant: read.Raw, held: map[inos.ChunkID][]byte{}, asked: map[string]int{}, reads: bytes.Clone}
-	l.beat.Usage = &eventpb.ContentUsage{FreeBytes: 1 << 60}
 	l.rawPeer = newRawPeer(m.t, nil, func(_ inos.NodeID, e *eventpb.Envelope, q mesh.Message) (mesh.Message, error) { return l.serve(e, q) })
 	l.addrs = l.Addrs()
 	if by != nil {
 		by.connect(l.rawPeer, l.board)
 		l.addrs = []string{by.forward(l.addrs[0], true)}
 	}
-	if _, err := l.ask(l.board, event.NodeJoin, &eventpb.NodeJoinRequest{Invite: l.grant, Addrs: l.addrs}, nil, nil); err != nil {
+	l.tell = func(eventType string, q event.Message) error {
+		_, err := l.ask(l.board, eventType, q, nil, nil)
+		return err
+	}
+	l.live(m)
+	return l
+}
+
+// live joins the mesh and beats until the test ends.
+func (l *liar) live(m *testMesh) {
+	m.t.Helper()
+	l.beat.Usage = &eventpb.ContentUsage{FreeBytes: 1 << 60}
+	if err := l.tell(event.NodeJoin, &eventpb.NodeJoinRequest{Invite: l.grant, Addrs: l.addrs}); err != nil {
 		m.t.Fatal(err)
 	}
 	stop, stopped := make(chan struct{}), make(chan struct{})
@@ -67,7 +79,6 @@ func newLiar(m *testMesh, invite string, by *drip) *liar {
 		}
 	}()
 	m.t.Cleanup(func() { close(stop); <-stopped })
-	return l
 }
 
 func (l *liar) heartbeat() {
@@ -79,7 +90,7 @@ func (l *liar) heartbeat() {
 		return
 	}
 	beat.Addrs, beat.Grant = l.addrs, l.grant
-	_, _ = l.ask(l.board, event.NodeHeartbeat, beat, nil, nil) // the switchboard may be gone
+	_ = l.tell(event.NodeHeartbeat, beat) // the switchboard may be gone
 }
 
 func (l *liar) serve(e *eventpb.Envelope, q mesh.Message) (mesh.Message, error) {
