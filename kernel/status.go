@@ -58,6 +58,7 @@ func (k *Kernel) status(q *query) *eventpb.NodeStatusReply {
 		ConcurrencyLimit: k.concurrency.limit, BrotliQuality: k.quality.chosen(),
 		Steps: k.steps, InFlight: uint64(len(k.flights.table)), RecordsDropped: k.watcher.dropped,
 		Refused: k.governance.refused, Quarantined: k.supervisor.total,
+		HedgedReads: k.fetches.hedges, HedgedReadsWon: k.fetches.won,
 	}
 	if k.node.switchboard && k.members.ready() {
 		k.members.summarise(r)

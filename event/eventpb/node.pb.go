@@ -62,6 +62,8 @@ type NodeStatusReply struct {
 	Stored               string           `protobuf:"bytes,34,opt,name=stored,proto3" json:"stored,omitempty"`                                                          // what is stored survives now: its weakest chunk
 	ChunksShort          uint64           `protobuf:"varint,35,opt,name=chunks_short,json=chunksShort,proto3" json:"chunksShort,omitempty"`                             // that lack a copy, by the last look through the map
 	CertificateExpiresUs int64            `protobuf:"varint,36,opt,name=certificate_expires_us,json=certificateExpiresUs,proto3" json:"certificateExpiresUs,omitempty"` // of a switchboard; 0: no such
+	HedgedReads          uint64           `protobuf:"varint,37,opt,name=hedged_reads,json=hedgedReads,proto3" json:"hedgedReads,omitempty"`                             // of chunks, for which a second node was asked while the first had not answered
+	HedgedReadsWon       uint64           `protobuf:"varint,38,opt,name=hedged_reads_won,json=hedgedReadsWon,proto3" json:"hedgedReadsWon,omitempty"`                   // of them, by the second one
 }
 
 func (x *NodeStatusReply) Reset() {
@@ -322,6 +324,20 @@ func (x *NodeStatusReply) GetCertificateExpiresUs() int64 {
 	return 0
 }
 
+func (x *NodeStatusReply) GetHedgedReads() uint64 {
+	if x != nil {
+		return x.HedgedReads
+	}
+	return 0
+}
+
+func (x *NodeStatusReply) GetHedgedReadsWon() uint64 {
+	if x != nil {
+		return x.HedgedReadsWon
+	}
+	return 0
+}
+
 type WorkerStatus struct {
 	unknownFields []byte
 	Worker        uint32 `protobuf:"varint,1,opt,name=worker,proto3" json:"worker,omitempty"`
@@ -572,6 +588,8 @@ func (m *NodeStatusReply) CloneVT() *NodeStatusReply {
 	r.Stored = m.Stored
 	r.ChunksShort = m.ChunksShort
 	r.CertificateExpiresUs = m.CertificateExpiresUs
+	r.HedgedReads = m.HedgedReads
+	r.HedgedReadsWon = m.HedgedReadsWon
 	if rhs := m.Notices; rhs != nil {
 		r.Notices = slices.Clone(rhs)
 	}
@@ -847,6 +865,12 @@ func (this *NodeStatusReply) EqualVT(that *NodeStatusReply) bool {
 	if this.CertificateExpiresUs != that.CertificateExpiresUs {
 		return false
 	}
+	if this.HedgedReads != that.HedgedReads {
+		return false
+	}
+	if this.HedgedReadsWon != that.HedgedReadsWon {
+		return false
+	}
 	return string(this.unknownFields) == string(that.unknownFields)
 }
 
@@ -1030,6 +1054,20 @@ func (m *NodeStatusReply) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.HedgedReadsWon != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.HedgedReadsWon))
+		i--
+		dAtA[i] = 0x2
+		i--
+		dAtA[i] = 0xb0
+	}
+	if m.HedgedReads != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.HedgedReads))
+		i--
+		dAtA[i] = 0x2
+		i--
+		dAtA[i] = 0xa8
 	}
 	if m.CertificateExpiresUs != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.CertificateExpiresUs))
@@ -1681,6 +1719,12 @@ func (m *NodeStatusReply) SizeVT() (n int) {
 	}
 	if m.CertificateExpiresUs != 0 {
 		n += 2 + protobuf_go_lite.SizeOfVarint(uint64(m.CertificateExpiresUs))
+	}
+	if m.HedgedReads != 0 {
+		n += 2 + protobuf_go_lite.SizeOfVarint(uint64(m.HedgedReads))
+	}
+	if m.HedgedReadsWon != 0 {
+		n += 2 + protobuf_go_lite.SizeOfVarint(uint64(m.HedgedReadsWon))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -2391,6 +2435,24 @@ func (m *NodeStatusReply) UnmarshalVT(dAtA []byte) error {
 			}
 			m.CertificateExpiresUs = 0
 			m.CertificateExpiresUs, iNdEx, err = protobuf_go_lite.DecodeVarintInt64(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 37:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field HedgedReads", wireType)
+			}
+			m.HedgedReads = 0
+			m.HedgedReads, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 38:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field HedgedReadsWon", wireType)
+			}
+			m.HedgedReadsWon = 0
+			m.HedgedReadsWon, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
 			if err != nil {
 				return err
 			}

@@ -127,6 +127,8 @@ func nodeMetrics(e *exposition, s *Status) {
 		{"inos_effects_in_flight", "gauge", "Effects the kernel waits for.", float64(s.InFlight)},
 		{"inos_kernel_steps_total", "counter", "Steps of the kernel.", float64(s.Steps)},
 		{"inos_records_dropped_total", "counter", "Lines of history that were dropped.", float64(s.RecordsDropped)},
+		{"inos_hedged_reads_total", "counter", "Reads of a chunk for which a second node was asked while the first had not answered.", float64(s.HedgedReads)},
+		{"inos_hedged_reads_won_total", "counter", "Of inos_hedged_reads_total, those that the second node answered first.", float64(s.HedgedReadsWon)},
 		{"inos_refused_total", "counter", "Envelopes refused by governance.", float64(s.Refused)},
 		{"inos_quarantined_total", "counter", "Inputs that are not tried again.", float64(s.Quarantined)},
 	} {

@@ -29,6 +29,8 @@ type Status struct {
 	RecordsDropped   uint64   `json:"records_dropped"`
 	Refused          uint64   `json:"refused"`
 	Quarantined      uint64   `json:"quarantined"`
+	HedgedReads      uint64   `json:"hedged_reads"`                 // of chunks, for which a second node was asked while the first had not answered
+	HedgedReadsWon   uint64   `json:"hedged_reads_won"`             // of them, by the second node
 	Switchboard      bool     `json:"switchboard"`                  // decides for the mesh
 	Provider         bool     `json:"provider"`                     // holds chunks
 	Members          uint32   `json:"members"`                      // of the mesh, removed ones left out
@@ -119,7 +121,7 @@ func StatusOf(r *eventpb.NodeStatusReply) Status {
 		Notices: append([]string{}, r.Notices...),
 		Puts:    r.Puts, Gets: r.Gets, Queued: r.Queued, BufferBytes: r.BufferBytes, BufferBytesMax: r.BufferBytesMax,
 		ConcurrencyLimit: r.ConcurrencyLimit, BrotliQuality: r.BrotliQuality, Steps: r.Steps, InFlight: r.InFlight,
-		RecordsDropped: r.RecordsDropped, Refused: r.Refused, Quarantined: r.Quarantined,
+		RecordsDropped: r.RecordsDropped, Refused: r.Refused, Quarantined: r.Quarantined, HedgedReads: r.HedgedReads, HedgedReadsWon: r.HedgedReadsWon,
 		Switchboard: r.Switchboard, Provider: r.Provider, Members: r.Members, MembersAlive: r.MembersAlive, Repairs: r.Repairs,
 		RecordsPending: r.RecordsPending, Survives: r.Survives, Stored: r.Stored, Short: r.ChunksShort, CertifiedUntilUs: r.CertificateExpiresUs,
 		Content: contentOf(r.Content), Workers: []Worker{}, Threads: []Thread{}, Stages: []Stage{},

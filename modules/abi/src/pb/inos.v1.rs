@@ -2020,6 +2020,12 @@ pub struct NodeStatusReply {
     /// of a switchboard; 0: no such
     #[prost(int64, tag = "36")]
     pub certificate_expires_us: i64,
+    /// of chunks, for which a second node was asked while the first had not answered
+    #[prost(uint64, tag = "37")]
+    pub hedged_reads: u64,
+    /// of them, by the second one
+    #[prost(uint64, tag = "38")]
+    pub hedged_reads_won: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct WorkerStatus {
