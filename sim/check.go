@@ -116,6 +116,9 @@ func (w *World) checkSpread(when string, v *version) {
 		return // a later one has been acknowledged meanwhile
 	}
 	level, need := v.level, w.quorum(v)
+	if w.domainsAt(level) < need { // nodes were drained since it was committed: it is answered for once more, when a client repeats its commit
+		level = w.levelOf(int(v.info.ReplicasWanted))
+	}
 	for _, id := range v.chunks {
 		if n := w.spreadOf(id, level, nil); n < need {
 			w.violate("%s of version %d of %s: chunk %s lies in %d domains of level %s, %d are needed", when, v.number, v.info.Path, id, n, level, need)
