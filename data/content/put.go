@@ -99,6 +99,7 @@ func (s *Store) holds(id inos.ChunkID, stored []byte) (bool, error) {
 	case err != nil && inos.CodeOf(ioError("", err)) != inos.CodeIO:
 		return false, err
 	}
+	s.doubt() // when its length has changed, an Open after a crash has counted another than this
 	return false, s.setAside(id, int64(len(stored)))
 }
 
@@ -114,6 +115,7 @@ func (s *Store) restore(id inos.ChunkID, stored []byte) (bool, error) {
 	case err != nil && inos.CodeOf(ioError("", err)) != inos.CodeIO:
 		return false, err
 	default:
+		s.doubt() // as in holds
 		s.dirtyTrash(id)
 		if err := s.files.Remove(trashed); err != nil {
 			return false, err

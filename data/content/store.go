@@ -109,8 +109,8 @@ func (s *Store) Usage() inos.Usage {
 	}
 	return inos.Usage{
 		Chunks:     s.counts.chunks,
-		UsedBytes:  s.counts.usedBytes,
-		TrashBytes: s.counts.trashBytes,
+		UsedBytes:  max(s.counts.usedBytes, 0), // below 0 they are in doubt
+		TrashBytes: max(s.counts.trashBytes, 0),
 		FreeBytes:  max(free, 0),
 		Unclean:    s.unclean,
 	}
@@ -124,7 +124,7 @@ func (s *Store) freeLocked() (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	offered := s.options.CapacityBytes - s.counts.usedBytes - s.counts.trashBytes
+	offered := s.options.CapacityBytes - max(s.counts.usedBytes, 0) - max(s.counts.trashBytes, 0)
 	return min(free-s.reserve, offered) - s.pendingBytes, nil
 }
 
