@@ -217,8 +217,15 @@ func TestBatch(t *testing.T) {
 	}
 	broken := errors.New("the disk is gone")
 	good, fault, after := batched("good", upload("u4")), batched("fault", func(*tx) error { return broken }), batched("after", upload("u5"))
-	s.commit([]*verb{good, refused, fault, after})
-	for _, v := range []*verb{good, fault, after} {
+	misled := batched("misled", func(x *tx) error {
+		known, err := x.checkUpload("test", "u4", "ann")
+		if err == nil && known {
+			err = conflict("test", "refused for what goes with the batch")
+		}
+		return err
+	})
+	s.commit([]*verb{good, misled, refused, fault, after})
+	for _, v := range []*verb{good, misled, fault, after} {
 		if err := <-v.done; inos.CodeOf(err) != inos.CodeIO || !errors.Is(err, broken) {
 			t.Fatalf("%s: %v", v.name, err)
 		}

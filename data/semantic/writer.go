@@ -116,7 +116,8 @@ func (s *Store) gather(batch []*verb) []*verb {
 }
 
 // commit runs the batch in one transaction and answers its verbs. A verb that fails a precondition is rolled back
-// alone. A verb that meets a fault of the database ends the batch: nothing of it is kept and all learn why.
+// alone. A verb that meets a fault of the database ends the batch: nothing of it is kept and all learn why, those that were refused too, for
+// what they were refused for may be gone with the rest.
 func (s *Store) commit(batch []*verb) {
 	answers := make([]error, len(batch))
 	err := s.runBatch(batch, answers)
@@ -125,7 +126,7 @@ func (s *Store) commit(batch []*verb) {
 			continue
 		}
 		answer := answers[i]
-		if err != nil && !precondition(answer) {
+		if err != nil {
 			answer = sqlite.Wrap(v.name, s.db.Path, err)
 		}
 		v.done <- answer
