@@ -60,6 +60,11 @@ func newLoop(n *Node, k *engine.Kernel) *loop {
 // submit hands an envelope to the kernel; it waits while the inbox is full.
 func (l *loop) submit(ctx context.Context, e *eventpb.Envelope) error {
 	select {
+	case <-l.stopped: // the inbox of a kernel that is gone may have room, and nobody would answer
+		return errStopped()
+	default:
+	}
+	select {
 	case l.inbox <- e:
 		return nil
 	case <-ctx.Done():

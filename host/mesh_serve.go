@@ -133,7 +133,7 @@ func (n *Node) askKernel(ctx context.Context, e *eventpb.Envelope, input uint64)
 		n.buffers.release([]uint64{input})
 		return nil, err
 	}
-	defer n.requests.remove(e.Id)
+	defer n.requests.remove(r)
 	l := n.currentLoop()
 	if err := l.submit(ctx, e); err != nil {
 		n.buffers.release([]uint64{input})
@@ -145,6 +145,8 @@ func (n *Node) askKernel(ctx context.Context, e *eventpb.Envelope, input uint64)
 			return r, nil
 		}
 	case <-l.stopped: // what it had under way is void, whether it had seen the call or not
+	case <-n.done: // the kernel hangs in a step: it answers nothing any more, and the node's memory ends with it
+		return nil, errStopped()
 	}
 	l.performing.Wait() // an effect of it may still use the buffer
 	n.buffers.release([]uint64{input})

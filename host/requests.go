@@ -24,6 +24,7 @@ type requests struct {
 }
 
 type request struct {
+	id       string
 	progress chan *eventpb.Envelope
 	final    chan *eventpb.Envelope // holds one
 	// bulk is set before final gets a completed mesh:serve, and reply by its receiver.
@@ -39,15 +40,18 @@ func (r *requests) add(id string) (*request, error) {
 	if _, ok := r.open[id]; ok {
 		return nil, inos.Errorf(inos.CodeConflict, "submit", "a request with the id %s is under way", id)
 	}
-	q := &request{progress: make(chan *eventpb.Envelope, progressMax), final: make(chan *eventpb.Envelope, 1)}
+	q := &request{id: id, progress: make(chan *eventpb.Envelope, progressMax), final: make(chan *eventpb.Envelope, 1)}
 	r.open[id] = q
 	return q, nil
 }
 
-func (r *requests) remove(id string) {
+// remove ends a request. Once it is answered, its id may be another's that came again.
+func (r *requests) remove(q *request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.open, id)
+	if r.open[q.id] == q {
+		delete(r.open, q.id)
+	}
 }
 
 // deliver hands a reply, with the bulk of a served call, to the client that waits for it, and says whether one does.
@@ -96,7 +100,7 @@ func (n *Node) Request(ctx context.Context, e *eventpb.Envelope, progress func(*
 	if err != nil {
 		return nil, err
 	}
-	defer n.requests.remove(e.Id)
+	defer n.requests.remove(q)
 	l := n.currentLoop()
 	if err := l.submit(ctx, e); err != nil {
 		return nil, err
@@ -113,6 +117,13 @@ func (n *Node) Request(ctx context.Context, e *eventpb.Envelope, progress func(*
 				progress(<-q.progress)
 			}
 			return final, nil
+		case <-n.done: // no kernel answers any more
+			select {
+			case final := <-q.final:
+				return final, nil
+			default:
+				return nil, errStopped()
+			}
 		case <-gone:
 			if body == nil {
 				return nil, inos.Errorf(inos.CodeCanceled, event.Stage(e.EventType), "%w", ctx.Err())

@@ -1,0 +1,82 @@
+package host
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+
+	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event"
+	"github.com/inos-mesh/inos/event/eventpb"
+	"github.com/inos-mesh/inos/host/engine"
+)
+
+// A request that comes again with its id right after the answer is another one: the end of the first must not take its place.
+func TestEndOfARequestLeavesTheNextOfItsID(t *testing.T) {
+	r := newRequests()
+	first, err := r.add("id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.deliver(&eventpb.Envelope{Id: "id", EventType: event.WithState(event.FilesPut, event.StateCompleted)}, nil)
+	second, err := r.add("id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.remove(first)
+	if !r.deliver(&eventpb.Envelope{Id: "id", EventType: event.WithState(event.FilesPut, event.StateCompleted)}, nil) || len(second.final) != 1 {
+		t.Error("the answer to the second request found nobody")
+	}
+	r.remove(second)
+	if len(r.open) != 0 {
+		t.Errorf("%d requests are open", len(r.open))
+	}
+}
+
+// The inbox of a kernel that is gone has room until the next one has booted, and nobody reads it: a request that got in would wait for ever.
+func TestNothingIsSubmittedToAKernelThatIsGone(t *testing.T) {
+	l := newLoop(&Node{}, nil)
+	close(l.stopped)
+	for range 100 { // a select that finds the inbox and the end ready chooses either
+		if err := l.submit(t.Context(), &eventpb.Envelope{}); inos.CodeOf(err) != inos.CodeShuttingDown {
+			t.Fatalf("submit: %v", err)
+		}
+	}
+}
+
+// When the kernel hangs in a step, the node ends: nothing that waits for the kernel's answer may hold up the end.
+func TestHungKernelHoldsUpNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &Node{
+			config: Config{Stderr: testLog{t}}, folder: &folder{dir: t.TempDir()}, clock: newClock(), done: make(chan struct{}),
+			requests: newRequests(), buffers: newBuffers(), streams: newStreams(),
+		}
+		l := newLoop(n, nil) // its run would be in the step: nobody takes from the inbox
+		l.pool = engine.NewPool(engine.Config{})
+		n.loop = l
+		body, release := n.Source(nil)
+		defer release()
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 2)
+		go func() {
+			_, err := n.askKernel(ctx, n.hostEnvelope(event.MeshServe, nil), 0)
+			ended <- err
+		}()
+		go func() {
+			_, err := n.Request(ctx, n.hostEnvelope(event.FilesPut, &eventpb.FilesPutRequest{Path: "/a", Stream: body}), nil)
+			ended <- err
+		}()
+		synctest.Wait()
+		cancel() // they went away; what they brought stays in use until the kernel has answered
+		synctest.Wait()
+		if len(ended) > 0 {
+			t.Fatalf("ended before the kernel has answered: %v", <-ended)
+		}
+		n.hung(l, &eventpb.Envelope{EventType: event.NodeTick})
+		for range cap(ended) {
+			if err := <-ended; inos.CodeOf(err) != inos.CodeShuttingDown {
+				t.Errorf("ended with %v", err)
+			}
+		}
+	})
+}
