@@ -280,13 +280,16 @@ func (n *Node) run(ctx context.Context, wasm []byte, l *loop) {
 			}
 		}()
 		culprit, err := l.run(ctx)
+		now, lost := n.clock.Now(), errStopped()
+		if err != nil {
+			n.quarantine(culprit, err)
+			lost = inos.Errorf(inos.CodeInternal, "kernel", "it stopped at %s and starts again: %w", eventTypeOf(culprit), err)
+		}
+		n.requests.failAll(now, lost) // before the performers have ended: one may wait for a slow client's body, which package api cuts then
 		l.end()
 		if err == nil {
 			return
 		}
-		now := n.clock.Now()
-		n.quarantine(culprit, err)
-		n.requests.failAll(now, inos.Errorf(inos.CodeInternal, "kernel", "it stopped at %s and starts again: %w", eventTypeOf(culprit), err))
 		restarts = append(restarts, now)
 		for len(restarts) > 0 && restarts[0] < now-kernelRestartWindow {
 			restarts = restarts[1:]

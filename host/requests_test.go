@@ -2,8 +2,10 @@ package host
 
 import (
 	"context"
+	"io"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/inos-mesh/inos"
 	"github.com/inos-mesh/inos/event"
@@ -79,4 +81,41 @@ func TestHungKernelHoldsUpNobody(t *testing.T) {
 			}
 		}
 	})
+}
+
+// While a performer is at a body that does not come, its client is told that the kernel is gone, and package api cuts the body: the next
+// kernel must not have to wait until the client sends or is given up for its slowness.
+func TestStalledBodyDoesNotHoldUpTheNextKernel(t *testing.T) {
+	n := openNode(t, t.TempDir(), nil)
+	defer n.close()
+	n.waitFor("the workers run", workersReady)
+	body, client := io.Pipe()
+	stream, release := n.Source(body)
+	put := make(chan error, 1)
+	go func() {
+		put <- n.request(context.Background(), event.FilesPut, &eventpb.FilesPutRequest{Path: "/stalled", Stream: stream, LengthBytes: 2}, nil)
+	}()
+	if _, err := client.Write([]byte{1}); err != nil { // a performer has it, and waits for the other byte
+		t.Fatal(err)
+	}
+	l := n.currentLoop()
+	l.inbox <- &eventpb.Envelope{EventType: event.NodeTick, Payload: make([]byte, 2*inos.PayloadBytesMax)} // more than a step takes: the kernel stops
+	if err := <-put; inos.CodeOf(err) != inos.CodeInternal {
+		t.Errorf("the put ended with %v", err)
+	}
+	client.CloseWithError(io.ErrUnexpectedEOF)
+	release()
+	l.performing.Wait()
+	for n.currentLoop() == l {
+		<-time.After(20 * time.Millisecond) // the next kernel boots
+	}
+	secret, err := n.folder.secret("token", tokenPrefix, tokenBytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n.session, err = n.Authenticate(t.Context(), secret); err != nil { // as package api does for each request
+		t.Fatal(err)
+	}
+	n.mustPut("/next", text(1, 1000))
+	n.mustHold("/next", text(1, 1000))
 }
