@@ -176,7 +176,7 @@ type Opening struct {
 // (PendingRecords), a removal as a tombstone, with the time of the change as its CreatedAt. RestoreVersion brings it back. Enrolments, sessions and the ledger do not come back.
 type SemanticIdentity interface {
 	// PutUser makes a user (create; CodeConflict when there is one of that name) or changes Operator, Disabled and Quota of one (CodeUserUnknown without).
-	// credits, 0 or more, move from AccountGrant to the user's account in the same transaction. Sessions of a user who is disabled end; their token ids are
+	// credits, 0 or more, move from AccountGrant to the user's account in the same transaction. Sessions and enrolments of a user who is disabled end; the sessions' token ids are
 	// returned. A key seen before, for the same user, changes nothing and returns the user as it was put then; for another it is CodeConflict.
 	PutUser(ctx context.Context, u User, create bool, credits int64, key RequestKey, now Micros) (put User, revoked []string, err error)
 	// ListUsers pages by name: at most limit (0 or above 1,000: 1,000) above after.
@@ -188,7 +188,8 @@ type SemanticIdentity interface {
 	PutEnrolment(ctx context.Context, hash [HashBytes]byte, user Subject, expires, now Micros) error
 	// ListDevices returns a user's devices by id, revoked ones too; CodeUserUnknown.
 	ListDevices(ctx context.Context, user Subject) ([]Device, error)
-	// RevokeDevice ends a device and its sessions for good, whose token ids it returns, and makes its key useless for this user; CodeDeviceUnknown. Again it changes nothing.
+	// RevokeDevice ends a device and its sessions for good, whose token ids it returns, and makes its key useless for this user; CodeDeviceUnknown. The user's
+	// enrolments end too: the device may have made some. Again it changes nothing else.
 	RevokeDevice(ctx context.Context, user Subject, device string, now Micros) (revoked []string, err error)
 	// PutGroup makes or replaces a group; each member is a user (CodeUserUnknown), named once or more. Without members the group is removed, and before it,
 	// in bounded transactions, the grants to it; one that is unknown is no error.
@@ -209,7 +210,8 @@ type SemanticIdentity interface {
 	FindSession(ctx context.Context, tokenID string) (SessionInfo, error)
 	// ListSessions pages by token id: at most limit (0 or above 256: 256) of a user's sessions above after that are not over at now.
 	ListSessions(ctx context.Context, user Subject, after string, limit int, now Micros) (sessions []SessionInfo, more bool, err error)
-	// RevokeSessions ends the session of a user's with the token id, or (empty) all of the user's, and returns their token ids; none is no error.
+	// RevokeSessions ends the session of a user's with the token id, or (empty) all of the user's with the enrolments, and returns the
+	// token ids; none is no error.
 	RevokeSessions(ctx context.Context, user Subject, tokenID string) (revoked []string, err error)
 	// PruneSessions forgets sessions, used refresh secrets and enrolments that were over before a time: at most limit rows (0 or above 2,048: 2,048).
 	PruneSessions(ctx context.Context, before Micros, limit int) (pruned int, err error)

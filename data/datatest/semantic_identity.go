@@ -16,6 +16,7 @@ var identityCases = []semanticCase{
 	{"an enrolment lets one device in, once", semanticEnrolment},
 	{"enrolments are bounded, and those that are over make room", semanticEnrolmentsBound},
 	{"a device that is revoked is out for good", semanticRevokeDevice},
+	{"who is shut out has no enrolment left to come back by", semanticEnrolmentsEnd},
 	{"a session is opened once and found by its token id", semanticOpenSession},
 	{"a program's session needs a user and no device", semanticProgramSession},
 	{"sessions of a user are bounded, and those that are over make room", semanticSessionsBound},
@@ -194,6 +195,56 @@ func semanticRevokeDevice(t *testing.T, m inos.Semantic) {
 	devices, err := m.ListDevices(background, "ann")
 	must(t, err)
 	same(t, "revoked", []any{devices[0].ID, devices[0].Revoked, devices[1].Revoked}, []any{"d", true, false})
+}
+
+// semanticEnrolmentsEnd sees that what ends a device, or all sessions of a user's, ends the enrolments that were made with them: whoever stole one of
+// these could have made some, and no list shows them.
+func semanticEnrolmentsEnd(t *testing.T, m inos.Semantic) {
+	user(t, m, "ann", 0)
+	user(t, m, "bob", 0)
+	login(t, m, "t1", "ann", "d")
+	ends := []struct {
+		what string
+		end  func(key inos.RequestKey) error
+	}{
+		{"a device is revoked", func(inos.RequestKey) error {
+			_, err := m.RevokeDevice(background, "ann", "d", 20)
+			return err
+		}},
+		{"all sessions are revoked", func(inos.RequestKey) error {
+			_, err := m.RevokeSessions(background, "ann", "")
+			return err
+		}},
+		{"the user is disabled, and let in again", func(key inos.RequestKey) error {
+			if _, _, err := m.PutUser(background, inos.User{Name: "ann", Disabled: true}, false, 0, key, 20); err != nil {
+				return err
+			}
+			key.ID = "again"
+			_, _, err := m.PutUser(background, inos.User{Name: "ann"}, false, 0, key, 20)
+			return err
+		}},
+	}
+	for i, e := range ends {
+		hers, his := hash("hers", i), hash("his", i)
+		must(t, m.PutEnrolment(background, hers, "ann", 100, 9))
+		must(t, m.PutEnrolment(background, his, "bob", 100, 9))
+		_, err := m.RevokeSessions(background, "ann", "no such session")
+		must(t, err)
+		must(t, e.end(inos.RequestKey{Subject: "s", ID: "end", EventType: "users:put"}))
+		device := fmt.Sprintf("new-%d", i)
+		_, _, err = m.OpenSession(background, opened("hers-"+device, "ann", device), inos.Opening{PublicKey: deviceKey(device), Enrolment: &hers}, 21)
+		if inos.CodeOf(err) != inos.CodeUnauthenticated {
+			t.Errorf("when %s, an enrolment of before lets a device in: %v", e.what, err)
+		}
+		_, _, err = m.OpenSession(background, opened("his-"+device, "bob", device), inos.Opening{PublicKey: deviceKey(device), Enrolment: &his}, 21)
+		must(t, err) // nobody else's
+	}
+	hers := hash("one session", 0)
+	must(t, m.PutEnrolment(background, hers, "ann", 100, 9))
+	_, err := m.RevokeSessions(background, "ann", "t1")
+	must(t, err)
+	_, _, err = m.OpenSession(background, opened("t9", "ann", "kept"), inos.Opening{PublicKey: deviceKey("kept"), Enrolment: &hers}, 21)
+	must(t, err) // one session may end by itself, and is then no sign of theft
 }
 
 func semanticOpenSession(t *testing.T, m inos.Semantic) {

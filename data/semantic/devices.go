@@ -139,6 +139,9 @@ func (s *Store) RevokeDevice(ctx context.Context, user inos.Subject, device stri
 				return err
 			}
 		}
+		if err := t.exec(deleteEnrolmentsOf, string(user)); err != nil {
+			return err
+		}
 		revoked, err = t.revoke(deleteSessionsOfDevice, string(user), device)
 		return err
 	})

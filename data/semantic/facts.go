@@ -205,7 +205,7 @@ func (t *tx) writeFact(op string, r *inos.Record) error {
 	case f.user != nil:
 		u := f.user
 		if u.Disabled {
-			if _, err := t.revoke(deleteSessionsOf, string(u.Name)); err != nil {
+			if _, err := t.shutOut(u.Name); err != nil {
 				return err
 			}
 		}

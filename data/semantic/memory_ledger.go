@@ -229,7 +229,7 @@ func (m *Memory) restoreFact(op string, r *inos.Record) error {
 		u := *f.user
 		i.users[u.Name] = inos.User{Name: u.Name, Operator: u.Operator, Disabled: u.Disabled, Quota: u.Quota, CreatedAt: u.CreatedAt}
 		if u.Disabled {
-			m.revoke(func(s *twinSession) bool { return s.Subject == u.Name })
+			m.shutOut(u.Name)
 		}
 	case f.device != nil:
 		m.putDevice(*f.device)

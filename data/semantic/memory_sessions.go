@@ -182,6 +182,15 @@ func (m *Memory) revoke(match func(*twinSession) bool) (revoked []string) {
 	return revoked
 }
 
+func (m *Memory) shutOut(user inos.Subject) []string {
+	m.dropEnrolments(user)
+	return m.revoke(func(s *twinSession) bool { return s.Subject == user })
+}
+
+func (m *Memory) dropEnrolments(user inos.Subject) {
+	maps.DeleteFunc(m.identity.enrolments, func(_ [inos.HashBytes]byte, e twinEnrolment) bool { return e.user == user })
+}
+
 // FindSession implements inos.SemanticIdentity.
 func (m *Memory) FindSession(ctx context.Context, tokenID string) (inos.SessionInfo, error) {
 	const op = "semantic:find_session"
@@ -216,7 +225,10 @@ func (m *Memory) RevokeSessions(ctx context.Context, user inos.Subject, tokenID 
 		return nil, err
 	}
 	defer m.mu.Unlock()
-	return m.revoke(func(s *twinSession) bool { return s.Subject == user && (tokenID == "" || s.TokenID == tokenID) }), nil
+	if tokenID == "" {
+		return m.shutOut(user), nil
+	}
+	return m.revoke(func(s *twinSession) bool { return s.Subject == user && s.TokenID == tokenID }), nil
 }
 
 // PruneSessions implements inos.SemanticIdentity.

@@ -106,7 +106,7 @@ func (m *Memory) PutUser(ctx context.Context, u inos.User, create bool, credits 
 	}
 	m.identity.users[u.Name] = inos.User{Name: u.Name, Operator: u.Operator, Disabled: u.Disabled, Quota: u.Quota, CreatedAt: created}
 	if u.Disabled {
-		revoked = m.revoke(func(s *twinSession) bool { return s.Subject == u.Name })
+		revoked = m.shutOut(u.Name)
 	}
 	m.newFact(factUsers, string(u.Name), now)
 	put, _ = m.user(u.Name)
@@ -213,6 +213,7 @@ func (m *Memory) RevokeDevice(ctx context.Context, user inos.Subject, device str
 		m.identity.devices[user][device] = d
 		m.newFact(factDevices, deviceName(user, device), now)
 	}
+	m.dropEnrolments(user)
 	return m.revoke(func(s *twinSession) bool { return s.Subject == user && s.Device == device }), nil
 }
 

@@ -178,6 +178,14 @@ func (t *tx) revoke(s statement, args ...any) ([]string, error) {
 	return ids, err
 }
 
+// shutOut ends all sessions of a user, and the enrolments that whoever had one of them may have made.
+func (t *tx) shutOut(user inos.Subject) ([]string, error) {
+	if err := t.exec(deleteEnrolmentsOf, string(user)); err != nil {
+		return nil, err
+	}
+	return t.revoke(deleteSessionsOf, string(user))
+}
+
 // FindSession implements inos.SemanticIdentity.
 func (s *Store) FindSession(ctx context.Context, tokenID string) (session inos.SessionInfo, err error) {
 	const op = "semantic:find_session"
@@ -216,7 +224,7 @@ func (s *Store) ListSessions(ctx context.Context, user inos.Subject, after strin
 func (s *Store) RevokeSessions(ctx context.Context, user inos.Subject, tokenID string) (revoked []string, err error) {
 	err = s.write(ctx, "semantic:revoke_sessions", 16, func(t *tx) (err error) {
 		if tokenID == "" {
-			revoked, err = t.revoke(deleteSessionsOf, string(user))
+			revoked, err = t.shutOut(user)
 		} else {
 			revoked, err = t.revoke(deleteSession, tokenID, string(user))
 		}

@@ -158,6 +158,7 @@ const (
 	upsertEnrolment
 	countEnrolments
 	deleteEnrolment
+	deleteEnrolmentsOf
 	deleteOverEnrolments
 	pruneEnrolments
 	existsGroup
@@ -410,6 +411,8 @@ var text = [statements]string{
 	upsertEnrolment: `INSERT INTO enrolments (hash, user_name, expires_us) VALUES ($1, $2, $3) ON CONFLICT (hash) DO UPDATE SET expires_us = excluded.expires_us`,
 	countEnrolments: `SELECT count(*) FROM enrolments WHERE user_name = $1`,
 	deleteEnrolment: `DELETE FROM enrolments WHERE hash = $1`,
+	// Few are good (UserEnrolmentsMax).
+	deleteEnrolmentsOf: `DELETE FROM enrolments WHERE user_name = $1`,
 	// There are few that are over: each PutEnrolment removes them.
 	deleteOverEnrolments: `DELETE FROM enrolments WHERE user_name = $1 AND expires_us <= $2`,
 	pruneEnrolments:      `DELETE FROM enrolments WHERE hash IN (SELECT hash FROM enrolments WHERE expires_us < $1 ORDER BY expires_us, hash LIMIT $2)`,

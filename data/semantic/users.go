@@ -63,7 +63,7 @@ func (t *tx) putUser(op string, u inos.User, create bool, credits int64, eventID
 		return put, nil, err
 	}
 	if u.Disabled {
-		if revoked, err = t.revoke(deleteSessionsOf, string(u.Name)); err != nil {
+		if revoked, err = t.shutOut(u.Name); err != nil {
 			return put, nil, err
 		}
 	}
