@@ -165,6 +165,10 @@ func (u *identities) signed(p *errand, a *answer) *inos.Error {
 		return undecoded("token:sign")
 	}
 	s := p.session.Session
+	if p.eventType == event.TokensIssue && u.k.governance.sessions[p.token] == nil { // else its holder had a way back in that began before the revocation and lasts for a year
+		u.undo(p)
+		return inos.Errorf(inos.CodeUnauthenticated, p.op(), "the token that asks was revoked meanwhile")
+	}
 	if p.eventType == event.TokensIssue {
 		return u.complete(p, &eventpb.TokensIssueReply{Session: p.session, Token: r.Handle}, "token "+s.TokenId+" for "+seconds(inos.Micros(s.ExpiresUs)-u.k.now))
 	}

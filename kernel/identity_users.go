@@ -133,6 +133,9 @@ func (u *identities) usersDone(p *errand, a *answer) *inos.Error {
 		}
 		return u.complete(p, reply, plural(uint64(len(r.Groups)), "group", "groups"))
 	case event.UsersEnrol:
+		if u.k.governance.sessions[p.token] == nil { // nobody learns the secret
+			return inos.Errorf(inos.CodeUnauthenticated, p.op(), "the token that asks was revoked meanwhile")
+		}
 		return u.complete(p, &eventpb.UsersEnrolReply{Secret: p.handle, ExpiresUs: int64(p.expires)}, "one device, within "+seconds(p.expires-u.k.now))
 	}
 	if a.op == opIDRevoke {

@@ -198,6 +198,46 @@ func matrixWorld(t *testing.T, column string) *world {
 	return w
 }
 
+// What lets its sender in again is handed to nobody when the token that asked for it was revoked meanwhile, however far it had come.
+func TestNoWayBackIn(t *testing.T) {
+	for name, ask := range map[string]struct {
+		event string
+		m     event.Message
+		last  string // effect that is under way when the token is revoked
+	}{
+		"token, opened": {event.TokensIssue, &eventpb.TokensIssueRequest{Capabilities: []string{"files:*:*"}}, event.OpenSession},
+		"token, signed": {event.TokensIssue, &eventpb.TokensIssueRequest{Capabilities: []string{"files:*:*"}}, event.TokenSign},
+		"enrolment":     {event.UsersEnrol, &eventpb.UsersEnrolRequest{}, event.PutEnrolment},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := matrixWorld(t, "owner")
+			e := w.request("x", ask.event, ask.m)
+			w.give(e)
+			waits := func() int {
+				return slices.IndexFunc(w.pending, func(p *eventpb.Envelope) bool { return p.EventType == ask.last })
+			}
+			for range 10 {
+				if waits() < 0 && len(w.pending) > 0 {
+					w.finish(0)
+				}
+			}
+			if waits() < 0 {
+				t.Fatalf("%s was not asked for", ask.last)
+			}
+			w.act(waits())
+			w.give(w.host(event.IdentityRevoke, &eventpb.Revocation{TokenId: "x"}))
+			w.run(1000)
+			answer, ends := w.last(e.Id)
+			if ends != 1 || event.FailureOf(answer).Code != inos.CodeUnauthenticated {
+				t.Errorf("%d answers, %v", ends, answer)
+			}
+			if len(w.sessions) != 0 {
+				t.Errorf("%d sessions were left", len(w.sessions))
+			}
+		})
+	}
+}
+
 // Every event that clients may send, by everybody: who may is answered, all others are denied, and what is denied has no effect.
 func TestPermissionMatrix(t *testing.T) {
 	for i, row := range matrix {
