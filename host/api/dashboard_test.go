@@ -230,6 +230,16 @@ func TestContentNeverRunsHere(t *testing.T) {
 	}
 	put("/evil.js", "text/javascript")
 	put("/evil.txt", "text/plain")
+	for _, media := range []string{ // whatever a browser takes for JavaScript (WHATWG MIME Sniffing, 4.6)
+		"application/ecmascript", "application/javascript", "application/x-ecmascript", "application/x-javascript", "text/ecmascript", "text/javascript1.0",
+		"text/javascript1.1", "text/javascript1.2", "text/javascript1.3", "text/javascript1.4", "text/javascript1.5", "text/JScript", "text/livescript",
+		"text/x-ecmascript", "text/x-javascript",
+	} {
+		put("/secret/folder/other.js", media)
+		if a := call(t, s, "GET", "/v1/links/"+linkSecret+"/other.js", "", "Authorization", ""); a.status != 200 || a.header.Get("Content-Type") != "text/plain; charset=utf-8" {
+			t.Errorf("%s by a link: %d, %s", media, a.status, a.header.Get("Content-Type"))
+		}
+	}
 	put("/secret/folder/evil.js", "application/javascript; charset=utf-8")
 	cookie, csrf := openDashboard(t, d, s)
 	for _, dest := range []string{"script", "worker", "serviceworker", "sharedworker", "style", "iframe", "frame", "object", "embed", "manifest", "xslt", "audioworklet", "font", "report", "json"} {

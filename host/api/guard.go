@@ -20,6 +20,8 @@ var embeddable = map[string]bool{"": true, "empty": true, "document": true, "ima
 // page can make a browser send, gets them as plain text.
 var active = map[string]bool{
 	"text/javascript": true, "application/javascript": true, "application/x-javascript": true, "application/ecmascript": true, "text/ecmascript": true,
+	"text/jscript": true, "text/livescript": true, "text/x-javascript": true, "text/x-ecmascript": true, "application/x-ecmascript": true,
+	"text/javascript1.0": true, "text/javascript1.1": true, "text/javascript1.2": true, "text/javascript1.3": true, "text/javascript1.4": true, "text/javascript1.5": true,
 	"text/css": true, "application/wasm": true, "application/manifest+json": true, "text/xsl": true, "application/xslt+xml": true,
 }
 
