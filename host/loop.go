@@ -206,16 +206,24 @@ func (l *loop) perform(e *eventpb.Envelope) {
 	}
 }
 
-// tell gives the kernel the end of an effect.
+// tell gives the kernel the end of an effect. One that came to more than a step takes has failed: the step would be refused, and with it the
+// kernel would end.
 func (l *loop) tell(e *eventpb.Envelope, message event.Message, err error) {
 	var reply *eventpb.Envelope
-	if err != nil {
-		reply = event.Failed(e, l.node.clock.Now(), err)
-	} else {
-		reply = event.Reply(e, event.StateCompleted, l.node.clock.Now(), event.Payload(message))
+	if err == nil {
+		reply = endOf(e, event.Reply(e, event.StateCompleted, l.node.clock.Now(), event.Payload(message)))
+		err = event.Check(reply)
 	}
-	reply.Metadata = hostMetadata(e.Metadata)
+	if err != nil {
+		reply = endOf(e, event.Failed(e, l.node.clock.Now(), err))
+	}
 	l.result(reply)
+}
+
+// endOf makes an envelope the end of an effect: the host's own, in its trace.
+func endOf(e, reply *eventpb.Envelope) *eventpb.Envelope {
+	reply.Metadata = hostMetadata(e.Metadata)
+	return reply
 }
 
 // result gives the kernel an envelope of the host's own, unless the kernel is gone.

@@ -119,3 +119,23 @@ func TestStalledBodyDoesNotHoldUpTheNextKernel(t *testing.T) {
 	n.mustPut("/next", text(1, 1000))
 	n.mustHold("/next", text(1, 1000))
 }
+
+// What an effect came to may be more than a step takes, as the list of very many members is: the effect fails, and not the kernel.
+func TestResultThatNoStepTakesFailsItsEffect(t *testing.T) {
+	l := newLoop(&Node{clock: newClock()}, nil)
+	e := &eventpb.Envelope{Id: event.NewID(1, [10]byte{}), EventType: event.ListNodes}
+	row := &eventpb.Member{Grant: make([]byte, 1024)}
+	reply := &eventpb.ListNodesReply{}
+	for range inos.PayloadBytesMax / 1024 {
+		reply.Members = append(reply.Members, row)
+	}
+	l.tell(e, reply, nil)
+	if end := <-l.results; event.Check(end) != nil || event.StateOf(end.EventType) != event.StateFailed || inos.CodeOf(event.FailureOf(end)) != inos.CodeEnvelopeTooLarge {
+		t.Errorf("the kernel is given %s of %d bytes", end.EventType, end.SizeVT())
+	}
+	reply.Members = reply.Members[:10]
+	l.tell(e, reply, nil)
+	if end := <-l.results; event.StateOf(end.EventType) != event.StateCompleted {
+		t.Errorf("a short list: %s", end.EventType)
+	}
+}
