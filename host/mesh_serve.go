@@ -128,7 +128,7 @@ func (n *Node) waitBooted(ctx context.Context) error {
 // askKernel submits a call and waits for the kernel's reply, whatever becomes of the peer: the kernel has it under way, with the buffers. The
 // input is released when the kernel did not take it.
 func (n *Node) askKernel(ctx context.Context, e *eventpb.Envelope, input uint64) (*request, error) {
-	r, err := n.requests.add(e.Id)
+	r, err := n.requests.add(e)
 	if err != nil {
 		n.buffers.release([]uint64{input})
 		return nil, err

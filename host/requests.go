@@ -25,6 +25,9 @@ type requests struct {
 
 type request struct {
 	id       string
+	user     string // who asks; empty: a stranger
+	typ      string
+	gone     bool // nobody waits for the answer, and the kernel still owes it
 	progress chan *eventpb.Envelope
 	final    chan *eventpb.Envelope // holds one
 	// bulk is set before final gets a completed mesh:serve, and reply by its receiver.
@@ -34,22 +37,32 @@ type request struct {
 
 func newRequests() *requests { return &requests{open: map[string]*request{}} }
 
-func (r *requests) add(id string) (*request, error) {
+// add takes the id of a request until it is answered. Of one whose client went away the answer may be had by the same user who sends the same again,
+// and by nobody else.
+func (r *requests) add(e *eventpb.Envelope) (*request, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if _, ok := r.open[id]; ok {
-		return nil, inos.Errorf(inos.CodeConflict, "submit", "a request with the id %s is under way", id)
+	user := e.Metadata.GetUserId()
+	if old, ok := r.open[e.Id]; ok && (!old.gone || user == "" || old.user != user || old.typ != e.EventType) {
+		return nil, inos.Errorf(inos.CodeConflict, "submit", "a request with the id %s is under way", e.Id)
 	}
-	q := &request{id: id, progress: make(chan *eventpb.Envelope, progressMax), final: make(chan *eventpb.Envelope, 1)}
-	r.open[id] = q
+	q := &request{id: e.Id, user: user, typ: e.EventType, progress: make(chan *eventpb.Envelope, progressMax), final: make(chan *eventpb.Envelope, 1)}
+	r.open[e.Id] = q
 	return q, nil
 }
 
-// remove ends a request. Once it is answered, its id may be another's that came again.
+// leave says that nobody waits for the answer. The kernel bounds how many it owes.
+func (r *requests) leave(q *request) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	q.gone = true
+}
+
+// remove ends a request, unless its answer is still to come. Once it is answered, its id may be another's that came again.
 func (r *requests) remove(q *request) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.open[q.id] == q {
+	if r.open[q.id] == q && !q.gone {
 		delete(r.open, q.id)
 	}
 }
@@ -69,9 +82,12 @@ func (r *requests) deliver(e *eventpb.Envelope, bulk []byte) bool {
 		}
 		return true
 	}
+	delete(r.open, e.Id)
+	if q.gone {
+		return false
+	}
 	q.bulk = bulk
 	q.final <- e
-	delete(r.open, e.Id)
 	return true
 }
 
@@ -96,7 +112,7 @@ func (n *Node) Request(ctx context.Context, e *eventpb.Envelope, progress func(*
 		e = n.local.speak(e)
 	}
 	body := n.bodyOf(e)
-	q, err := n.requests.add(e.Id)
+	q, err := n.requests.add(e)
 	if err != nil {
 		return nil, err
 	}
@@ -126,6 +142,7 @@ func (n *Node) Request(ctx context.Context, e *eventpb.Envelope, progress func(*
 			}
 		case <-gone:
 			if body == nil {
+				n.requests.leave(q)
 				return nil, inos.Errorf(inos.CodeCanceled, event.Stage(e.EventType), "%w", ctx.Err())
 			}
 			// The kernel ends the request and answers; until then its stream stays in use.

@@ -16,12 +16,13 @@ import (
 // A request that comes again with its id right after the answer is another one: the end of the first must not take its place.
 func TestEndOfARequestLeavesTheNextOfItsID(t *testing.T) {
 	r := newRequests()
-	first, err := r.add("id")
+	put := &eventpb.Envelope{Id: "id", EventType: event.FilesPut}
+	first, err := r.add(put)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.deliver(&eventpb.Envelope{Id: "id", EventType: event.WithState(event.FilesPut, event.StateCompleted)}, nil)
-	second, err := r.add("id")
+	second, err := r.add(put)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,6 +33,47 @@ func TestEndOfARequestLeavesTheNextOfItsID(t *testing.T) {
 	r.remove(second)
 	if len(r.open) != 0 {
 		t.Errorf("%d requests are open", len(r.open))
+	}
+}
+
+// The answer to a request whose client went away is for nobody but the same user who asks the same again.
+func TestAnswerThatIsOwedIsNoOtherClients(t *testing.T) {
+	ask := func(user, typ string) *eventpb.Envelope {
+		return &eventpb.Envelope{Id: "id", EventType: typ, Metadata: &eventpb.Metadata{UserId: user}}
+	}
+	answer := &eventpb.Envelope{Id: "id", EventType: event.WithState(event.FilesStat, event.StateCompleted)}
+	for name, c := range map[string]struct {
+		first, second *eventpb.Envelope
+		taken         bool
+	}{
+		"the same again":           {ask("ann", event.FilesStat), ask("ann", event.FilesStat), true},
+		"another user":             {ask("ann", event.FilesStat), ask("bob", event.FilesStat), false},
+		"a stranger":               {ask("ann", event.FilesStat), ask("", event.FilesStat), false},
+		"a stranger's by another":  {ask("", event.FilesStat), ask("", event.FilesStat), false},
+		"something else of theirs": {ask("ann", event.FilesStat), ask("ann", event.FilesList), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRequests()
+			first, err := r.add(c.first)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := r.add(c.first); inos.CodeOf(err) != inos.CodeConflict {
+				t.Errorf("sent twice at a time: %v", err)
+			}
+			r.leave(first)
+			r.remove(first)
+			second, err := r.add(c.second)
+			if taken := err == nil; taken != c.taken || err != nil && inos.CodeOf(err) != inos.CodeConflict {
+				t.Fatalf("the id is taken over: %v", err)
+			}
+			if r.deliver(answer, nil) != c.taken || c.taken && len(second.final) != 1 || len(first.final) != 0 {
+				t.Error("the answer went to the wrong client")
+			}
+			if len(r.open) != 0 {
+				t.Errorf("%d requests are open", len(r.open))
+			}
+		})
 	}
 }
 
