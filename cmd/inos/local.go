@@ -198,12 +198,23 @@ func (l *local) write(name string, content []byte) error {
 	defer func() { _ = os.Remove(temp.Name()) }() // gone when it was renamed
 	_, err = temp.Write(content)
 	if err = errors.Join(err, temp.Sync(), temp.Close()); err == nil {
-		err = os.Rename(temp.Name(), l.path(name))
+		if err = os.Rename(temp.Name(), l.path(name)); err == nil {
+			err = syncFolder(l.dir)
+		}
 	}
 	if err != nil {
 		return folderError(op, err)
 	}
 	return nil
+}
+
+// syncFolder makes the names in a folder durable.
+func syncFolder(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 // link makes the switchboard's address and token be found where those of a lone node are.
