@@ -369,10 +369,15 @@ func (p *process) checkStatus(e *eventpb.Envelope) {
 	}
 	var m eventpb.NodeStatusReply
 	w.open(e, &m)
+	underWay := uint64(0)
 	for _, t := range m.Threads {
+		underWay += uint64(t.InFlight)
 		if t.InFlightMax > 0 && t.InFlight > t.InFlightMax {
 			w.violate("%s: thread %s has %d effects under way, at most %d", p, t.Name, t.InFlight, t.InFlightMax)
 		}
+	}
+	if m.InFlight != underWay {
+		w.violate("%s waits for %d effects, its threads for %d", p, m.InFlight, underWay)
 	}
 	if m.BufferBytes > m.BufferBytesMax {
 		w.violate("%s accounts for %d bytes of buffers, at most %d", p, m.BufferBytes, m.BufferBytesMax)
