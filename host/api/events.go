@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -278,8 +279,10 @@ func (x *exchange) readTrace(id string) (Trace, error) {
 	for i := range events {
 		out.Events = append(out.Events, eventOf(&events[i]))
 	}
-	if len(events) == 0 && f.Subject != "" {
-		return out, nil // a trace of somebody else
+	if f.Subject != "" {
+		if own, err := x.ownTrace(events, f); err != nil || !own {
+			return out, err
+		}
 	}
 	spans, err := x.h.node.Spans(x.r.Context(), id)
 	if err != nil {
@@ -290,6 +293,20 @@ func (x *exchange) readTrace(id string) (Trace, error) {
 	}
 	return out, nil
 }
+
+// ownTrace says that nobody but the session's user has a part in a trace, of which these are the user's events. Spans sum what all have done under it,
+// and who knows the id of another's trace can send a request of their own under the same.
+func (x *exchange) ownTrace(own []inos.Event, f inos.EventFilter) (bool, error) {
+	if len(own) == 0 {
+		return false, nil
+	}
+	all, err := x.h.node.Events(x.r.Context(), inos.EventFilter{TraceID: f.TraceID, Limit: traceEventsMax})
+	other := func(e inos.Event) bool { return e.Subject != "" && e.Subject != f.Subject }
+	return len(all) < traceEventsMax && !slices.ContainsFunc(all, other), err
+}
+
+// traceEventsMax is how many events of a trace are looked at for whether it is a user's own; one with more shows that user no spans.
+const traceEventsMax = 10_000
 
 // submittable lists the requests that need no host stream. File bytes travel as bodies: a stream's number in a
 // client's envelope would name somebody else's.

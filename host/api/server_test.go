@@ -754,50 +754,6 @@ func TestEventsFollow(t *testing.T) {
 	}
 }
 
-func TestTraces(t *testing.T) {
-	d, s := serve(t, Options{})
-	id := strings.Repeat("ab", 16)
-	d.record(inos.Event{ID: "1", Type: "files:put:v1:completed", TraceID: id, Subject: "operator"})
-	d.spans[id] = []inos.Span{{TraceID: id, Stage: "storage:encode_chunk", Calls: 3}}
-	if a := call(t, s, "GET", "/v1/traces/"+id, ""); !strings.Contains(a.body, `"storage:encode_chunk"`) {
-		t.Errorf("%s", a.body)
-	}
-	for _, bad := range []string{"x", strings.Repeat("0", 32), strings.Repeat("AB", 16)} {
-		if a := call(t, s, "GET", "/v1/traces/"+bad, ""); a.status != 400 {
-			t.Errorf("%s: %d", bad, a.status)
-		}
-	}
-}
-
-// A trace that is asked for directly behind the answer is complete: its end and its spans are waited for.
-func TestTraceIsWaitedFor(t *testing.T) {
-	d, s := serve(t, Options{})
-	s.Config.Handler.(*Handler).traceWait = 10 * time.Minute // it comes
-	id := strings.Repeat("cd", 16)
-	asked := make(chan struct{}, 16)
-	d.looked = func() {
-		select {
-		case asked <- struct{}{}:
-		default:
-		}
-	}
-	answers := make(chan answer, 1)
-	go func() { answers <- call(t, s, "GET", "/v1/traces/"+id, "") }()
-	<-asked
-	for len(asked) > 0 {
-		<-asked
-	}
-	d.record(inos.Event{ID: "1", Type: "files:put:v1:requested", TraceID: id, Subject: "operator"})
-	<-asked // it looked again, and waits on
-	d.mu.Lock()
-	d.spans[id] = []inos.Span{{TraceID: id, Stage: "storage:encode_chunk", Calls: 3}}
-	d.mu.Unlock()
-	d.record(inos.Event{ID: "2", Type: "files:put:v1:completed", TraceID: id, Subject: "operator"})
-	if a := <-answers; !strings.Contains(a.body, "files:put:v1:completed") || !strings.Contains(a.body, `"storage:encode_chunk"`) {
-		t.Errorf("%s", a.body)
-	}
-}
-
 func TestTraceComplete(t *testing.T) {
 	for types, want := range map[string]bool{
 		"": false, "requested": false, "requested completed": false, "requested completed spans": true, "requested failed spans": true,
