@@ -122,7 +122,8 @@ func (a *app) cmdLogout() *cobra.Command {
 		Use:   "logout --node URL",
 		Short: "End this device's session at a node and forget its key",
 		Long: `Logout ends this device at the node, with its sessions, and removes its key and tokens from here. Without an answer of the node
-they are removed all the same, and said: end the device there with 'inos devices revoke'.`,
+they are removed all the same, and said: end the device there with 'inos devices revoke'. Codes of 'inos users enrol' that are not used
+yet are void then.`,
 		Example: "  inos logout --node http://nas:7770",
 		Args:    arguments(0, 0, "no argument"),
 		RunE: func(*cobra.Command, []string) error {
