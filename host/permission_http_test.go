@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -217,17 +216,11 @@ func (r *identityRig) operatorSecret() (string, error) {
 // cookieOf opens a dashboard with a client's rights.
 func (r *identityRig) cookieOf(c *api.Client) []string {
 	r.t.Helper()
-	address, _, err := c.DashboardCode(context.Background())
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	_, code, _ := strings.Cut(address, "#code=")
-	status, answer, header := r.http("POST", r.URL()+"/v1/dashboard/session", `{"code":"`+code+`"}`, "Origin", r.URL())
+	status, cookie := r.tradeCode(r.dashboardCode(c))
 	if status != 200 {
-		r.t.Fatalf("dashboard: %d %s", status, answer)
+		r.t.Fatalf("dashboard: %d", status)
 	}
-	cookie := (&http.Response{Header: header}).Cookies()[0]
-	return []string{"Cookie", cookie.Name + "=" + cookie.Value, "Sec-Fetch-Dest", "empty", "Sec-Fetch-Site", "same-origin", "Origin", r.URL()}
+	return cookie
 }
 
 // fill puts what is made into what stands in <>.

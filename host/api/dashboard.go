@@ -5,11 +5,10 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
-
-	"lukechampine.com/blake3"
 
 	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event"
+	"github.com/inos-mesh/inos/event/eventpb"
 )
 
 // A browser that shows the dashboard is let in by a code that 'inos up' prints, good for once, in a part of the address that browsers
@@ -21,9 +20,6 @@ const (
 	DashboardLife = 12 * inos.Hour
 	// DashboardIdle ends one by which nothing was asked for so long.
 	DashboardIdle = 30 * inos.Minute
-	// dashboardCodesMax bounds the codes that wait, and dashboardsMax the sessions; the oldest goes first.
-	dashboardCodesMax = 64
-	dashboardsMax     = 256
 
 	cookieName = "inos_session"
 	// secureCookie is the name of one that only goes over TLS: a browser takes that from this very host alone (RFC 6265bis, 4.1.3.2).
@@ -32,86 +28,6 @@ const (
 	// dashboardToken is what its session is called among a user's tokens.
 	dashboardToken = "dashboard"
 )
-
-// dashboards are the sessions of browsers and the codes for them, by the hash of their secrets. They are lost with the process; their tokens stay
-// until they expire, and nobody has them.
-type dashboards struct {
-	mu       sync.Mutex // guards the fields below
-	codes    map[[32]byte]*dashboardSession
-	sessions map[[32]byte]*dashboardSession
-	next     uint64
-}
-
-// dashboardSession is a token of its own, which can be listed and revoked like any other.
-type dashboardSession struct {
-	token   string // its id
-	user    string
-	csrf    string
-	expires inos.Micros // of the code, then of the session
-	used    inos.Micros
-	age     uint64
-}
-
-func hashOf(s string) [32]byte { return blake3.Sum256([]byte(s)) }
-
-// keep puts a session into a table under a new secret. When there are too many, the oldest goes.
-func (d *dashboards) keep(table *map[[32]byte]*dashboardSession, limit int, s *dashboardSession) (secret string) {
-	secret = randomText()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if *table == nil {
-		*table = map[[32]byte]*dashboardSession{}
-	}
-	if len(*table) >= limit {
-		var oldest [32]byte
-		least := ^uint64(0)
-		for hash, other := range *table {
-			if other.age < least {
-				oldest, least = hash, other.age
-			}
-		}
-		delete(*table, oldest)
-	}
-	d.next++
-	s.age = d.next
-	(*table)[hashOf(secret)] = s
-	return secret
-}
-
-// trade takes a code, once, and returns its session.
-func (d *dashboards) trade(code string, now inos.Micros) (dashboardSession, bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	s, ok := d.codes[hashOf(code)]
-	delete(d.codes, hashOf(code))
-	if !ok || now >= s.expires {
-		return dashboardSession{}, false
-	}
-	return *s, true
-}
-
-// use returns the session of a cookie and notes that it is in use.
-func (d *dashboards) use(cookie string, now inos.Micros) (dashboardSession, bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	s, ok := d.sessions[hashOf(cookie)]
-	if !ok {
-		return dashboardSession{}, false
-	}
-	if now >= s.expires || now >= s.used+DashboardIdle {
-		delete(d.sessions, hashOf(cookie))
-		return dashboardSession{}, false
-	}
-	s.used = now
-	return *s, true
-}
-
-// end forgets the session of a cookie.
-func (d *dashboards) end(cookie string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.sessions, hashOf(cookie))
-}
 
 // dashboardCode makes a code for a dashboard with the sender's rights: POST /v1/dashboard/codes.
 func (x *exchange) dashboardCode(target) error {
@@ -122,10 +38,13 @@ func (x *exchange) dashboardCode(target) error {
 	if err != nil {
 		return err
 	}
-	expires := x.h.micros() + DashboardCodeLife
-	code := x.h.dashboards.keep(&x.h.dashboards.codes, dashboardCodesMax, &dashboardSession{
-		token: reply.GetSession().GetSession().GetTokenId(), user: string(x.session.Subject), expires: expires,
-	})
+	token, now := reply.GetSession().GetSession().GetTokenId(), x.h.micros()
+	expires := now + DashboardCodeLife
+	code, ok := x.h.dashboards.wait(&dashboardSession{token: token, user: string(x.session.Subject), expires: expires}, now)
+	if !ok {
+		_ = x.ask(event.TokensRevoke, &eventpb.TokensRevokeRequest{TokenId: token}, &eventpb.TokensRevokeReply{}) // nobody has it: it is in nobody's way until it expires
+		return dashboardsFull("make dashboard code", dashboardCodesMax, "codes wait")
+	}
 	x.secret(http.StatusCreated, DashboardCode{Code: code, ExpiresUs: int64(expires)})
 	return nil
 }
@@ -140,7 +59,7 @@ func (x *exchange) openDashboard(target) error {
 		return err
 	}
 	now := x.h.micros()
-	s, ok := x.h.dashboards.trade(q.Code, now)
+	s, ok := x.h.dashboards.find(q.Code, now)
 	if !ok {
 		return x.refuseStranger("a dashboard code that is not good")
 	}
@@ -148,7 +67,13 @@ func (x *exchange) openDashboard(target) error {
 		return x.refuseStranger("a dashboard code whose session has ended")
 	}
 	s.csrf, s.expires, s.used = randomText(), now+DashboardLife, now
-	cookie := x.h.dashboards.keep(&x.h.dashboards.sessions, dashboardsMax, &s)
+	cookie, good, room := x.h.dashboards.trade(q.Code, &s, now)
+	switch {
+	case !good:
+		return x.refuseStranger("a dashboard code that is not good any more")
+	case !room:
+		return dashboardsFull("open dashboard", dashboardsMax, "dashboards are open")
+	}
 	x.setCookie(cookie, int(DashboardLife/inos.Second))
 	x.secret(http.StatusOK, DashboardSession{CSRF: s.csrf, User: s.user, ExpiresUs: int64(s.expires), IdleUs: int64(DashboardIdle)})
 	return nil
@@ -165,6 +90,14 @@ func (x *exchange) closeDashboard(target) error {
 	x.h.dashboards.end(x.cookie)
 	x.setCookie("", -1)
 	return x.revoke(x.session.TokenID)
+}
+
+// dashboardsFull is the answer when all users together have as many as may be.
+func dashboardsFull(op string, limit int, what string) error {
+	e := inos.Errorf(inos.CodeBusy, op, "%d %s, no more may", limit, what)
+	e.RetryAfter = inos.Minute
+	e.Hint = "Try again later: codes are good for minutes, and dashboards that are not used end."
+	return e
 }
 
 func (x *exchange) setCookie(value string, seconds int) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -204,18 +205,116 @@ func TestDashboardOverTLS(t *testing.T) {
 	}
 }
 
-func TestDashboardsAreBounded(t *testing.T) {
-	var d dashboards
-	first := d.keep(&d.sessions, dashboardsMax, &dashboardSession{expires: 10, used: 1})
-	second := d.keep(&d.sessions, dashboardsMax, &dashboardSession{expires: 10, used: 1})
-	for range dashboardsMax - 1 {
-		d.keep(&d.sessions, dashboardsMax, &dashboardSession{expires: 10, used: 1})
+// TestDashboardsAreShared: who has his share pushes out his own oldest ones and nobody else's; when all have as many as may be, one more is refused.
+func TestDashboardsAreShared(t *testing.T) {
+	for _, table := range []struct {
+		name         string
+		share, limit int
+		keep         func(t *testing.T, d *dashboards, user string) (secret string, ok bool)
+		there        func(*dashboards, string) bool
+	}{
+		{"codes", dashboardUserCodesMax, dashboardCodesMax, func(_ *testing.T, d *dashboards, user string) (string, bool) {
+			return d.wait(&dashboardSession{user: user, expires: 10}, 1)
+		}, func(d *dashboards, code string) bool { _, ok := d.find(code, 2); return ok }},
+		{"sessions", dashboardUserMax, dashboardsMax, func(t *testing.T, d *dashboards, user string) (string, bool) {
+			code, ok := d.wait(&dashboardSession{user: user, expires: 10}, 1)
+			if !ok {
+				t.Fatal("no room for a code")
+			}
+			cookie, good, room := d.trade(code, &dashboardSession{user: user, expires: 10, used: 1}, 1)
+			if _, again := d.find(code, 1); !good || again == room {
+				t.Fatalf("good %v, room %v, good once more %v", good, room, again)
+			}
+			delete(d.codes, hashOf(code)) // it is in the next one's way
+			return cookie, room
+		}, func(d *dashboards, cookie string) bool { _, ok := d.use(cookie, 2); return ok }},
+	} {
+		t.Run(table.name, func(t *testing.T) {
+			var d dashboards
+			keep := func(user string) string {
+				t.Helper()
+				secret, ok := table.keep(t, &d, user)
+				if !ok {
+					t.Fatalf("no room for %s", user)
+				}
+				return secret
+			}
+			others := keep("ann")
+			first, second := keep("eve"), keep("eve")
+			for range table.share - 1 {
+				keep("eve")
+			}
+			if table.there(&d, first) || !table.there(&d, second) {
+				t.Error("of one who has more than his share the oldest goes, and no other")
+			}
+			for range table.limit {
+				keep("eve")
+			}
+			if !table.there(&d, others) {
+				t.Error("one user has pushed out another's")
+			}
+			for i := range table.limit - 1 - table.share {
+				keep("user " + strconv.Itoa(i/table.share))
+			}
+			if _, ok := table.keep(t, &d, "bob"); ok {
+				t.Errorf("more than %d", table.limit)
+			}
+			keep("eve") // in the place of one of his own
+			if !table.there(&d, others) || len(d.codes) > dashboardCodesMax || len(d.sessions) > dashboardsMax {
+				t.Errorf("ann's is there %v, %d codes, %d sessions", table.there(&d, others), len(d.codes), len(d.sessions))
+			}
+			for _, s := range map[string]map[[32]byte]*dashboardSession{"codes": d.codes, "sessions": d.sessions}[table.name] {
+				s.expires = 1 // one of them is over now
+				break
+			}
+			keep("bob")
+		})
 	}
-	if _, ok := d.use(first, 2); ok || len(d.sessions) != dashboardsMax {
-		t.Errorf("%d sessions, the oldest there: %v", len(d.sessions), ok)
+}
+
+// TestDashboardsAreFull: a code that cannot be kept leaves no token behind, and one that finds no room for its session stays good.
+func TestDashboardsAreFull(t *testing.T) {
+	clock := newTuned()
+	d, s := serve(t, Options{Now: clock.now})
+	code := dashboardCode(t, d, s)
+	h := s.Config.Handler.(*Handler)
+	fill := func(table *map[[32]byte]*dashboardSession, limit int) {
+		h.dashboards.mu.Lock()
+		defer h.dashboards.mu.Unlock()
+		if *table == nil {
+			*table = map[[32]byte]*dashboardSession{}
+		}
+		for i := 0; len(*table) < limit; i++ {
+			(*table)[hashOf(strconv.Itoa(i))] = &dashboardSession{user: strconv.Itoa(i), expires: inos.Micros(clock.us.Load()) + inos.Minute}
+		}
 	}
-	if _, ok := d.use(second, 2); !ok {
-		t.Error("more than the oldest went")
+	fill(&h.dashboards.sessions, dashboardsMax)
+	open := func() answer {
+		return call(t, s, "POST", "/v1/dashboard/session", jsonOf(t, DashboardQuestion{code}), origin(s)...)
+	}
+	if a := open(); a.status != 503 || a.problem(t).Code != "busy" || a.header.Get("Retry-After") != "60" {
+		t.Errorf("a session where none has room: %d %v %s", a.status, a.header, a.body)
+	}
+	fill(&h.dashboards.codes, dashboardCodesMax)
+	h.dashboards.mu.Lock()
+	delete(h.dashboards.codes, hashOf("0"))
+	h.dashboards.mu.Unlock()
+	if a := call(t, s, "POST", "/v1/dashboard/codes", ""); a.status != 201 {
+		t.Errorf("a code in the place of one that went: %d %s", a.status, a.body)
+	}
+	if a := call(t, s, "POST", "/v1/dashboard/codes", ""); a.status != 503 || a.problem(t).Code != "busy" {
+		t.Errorf("a code where none has room: %d %s", a.status, a.body)
+	}
+	var ended eventpb.TokensRevokeRequest
+	if err := event.Open(d.last(event.TokensRevoke), &ended); err != nil || ended.TokenId != "dash-1" {
+		t.Errorf("its token goes on: %v, %v", &ended, err)
+	}
+	clock.pass(inos.Minute)
+	if a := open(); a.status != 200 {
+		t.Errorf("the code when there is room again: %d %s", a.status, a.body)
+	}
+	if a := open(); a.status != 401 {
+		t.Errorf("the code again: %d %s", a.status, a.body)
 	}
 }
 
