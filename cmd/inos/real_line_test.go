@@ -22,12 +22,15 @@ type line struct {
 	carried  atomic.Int64 // bytes from clients
 	moved    chan struct{}
 	running  sync.WaitGroup
-	gate     sync.RWMutex // nothing passes while it is held
+	holdAt   int64         // nothing more passes from clients behind so many bytes, until opened is closed; 0: all passes
+	opened   chan struct{} // closed by release
+	open     sync.Once
 
 	mu     sync.Mutex // guards the fields below
 	conns  map[net.Conn]bool
 	sent   map[string]*sentChunk
 	bodies int
+	kills  int // of the node that were told
 }
 
 // sentChunk is one chunk of one index.
@@ -41,9 +44,9 @@ type sentChunk struct {
 
 var chunkAddress = regexp.MustCompile(`^/v1/uploads/[^/]+/chunks/([0-9a-f]{64})$`)
 
-func newLine(t *testing.T, to string) *line {
+func newLine(t *testing.T, to string, holdAt int64) *line {
 	t.Helper()
-	l := &line{t: t, to: to, conns: map[net.Conn]bool{}, sent: map[string]*sentChunk{}, moved: make(chan struct{}, 1)}
+	l := &line{t: t, to: to, holdAt: holdAt, opened: make(chan struct{}), conns: map[net.Conn]bool{}, sent: map[string]*sentChunk{}, moved: make(chan struct{}, 1)}
 	var err error
 	if l.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
 		t.Fatal(err)
@@ -56,6 +59,7 @@ func (l *line) address() string { return l.listener.Addr().String() }
 
 func (l *line) close() {
 	_ = l.listener.Close()
+	l.release()
 	l.drop()
 	l.running.Wait()
 }
@@ -69,6 +73,9 @@ func (l *line) accept() {
 		if err != nil {
 			return
 		}
+		l.mu.Lock()
+		kills := l.kills // asked for before the node is: one that is killed later may have lost what goes by here
+		l.mu.Unlock()
 		node, err := net.Dial("tcp", l.to)
 		if err != nil {
 			_ = client.(*net.TCPConn).SetLinger(0)
@@ -78,17 +85,17 @@ func (l *line) accept() {
 		l.mu.Lock()
 		l.conns[client] = true
 		l.mu.Unlock()
-		l.running.Go(func() { l.carry(client, node) })
+		l.running.Go(func() { l.carry(client, node, kills) })
 	}
 }
 
 // carry passes bytes both ways and reads along.
-func (l *line) carry(client, node net.Conn) {
+func (l *line) carry(client, node net.Conn, kills int) {
 	asked, toRequests := io.Pipe()
 	answers, toAnswers := io.Pipe()
 	chunks := make(chan *http.Request, 1)
 	var reading sync.WaitGroup
-	reading.Go(func() { l.requests(asked, chunks) })
+	reading.Go(func() { l.requests(asked, chunks, kills) })
 	reading.Go(func() { l.answers(answers, chunks) })
 	var carrying sync.WaitGroup
 	carrying.Go(func() {
@@ -115,9 +122,9 @@ func (l *line) pass(from, to net.Conn, along io.Writer, count bool) {
 	for {
 		n, err := from.Read(buffer)
 		if n > 0 {
-			l.gate.RLock()
-			//lint:ignore SA2001 it waits while the line is held
-			l.gate.RUnlock()
+			if count && l.holdAt > 0 && l.carried.Load() >= l.holdAt {
+				<-l.opened
+			}
 			if _, err := to.Write(buffer[:n]); err != nil && count {
 				return // the node has not got it
 			}
@@ -136,8 +143,9 @@ func (l *line) pass(from, to net.Conn, along io.Writer, count bool) {
 	}
 }
 
-// requests reads what clients ask, and notes whole chunks. Each request waits for its answer: a connection has one under way.
-func (l *line) requests(r io.Reader, chunks chan<- *http.Request) {
+// requests reads what clients ask of a node that so many kills had brought about, and notes whole chunks. Each request waits for its answer: a
+// connection has one under way.
+func (l *line) requests(r io.Reader, chunks chan<- *http.Request, kills int) {
 	defer close(chunks)
 	defer func() { _, _ = io.Copy(io.Discard, r) }()
 	b := bufio.NewReader(r)
@@ -151,7 +159,7 @@ func (l *line) requests(r io.Reader, chunks chan<- *http.Request) {
 			return
 		}
 		if chunkAddress.MatchString(q.URL.Path) && n == q.ContentLength {
-			l.note(q)
+			l.note(q, kills)
 		}
 		chunks <- q
 	}
@@ -192,9 +200,12 @@ func key(q *http.Request) string {
 	return q.URL.Query().Get("index") + " " + chunkAddress.FindStringSubmatch(q.URL.Path)[1]
 }
 
-func (l *line) note(q *http.Request) {
+// note counts a body that went by whole. It is read a moment later than it is carried: meanwhile the node that it was for may have been killed, and the
+// first bytes that are written to a dead one are taken too.
+func (l *line) note(q *http.Request, kills int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	late := kills != l.kills
 	x := l.sent[key(q)]
 	if x == nil {
 		x = &sentChunk{}
@@ -202,18 +213,19 @@ func (l *line) note(q *http.Request) {
 	}
 	l.bodies++
 	if x.bodies++; x.bodies > 1 {
-		if !x.lost {
+		if !x.lost && !late {
 			x.again = true
 		}
 		x.relost++
 	}
-	x.lost = false
+	x.lost = late && !x.answered
 }
 
 // forget notes that the node was killed: what it had not answered it may have lost.
 func (l *line) forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.kills++
 	for _, x := range l.sent {
 		x.lost = !x.answered
 	}
@@ -228,10 +240,8 @@ func (l *line) drop() {
 	}
 }
 
-// hold lets nothing pass until release.
-func (l *line) hold() { l.gate.Lock() }
-
-func (l *line) release() { l.gate.Unlock() }
+// release lets pass what was held.
+func (l *line) release() { l.open.Do(func() { close(l.opened) }) }
 
 // await returns when so many bytes have gone by, or when the client has ended.
 func (l *line) await(bytes int64, ended <-chan struct{}) {
