@@ -34,6 +34,7 @@ type mapLog struct {
 	epochs  map[string]uint64
 	heard   map[string]inos.Micros // by node: its last sign of life
 	lost    map[string]inos.Micros // by node: when its connection was lost, if nothing was heard of it since
+	gone    map[string]bool        // copies that were dropped as lost or retired, as "node chunk"
 	cut     bool                   // a chunk that is not here may be in the map
 	wrong   []string
 	figures logFigures
@@ -70,7 +71,7 @@ const (
 )
 
 // checkLog proves by the log of the switchboard that no decision took a copy that was needed, and says what the log shows.
-func (m *realMesh) checkLog() logFigures {
+func (m *realMesh) checkLog() *mapLog {
 	m.t.Helper()
 	l, err := m.readLog()
 	if err != nil {
@@ -83,7 +84,7 @@ func (m *realMesh) checkLog() logFigures {
 	if l.figures.copies == 0 {
 		m.t.Error("the log shows no copy")
 	}
-	return l.figures
+	return l
 }
 
 // readLog follows the log that the switchboard's folder holds.
@@ -108,7 +109,7 @@ func (m *realMesh) readLog() (*mapLog, error) {
 
 func newMapLog() *mapLog {
 	return &mapLog{
-		asked: map[string]*logAsk{}, chunks: map[inos.ChunkID]*logChunk{}, epochs: map[string]uint64{},
+		asked: map[string]*logAsk{}, chunks: map[inos.ChunkID]*logChunk{}, epochs: map[string]uint64{}, gone: map[string]bool{},
 		heard: map[string]inos.Micros{}, lost: map[string]inos.Micros{},
 	}
 }

@@ -47,6 +47,7 @@ func (l *mapLog) ended(a *logAsk, e *eventpb.Envelope) error {
 			return err
 		}
 		l.figures.retired++
+		l.gone[q.Node+" "+inos.ChunkID(q.ChunkId).String()] = true
 		if a.risk != "" {
 			l.fault("at %d a copy is retired: %s", l.now, a.risk)
 		}
@@ -58,6 +59,7 @@ func (l *mapLog) ended(a *logAsk, e *eventpb.Envelope) error {
 		}
 		for _, id := range q.ChunkIds {
 			l.figures.dropped++
+			l.gone[q.Node+" "+inos.ChunkID(id).String()] = true
 			l.drop(inos.ChunkID(id), q.Node)
 		}
 	case event.DistrustNode, event.AdmitNode, event.ListNodes, event.SetNode:

@@ -330,8 +330,10 @@ func (m *realMesh) allAlive(want int) error {
 // nodeID returns a node's id once it has said it.
 func (n *realNode) nodeID() string {
 	if n.id == "" {
-		if _, text, ok := strings.Cut(n.log.tail(), "inos: node "); ok {
-			n.id, _, _ = strings.Cut(text, ",")
+		if _, text, ok := strings.Cut(n.log.all(), "inos: node "); ok {
+			if id, _, whole := strings.Cut(text, ","); whole {
+				n.id = id
+			}
 		}
 	}
 	return n.id
@@ -406,6 +408,13 @@ func (m *realMesh) wantReplicas(without *realNode, paths ...inos.Path) error {
 		}
 	}
 	return nil
+}
+
+// awaitReplicas waits until files have as many copies as usual. That nothing is left to do does not say so of the next moment: a process that is given no
+// time by the machine for longer than the grace is taken for dead, and its copies count again when they were looked at.
+func (m *realMesh) awaitReplicas(paths ...inos.Path) {
+	m.t.Helper()
+	m.await(fmt.Sprintf("%v have their copies", paths), realQuietTimeout, func() error { return m.wantReplicas(nil, paths...) })
 }
 
 // put stores bytes that a seed gives and returns their FileID.
@@ -503,10 +512,15 @@ func (l *logFile) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (l *logFile) tail() string {
+func (l *logFile) all() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return string(l.b[max(0, len(l.b)-8<<10):])
+	return string(l.b)
+}
+
+func (l *logFile) tail() string {
+	all := l.all()
+	return all[max(0, len(all)-8<<10):]
 }
 
 var _ io.Writer = (*logFile)(nil)

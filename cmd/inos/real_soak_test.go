@@ -57,20 +57,21 @@ func (s *soak) timed(kind string, began time.Time, err error) {
 }
 
 // sample looks at all processes that are up.
-func (s *soak) sample(m *realMesh) error {
+func (s *soak) sample(m *realMesh) {
+	m.t.Helper()
 	for _, n := range append([]*realNode{m.switchboard}, m.providers...) {
 		if n.cmd == nil {
 			continue
 		}
-		u, err := n.usage()
-		if err != nil {
-			return fmt.Errorf("%s: %w", n.name, err)
-		}
+		var u usageSample
+		m.await(n.name+" tells what it uses", realReadyTimeout, func() (err error) { // it may be alive and not have written down yet where it listens
+			u, err = n.usage()
+			return err
+		})
 		pid := n.cmd.Process.Pid
 		s.names[pid] = n.name
 		s.samples[pid] = append(s.samples[pid], u)
 	}
-	return nil
 }
 
 // usage reads what a node's process has from the system, and its goroutines from its own metrics.
