@@ -386,7 +386,7 @@ func (p *process) checkStatus(e *eventpb.Envelope) {
 
 // checkTrash looks at a chunk that is about to be trashed on a disk: a guarded one keeps as many copies as it wants, or as many as it
 // had to have when it was acknowledged. A put that asked by name for fewer may be without the others yet, and what is collected of before it was no copy
-// of it; what is trimmed was.
+// of it, nor what had been trimmed by then; what is trimmed since was.
 func (w *World) checkTrash(p *process, id inos.ChunkID) {
 	if !p.disk.holds(id, false) {
 		return
@@ -404,7 +404,7 @@ func (w *World) checkTrash(p *process, id inos.ChunkID) {
 	replicas := w.promised(v)
 	level := w.levelOf(replicas)
 	need := w.safe(replicas)
-	if r := w.truth.ops[v.key]; r != nil && r.op.sync > 0 && !p.retired[id] {
+	if r := w.truth.ops[v.key]; r != nil && r.op.sync > 0 && p.retired[id] < v.at {
 		need = min(need, int(r.op.sync))
 	}
 	if left := w.spreadOf(id, level, p); left < need {

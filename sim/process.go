@@ -49,7 +49,7 @@ type process struct {
 	liar     lie
 
 	proved     map[inos.ChunkID]bool        // chunks proved to an audit since the map last trusted the node anew
-	retired    map[inos.ChunkID]bool        // chunks whose copy here the map has let go of as surplus, once
+	retired    map[inos.ChunkID]inos.Micros // when the map last let go of the copy here as surplus
 	wrote      map[inos.ChunkID]inos.Micros // when its disk was last given a chunk
 	looked     map[inos.ChunkID]bool        // chunks found there, or written, since the map last trusted the node anew, by the map's own word
 	audits     audits

@@ -56,7 +56,7 @@ func newWorld(p Plan, trace io.Writer) *World {
 		x := &process{
 			w: w, index: i, id: inos.NodeID(fmt.Sprintf("node-%02d", i)), zone: n.zone, host: n.host, tier: n.tier, offered: uint64(n.capacity),
 			switchboard: n.switchboard, provider: n.provider, offset: n.offset, disk: w.newDisk(n.capacity), proved: map[inos.ChunkID]bool{},
-			retired: map[inos.ChunkID]bool{}, parrots: map[inos.ChunkID]parrot{}, wrote: map[inos.ChunkID]inos.Micros{}, looked: map[inos.ChunkID]bool{},
+			retired: map[inos.ChunkID]inos.Micros{}, parrots: map[inos.ChunkID]parrot{}, wrote: map[inos.ChunkID]inos.Micros{}, looked: map[inos.ChunkID]bool{},
 		}
 		if x.switchboard {
 			x.workerSlots = 2

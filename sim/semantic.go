@@ -158,7 +158,7 @@ func (w *World) learn(e *eventpb.Envelope, m event.Message) {
 		w.open(e, &q)
 		w.checkRetired(&q)
 		if p := w.byID[inos.NodeID(q.Node)]; p != nil {
-			p.retired[w.chunkID(q.ChunkId)] = true
+			p.retired[w.chunkID(q.ChunkId)] = w.now
 		}
 		w.plan.outage.count(w.now, 0, 1)
 	case *eventpb.DistrustNodeReply:

@@ -86,7 +86,7 @@ func (w *World) forsaken(v *version) bool {
 // the order was lost, is none.
 func (w *World) spoilt(id inos.ChunkID) bool {
 	held := slices.ContainsFunc(w.nodes, func(p *process) bool {
-		return !p.liar.any() && p.disk.holds(id, false) && (!p.retired[id] || w.listed(p, id))
+		return !p.liar.any() && p.disk.holds(id, false) && (p.retired[id] == 0 || w.listed(p, id))
 	})
 	return !held && slices.ContainsFunc(w.nodes, func(p *process) bool { return p.disk.accounts(id, false) })
 }
@@ -100,7 +100,7 @@ func (w *World) rebuild() {
 	for _, p := range w.nodes {
 		p.member, p.removed, p.draining = false, false, false
 		p.looked = map[inos.ChunkID]bool{}
-		p.proved, p.retired, p.distrusted = map[inos.ChunkID]bool{}, map[inos.ChunkID]bool{}, w.now // in the new map nothing is
+		p.proved, p.retired, p.distrusted = map[inos.ChunkID]bool{}, map[inos.ChunkID]inos.Micros{}, w.now // in the new map nothing is
 	}
 	w.forge()
 	w.rebuilding = true
