@@ -52,12 +52,13 @@ func (a *app) cmdPut() *cobra.Command {
 		Use:   "put SOURCE [PATH]",
 		Short: "Store a file, a folder or standard input",
 		Long: `Put stores SOURCE under PATH. Without PATH the name of SOURCE is used; a PATH that ends in / gets the
-name appended. A folder is stored with everything below it, several files at once; symbolic links and
-special files are skipped, and said. SOURCE - is standard input and needs a PATH.
+name appended. A folder is stored with everything below it, several files at once; symbolic links,
+special files and the folders of nodes are skipped, and said. SOURCE - is standard input and needs a PATH.
 
 When put returns, the file is on stable storage on the failure domains that its receipt names, and its file id, which is
 what b3sum prints, was compared with the bytes that were sent. The file stays readable while one of those domains lives;
-further replicas follow by themselves. A put that fails leaves nothing visible. A path that exists gets a new version.
+further replicas follow by themselves. A put that fails leaves nothing visible, and one of a file that is changed while it is read fails. A path that exists
+gets a new version.
 
 With --resume a file survives a broken connection, Ctrl-C and a restart of the node: this machine splits and compresses
 it, chunks that the node has are not sent, and the same command run again goes on where it was. What has arrived is kept
@@ -133,17 +134,17 @@ func (a *app) putSource(c *cobra.Command, f *putFlags, args []string) error {
 		return &inos.Error{Code: inos.CodeBadRequest, Op: "read what is put", Message: err.Error(), Hint: "Check the permissions.", Err: err}
 	}
 	defer file.Close()
+	body, length, err := openSource(file)
+	if err != nil {
+		return err
+	}
 	if f.resume {
-		if info, err = file.Stat(); err != nil || !info.Mode().IsRegular() {
+		if info, err = file.Stat(); err != nil || length < 0 {
 			return usage(c, "--resume is for a regular file, and %s is none", source)
 		}
 		return a.putResumable(f, source, name, inos.Path(target), file, info)
 	}
-	length := int64(-1)
-	if info.Mode().IsRegular() {
-		length = info.Size()
-	}
-	return a.putOne(f, source, name, inos.Path(target), file, length)
+	return a.putOne(f, source, name, inos.Path(target), body, length)
 }
 
 func baseName(source string) (string, error) {

@@ -25,7 +25,7 @@ type folderSummary struct {
 	PlainBytes        uint64 `json:"plain_bytes"`
 	StoredBytes       uint64 `json:"stored_bytes"`
 	DeduplicatedBytes uint64 `json:"deduplicated_bytes"`
-	Skipped           uint64 `json:"skipped"` // symbolic links, special files and empty folders
+	Skipped           uint64 `json:"skipped"` // symbolic links, special files, empty folders and folders of nodes
 	Failed            uint64 `json:"failed"`
 	ElapsedUs         int64  `json:"elapsed_us"`
 	degraded          string
@@ -47,11 +47,6 @@ type folderPut struct {
 	fatal   bool
 }
 
-type folderFile struct {
-	name string // below the source
-	size int64
-}
-
 func (a *app) putFolder(f *putFlags, source, target string) error {
 	if err := inos.CheckPath(inos.Path(target)); err != nil && target != "/" {
 		return err
@@ -65,15 +60,15 @@ func (a *app) putFolder(f *putFlags, source, target string) error {
 	defer cancel()
 	p := &folderPut{a: a, f: f, client: client, source: source, target: strings.TrimSuffix(target, "/"), cancel: cancel}
 	if p.meter = a.meter("put "+printable(source), -1); p.meter != nil {
-		p.meter.total = folderBytes(ctx, source)
+		p.meter.total = p.bytes(ctx)
 	}
 	began := time.Now()
-	files := make(chan folderFile)
+	files := make(chan string)
 	var workers sync.WaitGroup
 	for range putsAtOnce {
 		workers.Go(func() {
-			for file := range files {
-				p.put(ctx, file)
+			for name := range files {
+				p.put(ctx, name)
 			}
 		})
 	}
@@ -85,10 +80,17 @@ func (a *app) putFolder(f *putFlags, source, target string) error {
 	return p.finish()
 }
 
-// folderBytes sums what a put will send, for the time left.
-func folderBytes(ctx context.Context, source string) (total int64) {
-	_ = filepath.WalkDir(source, func(_ string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() {
+// top is where a walk begins: behind a slash, because the source itself may be a link to a folder.
+func (p *folderPut) top() string { return p.source + string(filepath.Separator) }
+
+// bytes sums what will be sent, for the time left.
+func (p *folderPut) bytes(ctx context.Context) (total int64) {
+	_ = filepath.WalkDir(p.top(), func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+		case d.IsDir() && name != p.top() && isNodeFolder(name):
+			return fs.SkipDir
+		case d.Type().IsRegular():
 			if info, err := d.Info(); err == nil {
 				total += info.Size()
 			}
@@ -99,8 +101,8 @@ func folderBytes(ctx context.Context, source string) (total int64) {
 }
 
 // walk finds the files; it is as fast as they are put.
-func (p *folderPut) walk(ctx context.Context, files chan<- folderFile) {
-	err := filepath.WalkDir(p.source, func(name string, d fs.DirEntry, err error) error {
+func (p *folderPut) walk(ctx context.Context, files chan<- string) {
+	err := filepath.WalkDir(p.top(), func(name string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			p.failed(name, inos.Errorf(inos.CodeIO, "read what is put", "%w", err))
@@ -108,7 +110,10 @@ func (p *folderPut) walk(ctx context.Context, files chan<- folderFile) {
 		case d.IsDir() && emptyFolder(name):
 			p.skipped(name, "an empty folder, only files are kept")
 			return ctx.Err()
-		case d.IsDir() || name == p.source: // the source itself may be a link to a folder
+		case d.IsDir() && name != p.top() && isNodeFolder(name):
+			p.skipped(name, "the folder of a node, with its keys; the node keeps what is in it")
+			return fs.SkipDir
+		case d.IsDir():
 			return ctx.Err()
 		case !d.Type().IsRegular():
 			what := "a special file"
@@ -118,13 +123,8 @@ func (p *folderPut) walk(ctx context.Context, files chan<- folderFile) {
 			p.skipped(name, what)
 			return nil
 		}
-		info, err := d.Info()
-		if err != nil {
-			p.failed(name, inos.Errorf(inos.CodeIO, "read what is put", "%w", err))
-			return nil
-		}
 		select {
-		case files <- folderFile{name, info.Size()}:
+		case files <- name:
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
@@ -135,28 +135,33 @@ func (p *folderPut) walk(ctx context.Context, files chan<- folderFile) {
 	}
 }
 
-func (p *folderPut) put(ctx context.Context, file folderFile) {
-	below, err := filepath.Rel(p.source, file.name)
+func (p *folderPut) put(ctx context.Context, name string) {
+	below, err := filepath.Rel(p.source, name)
 	if err != nil {
-		p.failed(file.name, inos.Errorf(inos.CodeInternal, "put", "%w", err))
+		p.failed(name, inos.Errorf(inos.CodeInternal, "put", "%w", err))
 		return
 	}
-	f, err := os.Open(file.name)
+	f, err := os.Open(name)
 	if err != nil {
-		p.failed(file.name, inos.Errorf(inos.CodeIO, "read what is put", "%w", err))
+		p.failed(name, inos.Errorf(inos.CodeIO, "read what is put", "%w", err))
 		return
 	}
 	defer f.Close()
+	body, length, err := openSource(f)
+	if err != nil {
+		p.failed(name, err)
+		return
+	}
 	var before int64
-	o := p.f.options(file.name)
+	o := p.f.options(name)
 	o.Progress = func(sent int64) {
 		p.meter.add(sent-before, 0)
 		before = sent
 	}
 	target := inos.Path(p.target + "/" + filepath.ToSlash(below))
-	reply, err := p.client.Put(ctx, target, f, file.size, o)
+	reply, err := p.client.Put(ctx, target, body, length, o)
 	if err != nil {
-		p.failed(file.name, p.f.explain(target, err))
+		p.failed(name, p.f.explain(target, err))
 		return
 	}
 	p.meter.add(0, 1)

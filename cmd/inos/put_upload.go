@@ -181,15 +181,8 @@ func (p *uploadPut) run(f *putFlags, before os.FileInfo) (reply api.PutReply, er
 	if err != nil {
 		return reply, err
 	}
-	after, err := p.file.Stat()
-	if err != nil {
-		return reply, inos.Errorf(inos.CodeIO, "read what is put", "%w", err)
-	}
-	if after.Size() != before.Size() || !after.ModTime().Equal(before.ModTime()) {
-		return reply, &inos.Error{
-			Code: inos.CodeBodyMismatch, Op: "put", Message: printable(p.file.Name()) + " was changed while it was read",
-			Hint: "Run the command again when nobody writes to it.",
-		}
+	if err := unchanged(p.file, before); err != nil {
+		return reply, err
 	}
 	if err := p.remember(id); err != nil {
 		return reply, err

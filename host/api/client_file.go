@@ -29,6 +29,11 @@ func (c *Client) GetFile(ctx context.Context, ref Ref, name string, o GetOptions
 	target := name
 	if resolved, err := filepath.EvalSymlinks(name); err == nil {
 		target = resolved // replace what a link points to, not the link
+	} else if info, err := os.Lstat(name); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		return got, &inos.Error{
+			Code: inos.CodeBadRequest, Op: "write what is got", Message: name + " is a link to what is not there",
+			Hint: "Name another file behind -o, or remove the link.",
+		}
 	}
 	root, err := os.OpenRoot(filepath.Dir(target))
 	if err != nil {
@@ -71,12 +76,25 @@ func (c *Client) getInto(ctx context.Context, ref Ref, root *os.Root, name, know
 	return got, fileError(known, syncFolder(root, filepath.Dir(name)))
 }
 
-// createBeside creates a file with the permissions that name would get, in the same folder so that it can be renamed.
+// createBeside creates a file with the permissions of name, or that it would get, in the same folder so that it can be renamed: what only its
+// owner may read is not opened to others by being replaced, at no moment.
 func createBeside(root *os.Root, name string) (f *os.File, temporary string, err error) {
 	var random [6]byte
 	_, _ = rand.Read(random[:]) // it cannot fail
 	temporary = filepath.Join(filepath.Dir(name), ".inos-"+hex.EncodeToString(random[:]))
-	f, err = root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	before, err := root.Lstat(name)
+	if err != nil || !before.Mode().IsRegular() {
+		f, err = root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+		return f, temporary, err
+	}
+	permissions := before.Mode().Perm()
+	if f, err = root.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, permissions); err != nil {
+		return f, temporary, err
+	}
+	if err = f.Chmod(permissions); err != nil { // those that umask took
+		_ = f.Close()
+		_ = root.Remove(temporary)
+	}
 	return f, temporary, err
 }
 

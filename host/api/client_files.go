@@ -106,7 +106,7 @@ func (u *upload) Read(p []byte) (int, error) {
 		u.progress(sent)
 	}
 	switch {
-	case err == nil:
+	case err == nil, errors.As(err, new(*inos.Error)):
 	case !errors.Is(err, io.EOF):
 		err = inos.Errorf(inos.CodeIO, "read what is put", "%w", err)
 	case sent < u.length:
