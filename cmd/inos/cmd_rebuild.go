@@ -90,6 +90,7 @@ func mayRebuild(dir string) error {
 func (a *app) rebuildHere(config host.Config) error {
 	signals, release := endSignals()
 	defer release()
+	defer outliveReaders()()
 	view := a.newView(config.DataDir)
 	view.live = false
 	config.Stderr = view

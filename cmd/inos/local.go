@@ -116,6 +116,11 @@ func (l *local) take(op string) error {
 		return inos.Errorf(inos.CodeFolderInUse, op, "%s is in use by process %s", l.dir, printable(holder))
 	}
 	if err == nil {
+		if holder, readErr := readSmall(l.lock.Name()); readErr != nil || strings.Trim(holder, "0123456789") != "" {
+			return &inos.Error{
+				Code: inos.CodeConflict, Op: op, Message: l.lock.Name() + " is there already, and no mesh has made it", Hint: "Name a folder of its own with --data.",
+			}
+		}
 		err = l.lock.Truncate(0)
 	}
 	if err == nil {
@@ -217,9 +222,30 @@ func syncFolder(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
+// linkNames are the files of the switchboard that are found in the folder of its mesh too.
+var linkNames = []string{"url", "token"}
+
+// free refuses to make a mesh in a folder where files that are not a mesh's have the names of its own.
+func (l *local) free() error {
+	for _, name := range linkNames {
+		info, err := os.Lstat(l.path(name))
+		if errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			continue
+		}
+		if err != nil {
+			return folderError("open data folder", err)
+		}
+		return &inos.Error{
+			Code: inos.CodeConflict, Op: "start mesh", Message: fmt.Sprintf("%s is there already, and no mesh has made it", l.path(name)),
+			Hint: "Name a folder of its own with --data.",
+		}
+	}
+	return nil
+}
+
 // link makes the switchboard's address and token be found where those of a lone node are.
 func (l *local) link() error {
-	for _, name := range []string{"url", "token"} {
+	for _, name := range linkNames {
 		target := filepath.Join(switchboardName, name)
 		if have, err := os.Readlink(l.path(name)); err == nil && have == target {
 			continue

@@ -7,9 +7,7 @@ import (
 	"context"
 	"io"
 	"os"
-	"os/signal"
 	"slices"
-	"syscall"
 )
 
 func main() { os.Exit(mainStatus()) }
@@ -17,15 +15,15 @@ func main() { os.Exit(mainStatus()) }
 func mainStatus() int {
 	if len(os.Args) > 1 && slices.Contains([]string{"up", "node", "join", "rebuild"}, os.Args[1]) {
 		// A node ends by itself after a signal; see run_node.go and up_mesh.go.
-		return run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+		return run(context.Background(), nil, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, late, stop := interruptible()
 	defer stop()
-	return run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	return run(ctx, late, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 }
 
-// run executes a command line and returns its exit status.
-func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+// run executes a command line and returns its exit status. When late is closed it waits no longer for a command that was interrupted.
+func run(ctx context.Context, late <-chan struct{}, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	a := &app{stdin: stdin, stdout: output{stdout}, stderr: stderr, ctx: ctx}
 	a.width, _ = terminalOf(stdout)
 	root := a.root()
@@ -33,5 +31,13 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetIn(stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(stderr)
-	return a.report(root.ExecuteContext(ctx))
+	ended := make(chan error, 1)
+	go func() { ended <- root.ExecuteContext(ctx) }()
+	select {
+	case err := <-ended:
+		return a.report(err)
+	case <-late:
+		abandoned := &app{ctx: ctx, stderr: stderr, json: slices.Contains(args, "--json")} // the command still uses its own
+		return abandoned.report(context.Canceled)
+	}
 }

@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/inos-mesh/inos"
@@ -17,38 +15,33 @@ import (
 // stopTimeout bounds a clean stop; what is under way then is broken off, as by a crash.
 const stopTimeout = 45 * time.Second
 
-// signalPause is the least time between a first and a second signal: programs such as timeout send one twice at once, to the
-// process and to its group.
-const signalPause = 500 * time.Millisecond
-
-// endSignals returns the channel on which a person or the system asks a node to end.
-func endSignals() (signals chan os.Signal, stop func()) {
-	signals = make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	return signals, func() { signal.Stop(signals) }
-}
-
 // runNode runs one node in this process until a signal or until it ends by itself. On a terminal, lively shows how it is.
 func (a *app) runNode(config host.Config, lively bool) error {
 	signals, release := endSignals()
 	defer release()
+	defer outliveReaders()()
 	ctx, cancel := context.WithCancel(a.ctx)
 	defer cancel()
 
 	view := a.newView(config.DataDir)
 	view.live = view.live && lively
 	config.Stderr = view
-	opening := make(chan struct{})
+	opened, heard := make(chan struct{}), make(chan struct{})
 	go func() { // a start that recovers much can be broken off too
+		defer close(heard)
 		select {
 		case <-signals:
 			cancel()
-		case <-opening:
+		case <-opened:
 		}
 	}()
 	node, err := host.Open(ctx, config)
-	close(opening)
-	if err != nil {
+	close(opened)
+	<-heard
+	if err == nil && ctx.Err() != nil { // the signal came when the start could not be broken off any more
+		err = a.closeNode(node, view)
+	}
+	if err != nil || ctx.Err() != nil {
 		view.close()
 		if ctx.Err() != nil {
 			return inos.Errorf(inos.CodeCanceled, "start node", "interrupted")
@@ -66,16 +59,6 @@ func (a *app) runNode(config host.Config, lively bool) error {
 	stopped := a.watch(node, view, signals)
 	view.close()
 	return stopped
-}
-
-// awaitSecond returns when a second signal has come, behind a first that comes now.
-func awaitSecond(signals <-chan os.Signal) {
-	for first := time.Now(); ; {
-		<-signals
-		if time.Since(first) >= signalPause {
-			return
-		}
-	}
 }
 
 // watch refreshes the view until the node is to end, and ends it.

@@ -62,8 +62,13 @@ func (a *app) upMesh(dir string, f *upFlags, rebuild bool) error {
 		return err
 	}
 	defer l.close()
-	if l.isNew() && f.nodes == 0 {
-		f.nodes = upNodes
+	if l.isNew() {
+		if err := l.free(); err != nil {
+			return err
+		}
+		if f.nodes == 0 {
+			f.nodes = upNodes
+		}
 	}
 	if f.nodes > 0 && f.nodes < l.Providers {
 		return &inos.Error{
@@ -149,6 +154,7 @@ func (m *meshRun) providerArgs(name string) []string {
 func (m *meshRun) run() (err error) {
 	signals, release := endSignals()
 	defer release()
+	defer outliveReaders()()
 	ctx, cancel := context.WithCancel(m.a.ctx)
 	defer cancel()
 	go m.sup.keep(m.switchboard)
