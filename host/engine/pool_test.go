@@ -479,9 +479,7 @@ func TestPoolLeavesNoFile(t *testing.T) {
 		}
 		<-p.exits
 	}
-	if after := openFiles(t); after > before {
-		t.Errorf("%d files before, %d after", before, after)
-	}
+	settle(t, "open files", before, func() int { return openFiles(t) })
 }
 
 func TestPoolDrain(t *testing.T) {
