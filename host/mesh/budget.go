@@ -3,6 +3,8 @@ package mesh
 import (
 	"context"
 	"sync"
+
+	"github.com/libp2p/go-libp2p/core/peer"
 )
 
 // budget hands out a bounded amount of something, first come, first served.
@@ -73,3 +75,32 @@ func (b *budget) wakeLocked() {
 type room struct{ calls, bytes *budget }
 
 func newRoom(calls, bytes int) room { return room{newBudget(calls), newBudget(bytes)} }
+
+// share is what one peer may have served at once. It lasts as long as the peer is connected and as calls of its are served, so that who
+// hangs up and comes again has no second one.
+type share struct {
+	rooms [protocolKinds]room
+	users int // guarded by Mesh.mu: 1 for its connections, 1 for each stream that is served
+}
+
+// shareLocked returns a peer's share, and counts one user more.
+func (m *Mesh) shareLocked(id peer.ID) *share {
+	s := m.shares[id]
+	if s == nil {
+		s = &share{}
+		for k := range protocolKinds {
+			s.rooms[k] = newRoom(m.limits.ServingPerPeer, m.limits.ServingBytesPerPeer)
+		}
+		m.shares[id] = s
+	}
+	s.users++
+	return s
+}
+
+// unshareLocked ends one use of a peer's share.
+func (m *Mesh) unshareLocked(id peer.ID) {
+	s := m.shares[id]
+	if s.users--; s.users == 0 {
+		delete(m.shares, id)
+	}
+}

@@ -15,6 +15,9 @@ const (
 	RefusalBytesMax = 1 << 10
 	// KeepMax bounds the nodes that Keep is given, and the relays.
 	KeepMax = 16
+	// keptShare is the part of the places and bytes for calls, one in so many, that a node which is no switchboard keeps for those that are:
+	// strangers may connect, and whoever makes keys may be as many peers as he wants.
+	keptShare = 4
 )
 
 // Limits bound what a Mesh has under way. A field that is zero is that of DefaultLimits.

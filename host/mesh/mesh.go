@@ -24,6 +24,7 @@ type Mesh struct {
 	host        host.Host
 	relay       io.Closer // nil without RelayService
 	rooms       [protocolKinds]room
+	others      [protocolKinds]room // what of rooms is not kept for switchboards
 	certificate atomic.Pointer[[]byte]
 	ctx         context.Context // ends with Close
 	cancel      context.CancelFunc
@@ -35,6 +36,7 @@ type Mesh struct {
 	mu       sync.Mutex // guards the fields below
 	closing  bool
 	remotes  map[peer.ID]*remote
+	shares   map[peer.ID]*share // bounded by remotes and by the streams that are served
 	keepers  map[peer.ID]*keeper
 	changed  []peer.ID // peers whose state OnPeer has to be told
 	reserved map[peer.ID][]string
@@ -45,7 +47,7 @@ type Mesh struct {
 func Open(ctx context.Context, c Config) (*Mesh, error) {
 	m := &Mesh{
 		config: c, limits: c.Limits.orDefaults(), changes: make(chan struct{}, 1),
-		remotes: map[peer.ID]*remote{}, keepers: map[peer.ID]*keeper{}, reserved: map[peer.ID][]string{},
+		remotes: map[peer.ID]*remote{}, shares: map[peer.ID]*share{}, keepers: map[peer.ID]*keeper{}, reserved: map[peer.ID][]string{},
 	}
 	if err := checkKey(c.Key); err != nil {
 		return nil, err
@@ -65,6 +67,10 @@ func Open(ctx context.Context, c Config) (*Mesh, error) {
 	}
 	for k := range protocolKinds {
 		m.rooms[k] = newRoom(m.limits.Serving, m.limits.ServingBytes)
+		m.others[k] = m.rooms[k]
+		if c.Verify != nil && len(c.Certificate) == 0 {
+			m.others[k] = newRoom(m.limits.Serving-m.limits.Serving/keptShare, m.limits.ServingBytes-m.limits.ServingBytes/keptShare)
+		}
 	}
 	if m.host, err = newHost(&c, &m.limits); err != nil {
 		return nil, inos.Errorf(inos.CodeIO, opOpen, "%s", reason(err))

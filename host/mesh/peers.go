@@ -20,7 +20,7 @@ type remote struct {
 	node    inos.NodeID
 	links   []*link // guarded by Mesh.mu; at most Limits.ConnectionsPerPeer
 	streams [protocolKinds]*pool
-	rooms   [protocolKinds]room
+	share   *share
 }
 
 // link is one connection.
@@ -52,8 +52,8 @@ func (m *Mesh) linked(c network.Conn) {
 		r = &remote{id: c.RemotePeer(), node: inos.NodeID(c.RemotePeer().String())}
 		for k := range protocolKinds {
 			r.streams[k] = newPool(m, r, k)
-			r.rooms[k] = newRoom(m.limits.ServingPerPeer, m.limits.ServingBytesPerPeer)
 		}
+		r.share = m.shareLocked(r.id)
 		m.remotes[r.id] = r
 	}
 	l := &link{conn: c, remote: r, usedAt: time.Now()}
@@ -85,6 +85,7 @@ func (m *Mesh) unlinked(c network.Conn) {
 	r.links = slices.Delete(r.links, i, i+1)
 	if len(r.links) == 0 {
 		delete(m.remotes, r.id)
+		m.unshareLocked(r.id)
 	}
 	m.newsLocked(r.id)
 	if k := m.keepers[r.id]; k != nil {
@@ -96,6 +97,10 @@ func (m *Mesh) unlinked(c network.Conn) {
 func (m *Mesh) linkOf(s network.Stream) *link {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	return m.linkOfLocked(s)
+}
+
+func (m *Mesh) linkOfLocked(s network.Stream) *link {
 	if r := m.remotes[s.Conn().RemotePeer()]; r != nil {
 		for _, l := range r.links {
 			if l.conn == s.Conn() {

@@ -19,11 +19,12 @@ func (m *Mesh) accept(raw network.Stream, k protocolKind) {
 		return
 	}
 	defer m.leave()
-	l := m.linkOf(raw)
+	l := m.serving(raw)
 	if l == nil {
 		_ = raw.Reset()
 		return
 	}
+	defer m.served(l)
 	s := newStream(raw)
 	_ = s.SetDeadline(time.Now().Add(m.limits.Hello))
 	err := s.greet(m.certificateShown())
@@ -48,6 +49,23 @@ func (m *Mesh) accept(raw network.Stream, k protocolKind) {
 	}
 }
 
+// serving returns the connection of a stream that is to be served, or nil when it is gone. Its peer's share is used until served is called.
+func (m *Mesh) serving(raw network.Stream) *link {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	l := m.linkOfLocked(raw)
+	if l != nil {
+		m.shareLocked(l.remote.id)
+	}
+	return l
+}
+
+func (m *Mesh) served(l *link) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.unshareLocked(l.remote.id)
+}
+
 // await reads until the first byte of the next call is there, or fails as the stream does.
 func (m *Mesh) await(s *stream) <-chan error {
 	next := make(chan error, 1)
@@ -60,7 +78,11 @@ func (m *Mesh) await(s *stream) <-chan error {
 
 // serveNext waits until there is room for a call, reads it, serves it, and writes the reply. The channel tells of the call after it.
 func (m *Mesh) serveNext(l *link, s *stream, k protocolKind) (next <-chan error, err error) {
-	calls := []*budget{l.remote.rooms[k].calls, m.rooms[k].calls}
+	rooms := m.roomsFor(l, k)
+	calls := make([]*budget, 0, len(rooms))
+	for _, r := range rooms {
+		calls = append(calls, r.calls)
+	}
 	for i, b := range calls { // the peer's first: one that has enough does not stand in the way of others
 		if err := b.take(m.ctx, 1); err != nil {
 			return nil, errors.Join(err, giveAll(calls[:i], 1))
@@ -80,7 +102,10 @@ func (m *Mesh) serveNext(l *link, s *stream, k protocolKind) (next <-chan error,
 	if h.bulk > 0 {
 		held += inos.StoredBytesMax - int(h.bulk) // a slab is as long as any chunk
 	}
-	bytes := []*budget{l.remote.rooms[k].bytes, m.rooms[k].bytes}
+	bytes := make([]*budget, 0, len(rooms))
+	for _, r := range rooms {
+		bytes = append(bytes, r.bytes)
+	}
 	for i, b := range bytes {
 		if err := b.take(m.ctx, held); err != nil {
 			return nil, errors.Join(err, giveAll(bytes[:i], held))
@@ -92,6 +117,15 @@ func (m *Mesh) serveNext(l *link, s *stream, k protocolKind) (next <-chan error,
 		return nil, slow(err)
 	}
 	return m.serveCall(l, s, h, q)
+}
+
+// roomsFor returns the rooms in which a peer's call has to find a place.
+func (m *Mesh) roomsFor(l *link, k protocolKind) []room {
+	own := l.remote.share.rooms[k]
+	if m.others[k] == m.rooms[k] || m.isSwitchboard(l) {
+		return []room{own, m.rooms[k]}
+	}
+	return []room{own, m.others[k], m.rooms[k]}
 }
 
 func giveAll(budgets []*budget, n int) error {
