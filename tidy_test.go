@@ -31,6 +31,7 @@ const (
 	websocket  = "github.com/coder/websocket"
 	libp2p     = "github.com/libp2p"
 	multiaddr  = "github.com/multiformats/go-multiaddr"
+	protocols  = "github.com/multiformats/go-multistream"
 	rapid      = "pgregory.net/rapid"
 	openapi    = "github.com/getkin/kin-openapi"
 	testscript = "github.com/rogpeppe/go-internal"
@@ -118,7 +119,7 @@ var importRules = []importRule{
 		why: "what a mesh believes is a function of bytes and a time that is given",
 	},
 	{
-		room: "host/mesh", may: []string{".", "event/...", libp2p, multiaddr}, inTests: []string{rapid, xsys},
+		room: "host/mesh", may: []string{".", "event/...", libp2p, multiaddr, protocols}, inTests: []string{rapid, xsys},
 		why: "engine, mesh and api meet only in host; nobody else knows which library carries the mesh",
 	},
 	{

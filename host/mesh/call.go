@@ -119,8 +119,8 @@ func (m *Mesh) exchange(s *stream, q Message, bulk []byte) (Message, error) {
 		return Message{}, err
 	}
 	_ = s.SetReadDeadline(time.Now().Add(m.limits.transferTime(h.bodyBytes())))
-	reply := Message{Envelope: make([]byte, h.envelope), Bulk: bulk[:h.bulk]}
-	if _, err := io.ReadFull(s.reader, reply.Envelope); err != nil {
+	reply := Message{Bulk: bulk[:h.bulk]}
+	if reply.Envelope, err = readGrowing(s.reader, int(h.envelope)); err != nil {
 		return Message{}, err
 	}
 	if _, err := io.ReadFull(s.reader, reply.Bulk); err != nil {

@@ -3,6 +3,7 @@ package mesh
 import (
 	"encoding/binary"
 	"io"
+	"slices"
 
 	"github.com/inos-mesh/inos"
 )
@@ -101,4 +102,21 @@ func readGreeting(r io.Reader) (certificate []byte, err error) {
 	certificate = make([]byte, n)
 	_, err = io.ReadFull(r, certificate)
 	return certificate, err
+}
+
+// firstBytes is what memory for bytes that a peer has promised begins with.
+const firstBytes = 16 << 10
+
+// readGrowing reads n bytes. Its memory grows with what has come, not with what was promised.
+func readGrowing(r io.Reader, n int) ([]byte, error) {
+	b := make([]byte, 0, min(n, firstBytes))
+	for len(b) < n {
+		b = slices.Grow(b, min(n-len(b), max(len(b), firstBytes)))
+		got, err := io.ReadFull(r, b[len(b):min(n, cap(b))])
+		b = b[:len(b)+got]
+		if err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"runtime"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -213,6 +214,31 @@ func TestHostileReplies(t *testing.T) {
 			}
 			_ = h.Close()
 		})
+	}
+}
+
+// A reply that promises an envelope costs what has come of it.
+func TestPromisedReplyCostsNothing(t *testing.T) {
+	m, h := open(t, 1, nil), rawHost(t, 2)
+	h.SetStreamHandler(forEvents.id(), func(s network.Stream) {
+		_, _ = readGreeting(s)
+		_, _ = s.Write(appendGreeting(nil, nil))
+		var head [headBytes]byte
+		if _, err := io.ReadFull(s, head[:]); err == nil {
+			head = rawHead(EnvelopeBytesMax, 0, 0, 0, 0)
+			_, _ = s.Write(append(head[:], 1))
+		}
+		_ = s.Close()
+	})
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range 32 {
+		if _, err := m.Call(t.Context(), inos.NodeID(h.ID().String()), []string{h.Addrs()[0].String()}, Message{}, nil); inos.CodeOf(err) != inos.CodePeerUnreachable {
+			t.Error(err)
+		}
+	}
+	if runtime.ReadMemStats(&after); after.TotalAlloc-before.TotalAlloc > 8*EnvelopeBytesMax {
+		t.Errorf("32 replies of a byte each took %d MiB", (after.TotalAlloc-before.TotalAlloc)>>20)
 	}
 }
 

@@ -116,7 +116,7 @@ func (m *Mesh) linkOfLocked(s network.Stream) *link {
 func (m *Mesh) hello(l *link) {
 	ctx, cancel := context.WithTimeout(m.ctx, m.limits.Hello)
 	defer cancel()
-	s, err := m.openStream(ctx, l.remote.id, forEvents)
+	s, err := m.openStream(ctx, forEvents, func() network.Conn { return l.conn })
 	if err == nil {
 		stop := context.AfterFunc(ctx, func() { _ = s.Reset() })
 		err = m.readGreeting(s)

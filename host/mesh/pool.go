@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
-	"github.com/libp2p/go-libp2p/core/peer"
 )
 
 // pool holds the streams of one protocol to one peer that wait for a call.
@@ -36,12 +35,12 @@ func (p *pool) take(ctx context.Context) (*stream, error) {
 		if s == nil {
 			break
 		}
-		if !s.Conn().IsClosed() && !p.mesh.outdone(s.Conn()) {
+		if !s.Conn().IsClosed() && !p.mesh.outdone(p.remote, s.Conn()) {
 			return s, nil
 		}
 		_ = s.Reset()
 	}
-	s, err := p.mesh.openStream(ctx, p.remote.id, p.kind)
+	s, err := p.mesh.openStream(ctx, p.kind, func() network.Conn { return p.mesh.best(p.remote) })
 	if err != nil {
 		p.turns.give(1)
 	}
@@ -99,16 +98,16 @@ func (p *pool) sweep(before time.Time) {
 	}
 }
 
-// openStream opens a stream on the best connection there is to a peer, and greets.
-func (m *Mesh) openStream(ctx context.Context, id peer.ID, k protocolKind) (*stream, error) {
+// openStream opens a stream on the connection that is chosen, and greets.
+func (m *Mesh) openStream(ctx context.Context, k protocolKind, choose func() network.Conn) (*stream, error) {
 	ctx, cancel := context.WithTimeout(ctx, m.limits.Hello)
 	defer cancel()
-	ctx = network.WithAllowLimitedConn(network.WithNoDial(ctx, "a call"), "a call")
-	raw, err := m.host.NewStream(ctx, id, k.id())
+	ctx = network.WithAllowLimitedConn(ctx, "a call")
+	raw, err := openRaw(ctx, k, choose())
 	for errors.Is(err, network.ErrResourceLimitExceeded) && ctx.Err() == nil { // a call waits for its stream
 		m.closeIdle()
 		pause(ctx, streamPause)
-		raw, err = m.host.NewStream(ctx, id, k.id())
+		raw, err = openRaw(ctx, k, choose())
 	}
 	if err != nil {
 		return nil, err
@@ -139,10 +138,34 @@ func (m *Mesh) closeIdle() {
 	}
 }
 
-// outdone says whether a connection goes through a relay while there is a direct one.
-func (m *Mesh) outdone(c network.Conn) bool {
-	if !relayed(c) {
-		return false
+// best returns the connection that calls to a peer go by, or nil: a direct one before one through a relay, one on which the peer has greeted before one on
+// which it has not, and of several the newest. Who comes again has lost the connection it had before, which may take this side half a minute to
+// see: the library would open every stream there, for it has more of them.
+func (m *Mesh) best(r *remote) network.Conn {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var best *link
+	rank := 0
+	for _, l := range r.links { // the newest is last
+		n := 1
+		if !relayed(l.conn) {
+			n += 2
+		}
+		if l.greeted {
+			n++
+		}
+		if n >= rank && !l.conn.IsClosed() {
+			best, rank = l, n
+		}
 	}
-	return slices.ContainsFunc(m.host.Network().ConnsToPeer(c.RemotePeer()), func(other network.Conn) bool { return !relayed(other) })
+	if best == nil {
+		return nil
+	}
+	return best.conn
+}
+
+// outdone says whether there is a better connection to a peer.
+func (m *Mesh) outdone(r *remote, c network.Conn) bool {
+	best := m.best(r)
+	return best != nil && best != c
 }

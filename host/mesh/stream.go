@@ -2,11 +2,13 @@ package mesh
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"time"
 
 	"github.com/libp2p/go-libp2p/core/network"
 	"github.com/libp2p/go-libp2p/core/protocol"
+	"github.com/multiformats/go-multistream"
 )
 
 // protocolKind is one of the two protocols. They differ in nothing but that one carries no bulk; each has streams, places and
@@ -43,6 +45,35 @@ type stream struct {
 func newStream(s network.Stream) *stream {
 	return &stream{Stream: s, reader: bufio.NewReaderSize(s, readerBytes)}
 }
+
+// openRaw opens a stream of a protocol on a connection; nil is none. The library's own way of opening a stream chooses the connection itself. The
+// protocol is named with the first bytes that are written, and the peer's word on it comes before its first ones.
+func openRaw(ctx context.Context, k protocolKind, c network.Conn) (network.Stream, error) {
+	if c == nil {
+		return nil, network.ErrNoConn
+	}
+	raw, err := c.NewStream(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := raw.SetProtocol(k.id()); err != nil {
+		_ = raw.Reset()
+		return nil, err
+	}
+	return &named{raw, multistream.NewMSSelect(raw, k.id())}, nil
+}
+
+// named is a stream whose protocol is agreed on as it is used.
+type named struct {
+	network.Stream
+	lazy io.ReadWriteCloser
+}
+
+// Read implements network.Stream.
+func (s *named) Read(b []byte) (int, error) { return s.lazy.Read(b) }
+
+// Write implements network.Stream.
+func (s *named) Write(b []byte) (int, error) { return s.lazy.Write(b) }
 
 // readHead reads 16 bytes.
 func (s *stream) readHead() (b [headBytes]byte, err error) {
