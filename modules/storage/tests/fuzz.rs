@@ -7,7 +7,7 @@ mod common;
 use common::{Rng, random, text_of};
 use inos_abi::{Envelope, Guest, join_guest, pb, prost::Message, split_guest};
 use inos_storage::Storage;
-use inos_storage::chunk::{encode_chunk, inflate_chunk};
+use inos_storage::chunk::{admit_chunk, encode_chunk, inflate_chunk};
 use inos_storage::entry::Entry;
 use inos_storage::hash::hash;
 use inos_storage::inflate::inflate_capped;
@@ -25,6 +25,7 @@ struct Counting;
 thread_local! {
     static LIVE: Cell<usize> = const { Cell::new(0) };
     static PEAK: Cell<usize> = const { Cell::new(0) };
+    static MADE: Cell<usize> = const { Cell::new(0) };
 }
 
 // SAFETY: the system's allocator does all the work; the counters are plain cells without destructors.
@@ -33,6 +34,7 @@ unsafe impl GlobalAlloc for Counting {
         let live = LIVE.get().wrapping_add(layout.size());
         LIVE.set(live);
         PEAK.set(PEAK.get().max(live));
+        MADE.set(MADE.get().wrapping_add(layout.size()));
         // SAFETY: as the caller promised.
         unsafe { System.alloc(layout) }
     }
@@ -121,6 +123,103 @@ fn damaged_chunks() {
             let _ = inflate_capped("fuzz", &stored, 1 << 16, &mut Vec::new());
         });
     }
+}
+
+/// What is admitted can be read again by its entry, alone and between other chunks of a file.
+#[test]
+fn damaged_chunks_are_admitted_only_when_they_can_be_read() {
+    let corpus = corpus();
+    let (seed, count) = cases(4000);
+    let mut admitted = 0;
+    for case in seed..seed + count {
+        let mut rng = Rng(case);
+        let (entry, good) = &corpus[rng.below(corpus.len())];
+        let mut stored = good.clone();
+        damage(&mut rng, &mut stored);
+        let plain_bytes = match rng.below(4) {
+            0 => rng.below(entry.plain_bytes as usize + 2),
+            _ => entry.plain_bytes as usize,
+        };
+        let id = hash(&stored);
+        bounded(HEAP_BYTES_MAX, &format!("SEED={case}"), || {
+            let Ok(entry) = admit_chunk(&stored, &id, plain_bytes, 1 << 20, rng.below(20) as u32) else { return };
+            admitted += 1;
+            assert_eq!(Entry::decode("fuzz", &entry.encode()).as_ref(), Ok(&entry), "SEED={case}");
+            let mut plain = Vec::new();
+            inflate_chunk(&stored, &entry, &mut plain).unwrap_or_else(|e| panic!("SEED={case}: {e}"));
+            assert_eq!(plain.len(), plain_bytes, "SEED={case}");
+            let mut joined = Vec::new();
+            let stream = [&[0x6b, 0x00], &good[..], &stored, &good[..], &[0x03]].concat();
+            brotli::BrotliDecompress(&mut &stream[..], &mut joined).unwrap_or_else(|e| panic!("SEED={case}: {e}"));
+            let middle = (joined.len() - plain_bytes) / 2;
+            assert!(joined[middle..middle + plain_bytes] == plain, "SEED={case}: other bytes between others");
+        });
+    }
+    assert!(count < 1000 || admitted > 0, "no damage was so small that a chunk came of it");
+}
+
+/// A chunk whose meta-blocks are all head, for one byte each: 256 block types and 256 codes of one symbol in every category, and context maps that
+/// move the last to the front at every entry. It is valid Brotli, and has to be walked before it is admitted.
+fn heads(blocks: usize) -> Vec<u8> {
+    let mut stored = Vec::new();
+    inos_storage::raw::append_raw(&mut stored, b"AA"); // the contexts of what follows are the chunk's own
+    let (mut held, mut count) = (0u64, 0);
+    let mut put = |n: u32, value: u64| {
+        held |= value << count;
+        count += n;
+        while count >= 8 {
+            stored.push(held as u8);
+            held >>= 8;
+            count -= 8;
+        }
+    };
+    for _ in 0..blocks {
+        put(20, 0); // not last, four nibbles, one byte, compressed
+        for _ in 0..3 {
+            put(11, 0x7ff); // 256 types
+            put(4, 1); // their code: simple, one symbol
+            put(9, 2);
+            put(4, 1); // of the counts
+            put(5, 0);
+            put(2, 3);
+        }
+        put(6, 0x3f); // postfix 3, 120 direct distances
+        for _ in 0..256 {
+            put(2, 3); // context mode
+        }
+        for _ in 0..2 {
+            put(11, 0x7ff); // 256 trees
+            put(1, 0); // no runs
+            put(4, 1); // each entry the last one
+            put(8, 255);
+            put(1, 1); // moved to the front
+        }
+        for (width, symbol) in [(8, 65), (10, 136), (10, 0)] {
+            for _ in 0..256 {
+                put(4, 1);
+                put(width, symbol); // a literal; insert 1; any distance
+            }
+        }
+    }
+    put(6, 6); // metadata of no bytes, to the end of the byte
+    put(7, 0);
+    stored
+}
+
+/// What a head costs depends on its bits, not on the alphabets that they speak of: a MiB of heads took seconds of a worker's time.
+#[test]
+fn heads_cost_by_their_bits() {
+    let mut stored = heads(600);
+    let mut tail = Vec::new();
+    encode_chunk(&vec![0; (1 << 20) - 602], 0, 2, None, &mut tail).unwrap();
+    stored.extend(tail);
+    let before = MADE.get();
+    let entry = admit_chunk(&stored, &hash(&stored), 1 << 20, 0, 5).unwrap();
+    let made = MADE.get() - before;
+    assert!(made < 200 * stored.len(), "{made} bytes of heap for {} stored ones", stored.len());
+    let mut plain = Vec::new();
+    inflate_chunk(&stored, &entry, &mut plain).unwrap();
+    assert!(plain[..602].iter().all(|b| *b == b'A') && plain[602..].iter().all(|b| *b == 0));
 }
 
 /// A bomb is cut at its cap, whatever it would become.
@@ -247,11 +346,14 @@ fn requests() -> Vec<(Vec<u8>, Vec<u8>)> {
     };
     let encode = pb::EncodeChunkRequest { offset_bytes: 0, quality: 5, plain_hash: entry.plain_hash.into() };
     let describe = pb::DescribeChunkRequest { offset_bytes: 1 << 20, entry: encoded.clone() };
+    let admit =
+        pb::AdmitChunkRequest { chunk_id: entry.chunk_id.into(), offset_bytes: 0, plain_bytes: 3000, quality: 5 };
     let build = pb::BuildNodeRequest { level: 0, entries: encoded.clone(), root: true };
     vec![
         request("encode_chunk", encode.encode_to_vec(), &plain),
         request("describe_chunk", describe.encode_to_vec(), &plain),
         request("inflate_chunk", pb::InflateChunkRequest { entry: encoded }.encode_to_vec(), &stored),
+        request("admit_chunk", admit.encode_to_vec(), &stored),
         request("build_node", build.encode_to_vec(), &[]),
         request("open_node", pb::OpenNodeRequest { chunk_id: root.chunk_id.into() }.encode_to_vec(), &node),
         request("prove_chunk", pb::ProveChunkRequest { leaf: 0 }.encode_to_vec(), &stored),

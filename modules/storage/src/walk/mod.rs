@@ -189,11 +189,12 @@ fn context_map(bits: &mut Bits, size: usize) -> Result<(u32, Vec<u8>)> {
         return Err("a context map longer than its size".into());
     }
     if bits.read(1)? == 1 {
-        let mut front: Vec<u8> = (0..=255).collect();
+        let mut front: [u8; 256] = std::array::from_fn(|i| i as u8);
         for entry in &mut map {
-            let value = front.remove(*entry as usize);
-            front.insert(0, value);
-            *entry = value;
+            let at = *entry as usize;
+            *entry = front[at];
+            front.copy_within(..at, 1);
+            front[0] = *entry;
         }
     }
     Ok((trees, map))

@@ -20,22 +20,34 @@ pub struct Prefix {
 
 impl Prefix {
     fn new(lengths: &[u8]) -> Result<Prefix> {
-        let mut counts = [0; 16];
+        let mut counts = [0u32; 16];
         for &length in lengths {
             counts[length as usize] += 1;
         }
         counts[0] = 0;
-        let mut symbols: Vec<u16> = (0..lengths.len() as u16).filter(|s| lengths[*s as usize] > 0).collect();
-        symbols.sort_by_key(|s| lengths[*s as usize]); // stable
         let space: u32 = (1..16).map(|length| counts[length] << (15 - length)).sum();
-        match symbols.len() {
+        let used = counts.iter().sum::<u32>() as usize;
+        match used {
             0 => return Err("a prefix code without symbols".into()),
-            1 => counts = [0; 16],
+            1 => {}
             _ if space != 1 << 15 => return Err("a prefix code that is not complete".into()),
             _ => {}
         }
+        // By length, then by value: where each length begins, and then symbol by symbol.
+        let mut next = [0usize; 16];
+        for length in 1..16 {
+            next[length] = next[length - 1] + counts[length - 1] as usize;
+        }
+        let mut symbols = vec![0; used];
+        for (symbol, &length) in lengths.iter().enumerate().filter(|(_, length)| **length > 0) {
+            symbols[next[length as usize]] = symbol as u16;
+            next[length as usize] += 1;
+        }
+        if used == 1 {
+            counts = [0; 16];
+        }
         let mut code = Prefix { counts, symbols, table: Vec::new() };
-        if code.symbols.len() > 4 {
+        if used > 4 {
             code.tabulate(lengths);
         }
         Ok(code)
@@ -94,26 +106,44 @@ pub fn read_prefix_code(bits: &mut Bits, alphabet: u32) -> Result<Prefix> {
     }
 }
 
+/// A code of one to four symbols. A chunk can have hundreds of thousands of them, a few bits each: nothing here takes time by the alphabet.
 fn simple(bits: &mut Bits, alphabet: u32) -> Result<Prefix> {
     let n = bits.read(2)? as usize + 1;
     let width = u32::BITS - (alphabet - 1).leading_zeros();
-    let symbols = (0..n).map(|_| bits.read(width)).collect::<Result<Vec<_>>>()?;
-    let lengths: &[u8] = match (n, n == 4 && bits.read(1)? == 1) {
-        (1, _) => &[1],
-        (2, _) => &[1, 1],
-        (3, _) => &[1, 2, 2],
-        (_, false) => &[2, 2, 2, 2],
-        (_, true) => &[1, 2, 3, 3],
-    };
-    let mut by_symbol = vec![0; alphabet as usize];
-    for (symbol, length) in symbols.iter().zip(lengths) {
-        match by_symbol.get_mut(*symbol as usize) {
-            Some(slot) if *slot == 0 => *slot = *length,
-            Some(_) => return Err("a symbol named twice".into()),
-            None => return Err("a symbol beyond the alphabet".into()),
+    let mut symbols: Vec<u16> = Vec::with_capacity(n);
+    for _ in 0..n {
+        let symbol = bits.read(width)?;
+        if symbol >= alphabet {
+            return Err("a symbol beyond the alphabet".into());
         }
+        if symbols.contains(&(symbol as u16)) {
+            return Err("a symbol named twice".into());
+        }
+        symbols.push(symbol as u16);
     }
-    Prefix::new(&by_symbol)
+    let mut counts = [0; 16];
+    // Symbols of equal length are in order of their values.
+    let sorted_from = match (n, n == 4 && bits.read(1)? == 1) {
+        (1, _) => 0, // takes no bits
+        (2, _) => {
+            counts[1] = 2;
+            0
+        }
+        (3, _) => {
+            (counts[1], counts[2]) = (1, 2);
+            1
+        }
+        (_, false) => {
+            counts[2] = 4;
+            0
+        }
+        (_, true) => {
+            (counts[1], counts[2], counts[3]) = (1, 1, 2);
+            2
+        }
+    };
+    symbols[sorted_from..].sort_unstable();
+    Ok(Prefix { counts, symbols, table: Vec::new() })
 }
 
 fn complex(bits: &mut Bits, alphabet: u32, skip: usize) -> Result<Prefix> {
