@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/inos-mesh/inos"
 	"github.com/inos-mesh/inos/event"
@@ -81,6 +82,17 @@ func ask(ctx context.Context, from *mesh.Mesh, to *Node, eventType string, q eve
 // ask is ask of a raw peer.
 func (p *rawPeer) ask(to *Node, eventType string, q event.Message, ticket []byte, reply event.Message) ([]byte, error) {
 	return ask(p.t.Context(), p.Mesh, to, eventType, q, ticket, nil, reply)
+}
+
+// answered is ask of who may have been cut off by the other node just now, and has not noticed it yet: then it asks once more.
+func (p *rawPeer) answered(to *Node, eventType string, q event.Message, ticket []byte) error {
+	for {
+		_, err := p.ask(to, eventType, q, ticket, nil)
+		if inos.CodeOf(err) != inos.CodePeerUnreachable || p.t.Context().Err() != nil {
+			return err
+		}
+		<-time.After(10 * time.Millisecond)
+	}
 }
 
 // root reads the root key of a test's mesh.

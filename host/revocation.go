@@ -99,7 +99,7 @@ func (n *Node) takeRevocations() {
 	}
 }
 
-// revoke takes note of revocations while the node runs: written down, obeyed, and passed on with the next heartbeats. A node that is itself revoked
+// revoke takes note of revocations while the node runs: obeyed, written down, and passed on with the next heartbeats. A node that is itself revoked
 // stops.
 func (n *Node) revoke(raws [][]byte) error {
 	n.certifying.Lock()
@@ -114,11 +114,11 @@ func (n *Node) revoke(raws [][]byte) error {
 			n.logf("the switchboard %s was revoked: nothing that it says counts any more", r.Node)
 		}
 	}
-	if err := n.keepRevocations(); err != nil {
-		return err
-	}
-	if n.mesh != nil {
+	if n.mesh != nil { // before a disk is waited for, and though it may not take it
 		n.mesh.Recheck()
+	}
+	if err := n.keepRevocations(); err != nil {
+		refused = errors.Join(refused, err)
 	}
 	if n.signer() != nil && v.Revoked(n.id) {
 		err := n.revokedHere("run mesh")

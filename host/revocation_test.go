@@ -3,6 +3,7 @@ package host
 import (
 	"bytes"
 	"crypto/ed25519"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,24 +34,25 @@ func TestARevokedSwitchboardIsObeyedNoMore(t *testing.T) {
 	obeyed := func(want bool) {
 		t.Helper()
 		p := m.providers[0]
-		if _, err := thief.ask(p, event.ContentUsage, &eventpb.ContentUsageRequest{}, nil, &eventpb.ContentUsage{}); (err == nil) != want || !want && inos.CodeOf(err) != inos.CodePermissionDenied {
+		if err := thief.answered(p, event.ContentUsage, &eventpb.ContentUsageRequest{}, nil); (err == nil) != want || !want && inos.CodeOf(err) != inos.CodePermissionDenied {
 			t.Errorf("an order: %v", err)
 		}
-		if _, err := thief.ask(p, event.ContentRead, &eventpb.ContentReadRequest{ChunkId: chunk[:]}, ticket, nil); (err == nil) != want || !want && inos.CodeOf(err) != inos.CodePermissionDenied {
+		if err := thief.answered(p, event.ContentRead, &eventpb.ContentReadRequest{ChunkId: chunk[:]}, ticket); (err == nil) != want || !want && inos.CodeOf(err) != inos.CodePermissionDenied {
 			t.Errorf("a ticket: %v", err)
 		}
 	}
 	obeyed(true)
-	stands := m.providers[0].connectedSwitchboards()
+	if stand := m.providers[0].connectedSwitchboards(); stand != 2 {
+		t.Errorf("%d switchboards are connected to the provider", stand)
+	}
 	if err := RevokeSwitchboard(m.board.folder.dir, filepath.Join(m.parent, "root.key"), thief.node); err != nil {
 		t.Fatal(err)
 	}
 	m.board.takeRevocations()
-	m.board.waitFor("the provider knows", func(*eventpb.NodeStatusReply) bool { return m.providers[0].authority.verifier.Revoked(thief.node) })
+	m.board.waitFor("the provider knows, and has let go of the thief", func(*eventpb.NodeStatusReply) bool {
+		return m.providers[0].authority.verifier.Revoked(thief.node) && m.providers[0].connectedSwitchboards() == 1
+	})
 	obeyed(false)
-	if now := m.providers[0].connectedSwitchboards(); stands != 2 || now != 1 {
-		t.Errorf("%d switchboards were connected to the provider, then %d", stands, now)
-	}
 	closeNode(t, m.providers[0])
 	m.openProvider(0, "")
 	m.waitAlive(1)
@@ -79,6 +81,38 @@ func TestARevokedSwitchboardIsObeyedNoMore(t *testing.T) {
 	}
 	m.board.mustPut("/still", []byte("works"))
 	m.board.mustHold("/still", []byte("works"))
+}
+
+// A revocation counts at once, on connections that are there, and when the disk does not take it too.
+func TestARevocationCountsThoughItCannotBeWrittenDown(t *testing.T) {
+	m := openMesh(t, 1)
+	defer m.close()
+	root, p := m.root(), m.providers[0]
+	thief := newRawPeer(t, certifiedBy(t, root, -inos.Hour, inos.Hour), nil)
+	order := func() error { return thief.answered(p, event.ContentUsage, &eventpb.ContentUsageRequest{}, nil) }
+	if err := order(); err != nil {
+		t.Fatalf("a switchboard's order before it is revoked: %v", err)
+	}
+	state := p.folder.path(meshStateFile)
+	if err := errors.Join(os.Rename(state, state+".away"), os.Mkdir(state, 0o700)); err != nil { // a folder is not replaced by a file
+		t.Fatal(err)
+	}
+	raw, err := root.Revoke(thief.node, m.board.clock.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.revoke([][]byte{raw}); err == nil {
+		t.Error("nobody is told that it could not be written down")
+	}
+	if err := order(); inos.CodeOf(err) != inos.CodePermissionDenied {
+		t.Errorf("an order of a switchboard that was revoked: %v", err)
+	}
+	if err := errors.Join(os.Remove(state), os.Rename(state+".away", state), p.revoke([][]byte{raw})); err != nil {
+		t.Fatal(err)
+	}
+	if kept, err := p.folder.meshState(); err != nil || len(kept.Revocations) != 1 {
+		t.Errorf("it is written down when that is possible again: %+v, %v", kept, err)
+	}
 }
 
 // hold has the only provider keep a chunk.
