@@ -3,10 +3,12 @@ package host
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/inos-mesh/inos"
 	"github.com/inos-mesh/inos/event"
@@ -242,6 +244,10 @@ func (m *httpMatrix) ask(row *httpRow, headers []string) (int, string) {
 		headers = append(slices.Clone(headers), "Content-Type", "application/x-protobuf")
 	}
 	status, answer, header := m.http(method, m.URL()+address, body, headers...)
+	for status == http.StatusTooManyRequests { // more than a hundred requests by one link: a fast machine has them within a second
+		<-time.After(100 * time.Millisecond)
+		status, answer, header = m.http(method, m.URL()+address, body, headers...)
+	}
 	escaped, _, _ := strings.Cut(address, "?")
 	if err := m.contract.Check(method, escaped, status, header, []byte(answer)); err != nil {
 		m.t.Errorf("the answer is not as the OpenAPI document says: %v", err)
