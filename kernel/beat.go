@@ -218,6 +218,15 @@ func (u *beats) answer(a *answer) {
 	h.next = k.now + u.jitter(min(max(interval, heartbeatMin), heartbeatMax))
 }
 
+// told says that a switchboard has heard what this node has come back from. Of one that may have lost chunks without knowing, it would otherwise
+// think that it lies about them.
+func (u *beats) told(node inos.NodeID) bool {
+	if !u.k.node.unclean || u.k.node.switchboard {
+		return true
+	}
+	return slices.ContainsFunc(u.homes, func(h *home) bool { return h.node == node && h.heard != 0 })
+}
+
 // jitter spreads an interval by an eighth either way: nodes that start together do not beat together.
 func (u *beats) jitter(interval inos.Micros) inos.Micros {
 	return interval - interval/8 + inos.Micros(u.k.random.next()%uint64(interval/4+1))

@@ -283,8 +283,11 @@ func (u *serving) chunk(x *served, inner *eventpb.Envelope, q *eventpb.MeshServe
 		x.chunk = p.ChunkId
 		x.output = k.buffer()
 		p.Output, m = x.output, p
-		if !q.Switchboard {
+		switch {
+		case !q.Switchboard:
 			failure = inos.Errorf(inos.CodePermissionDenied, stage, "node %s has shown no certificate of a switchboard", x.peer)
+		case !k.beats.told(x.peer):
+			failure = again(inos.Errorf(inos.CodeBusy, stage, "this node has not said yet that it stopped without an end: what it holds is to be compared first"))
 		}
 	case event.ContentCopy:
 		p := &eventpb.ContentCopyRequest{}

@@ -125,6 +125,37 @@ func TestServingIsBounded(t *testing.T) {
 	}
 }
 
+// A node that may have lost chunks proves none before its switchboard has heard that from it: an audit in between would take it for a liar.
+func TestNoProofBeforeItIsSaidWhatCameBack(t *testing.T) {
+	for _, unclean := range []bool{true, false} {
+		w := newWorld(native{New()})
+		w.boot.Switchboard, w.boot.Workers, w.boot.Unclean, w.boot.Switchboards = false, 0, unclean, []string{"sb"}
+		w.give(w.host(event.NodeBoot, w.boot))
+		w.run(1000)
+		proves := func() inos.Code {
+			id := w.serve("sb", true, event.ContentProve, &eventpb.ContentProveRequest{ChunkId: hashOf("chunk")}, nil, nil)
+			w.run(1000)
+			e, ends := w.last(id)
+			var r eventpb.MeshServeReply
+			w.open(e, &r)
+			inner, err := event.Decode(r.Envelope)
+			if err != nil || ends != 1 {
+				t.Fatalf("%d answers: %v", ends, err)
+			}
+			return event.FailureOf(inner).Code
+		}
+		home := w.kernel.(native).k.beats.home("sb")
+		home.heard = w.now
+		if got := proves(); got != inos.CodeChunkNotFound {
+			t.Errorf("unclean %t: behind its first beat an audit hears %s", unclean, got.Name())
+		}
+		home.heard = 0
+		if got := proves(); (got == inos.CodeBusy) != unclean {
+			t.Errorf("unclean %t: before its first beat an audit hears %s", unclean, got.Name())
+		}
+	}
+}
+
 // A kernel that begins knows nothing of what the one before has written: orders that are older than the switchboard's first answer are void.
 func TestOrdersOfBeforeAreVoid(t *testing.T) {
 	w := providerWorld()
