@@ -30,7 +30,8 @@ func hostileWorker(in io.Reader, out io.Writer) error {
 	requests, request := io.Pipe()
 	answers, answer := io.Pipe()
 	go func() { request.CloseWithError(filterFrames(in, out, request, answers)) }()
-	return Worker(context.Background(), requests, answer)
+	_, err := Worker(context.Background(), requests, answer)
+	return err
 }
 
 func filterFrames(in io.Reader, out, request io.Writer, answers io.Reader) error {

@@ -9,11 +9,11 @@ import (
 // TestMain lets the test binary be its own worker process, and a node that can be killed.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "worker" {
-		if err := Worker(context.Background(), os.Stdin, os.Stdout); err != nil {
+		status, err := Worker(context.Background(), os.Stdin, os.Stdout)
+		if err != nil {
 			_, _ = os.Stderr.WriteString("worker: " + err.Error() + "\n")
-			os.Exit(1)
 		}
-		os.Exit(0)
+		os.Exit(status)
 	}
 	if len(os.Args) > 1 && os.Args[1] == hostileWorkerMode {
 		if err := hostileWorker(os.Stdin, os.Stdout); err != nil {

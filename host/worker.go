@@ -19,13 +19,15 @@ const envWorkerCache = "INOS_WORKER_CACHE"
 // workerMemoryBytes is what a module's linear memory may grow to.
 const workerMemoryBytes = 96 << 20
 
-// Worker is the main of a worker process: it answers guest messages on in and out until in ends.
-func Worker(ctx context.Context, in io.Reader, out io.Writer) error {
+// Worker is the main of a worker process: it answers guest messages on in and out until in ends. The process ends with the status, which tells its
+// node what the error was.
+func Worker(ctx context.Context, in io.Reader, out io.Writer) (status int, err error) {
 	wasm, err := build.Storage()
 	if err != nil {
-		return err
+		return 1, err
 	}
-	return engine.RunWorker(ctx, in, out, wasm, os.Getenv(envWorkerCache), workerMemoryBytes)
+	err = engine.RunWorker(ctx, in, out, wasm, os.Getenv(envWorkerCache), workerMemoryBytes)
+	return engine.ExitStatus(err), err
 }
 
 // workerCommand returns the command that starts the worker of a slot.

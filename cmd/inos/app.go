@@ -188,6 +188,11 @@ func (a *app) report(err error) int {
 	if errors.As(err, new(readerLeft)) {
 		return statusFailure // to tell would be noise
 	}
+	var worker *workerEnd
+	if errors.As(err, &worker) {
+		a.printError(err.Error(), "", nil)
+		return worker.status
+	}
 	message, hint := err.Error(), ""
 	switch {
 	case errors.As(err, &u):

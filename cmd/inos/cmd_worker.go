@@ -20,7 +20,16 @@ func (a *app) cmdWorker() *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			// Ctrl-C in a terminal reaches the worker too; its node decides when it ends.
 			signal.Ignore(os.Interrupt)
-			return host.Worker(context.WithoutCancel(a.ctx), a.stdin, a.stdout)
+			if status, err := host.Worker(context.WithoutCancel(a.ctx), a.stdin, a.stdout); err != nil {
+				return &workerEnd{err, status}
+			}
+			return nil
 		},
 	}
+}
+
+// workerEnd is what ended a worker, with the status that tells its node.
+type workerEnd struct {
+	error
+	status int
 }
