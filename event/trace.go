@@ -71,12 +71,6 @@ func TraceID(e *eventpb.Envelope) string {
 	return s[3:35]
 }
 
-// WithTraceparent puts t into e's trace context, replacing the one before. The context is a copy afterwards: envelopes made
-// from one another may share it.
-func WithTraceparent(e *eventpb.Envelope, t Traceparent) {
-	setContext(e, KeyTraceparent, t.String())
-}
-
 // Deadline returns the time after which e's work is void; ok is false when it has none that can be read.
 func Deadline(e *eventpb.Envelope) (at inos.Micros, ok bool) {
 	s := e.GetMetadata().GetTraceContext()[KeyDeadline]
@@ -85,23 +79,6 @@ func Deadline(e *eventpb.Envelope) (at inos.Micros, ok bool) {
 		return 0, false
 	}
 	return inos.Micros(n), true
-}
-
-// WithDeadline puts a deadline into e's trace context, as WithTraceparent does.
-func WithDeadline(e *eventpb.Envelope, at inos.Micros) {
-	setContext(e, KeyDeadline, strconv.FormatInt(int64(at), 10))
-}
-
-func setContext(e *eventpb.Envelope, key, value string) {
-	if e.Metadata == nil {
-		e.Metadata = &eventpb.Metadata{}
-	}
-	context := make(map[string]string, len(e.Metadata.TraceContext)+1)
-	for k, v := range e.Metadata.TraceContext {
-		context[k] = v
-	}
-	context[key] = value
-	e.Metadata.TraceContext = context
 }
 
 func lowerHex(dst []byte, s string) bool {

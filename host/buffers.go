@@ -131,15 +131,3 @@ func (b *buffers) releaseAll() {
 		b.endLocked(number)
 	}
 }
-
-// bytes returns how many buffers live and the memory they hold.
-func (b *buffers) bytes() (count int, held int64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for number, x := range b.live {
-		if x.twin < number { // of two in one slab, once
-			held += int64(cap(x.slab))
-		}
-	}
-	return len(b.live), held
-}

@@ -232,6 +232,18 @@ func (n *testNode) waitForNoBuffer() {
 	})
 }
 
+// bytes returns how many buffers live and the memory they hold.
+func (b *buffers) bytes() (count int, held int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for number, x := range b.live {
+		if x.twin < number { // of two in one slab, once
+			held += int64(cap(x.slab))
+		}
+	}
+	return len(b.live), held
+}
+
 func TestKilledWorkerCostsARetry(t *testing.T) {
 	n := openNode(t, t.TempDir(), nil)
 	defer n.close()

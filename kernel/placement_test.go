@@ -395,3 +395,12 @@ func TestMinusLog2(t *testing.T) {
 		}
 	}
 }
+
+// shares returns how likely each domain is to hold a copy of a chunk: in proportion to its weight, but never above one.
+func shares(weights []uint64, replicas int) []uint64 {
+	room := make([]uint64, len(weights))
+	for i := range room {
+		room[i] = 1
+	}
+	return pouredOver(weights, room, 0, uint64(replicas)<<shareBits)
+}

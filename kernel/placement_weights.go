@@ -108,15 +108,6 @@ func scaling(nodes []PlacementNode) func(uint64) uint64 {
 	}
 }
 
-// shares returns how likely each domain is to hold a copy of a chunk: in proportion to its weight, but never above one.
-func shares(weights []uint64, replicas int) []uint64 {
-	room := make([]uint64, len(weights))
-	for i := range room {
-		room[i] = 1
-	}
-	return pouredOver(weights, room, 0, uint64(replicas)<<shareBits)
-}
-
 // poured divides copies over zones in proportion to their weights, at least one for each as long as there are enough, and at most as
 // many as a zone has room for.
 func poured(weights, room []uint64, replicas uint64) []uint64 {

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"slices"
+	"strconv"
 	"testing"
 
 	"github.com/inos-mesh/inos"
@@ -65,6 +66,11 @@ func hosts(t *testing.T, nodes []string) (*Kernel, *world) {
 	return k, w
 }
 
+// limitTime gives a request a deadline.
+func limitTime(e *eventpb.Envelope, at inos.Micros) {
+	e.Metadata.TraceContext = map[string]string{event.KeyDeadline: strconv.FormatInt(int64(at), 10)}
+}
+
 // turns begins a put of several chunks on a mesh of the nodes, with a deadline if it is not 0.
 func turns(t *testing.T, nodes []string, deadline inos.Micros) (*Kernel, *world, *eventpb.Envelope) {
 	k, w := hosts(t, nodes)
@@ -72,7 +78,7 @@ func turns(t *testing.T, nodes []string, deadline inos.Micros) (*Kernel, *world,
 	w.streams[w.ids] = &body{name: "/turns", length: 6 * inos.ChunkBytesMax}
 	e := w.request("t", event.FilesPut, &eventpb.FilesPutRequest{Path: "/turns", Stream: w.ids, LengthBytes: 6 * inos.ChunkBytesMax})
 	if deadline != 0 {
-		event.WithDeadline(e, w.now+deadline)
+		limitTime(e, w.now+deadline)
 	}
 	w.give(e)
 	return k, w, e

@@ -213,7 +213,7 @@ func (s *script) run(line string) {
 		}
 		e.Metadata.UserId = args["user"]
 		if d := duration("deadline"); d != 0 {
-			event.WithDeadline(e, w.now+d)
+			limitTime(e, w.now+d)
 		}
 		s.give(e)
 	}

@@ -71,11 +71,3 @@ const (
 	SiteTrashSource Site = "trash-source" // that the other name is gone
 	SiteClose       Site = "close"        // removals, which are not synced in service
 )
-
-// Sites lists every site.
-func Sites() []Site {
-	return []Site{
-		SiteParent, SiteChunks, SiteTrashes, SiteStateFile, SiteStateDir, SiteRecover, SitePutFile, SitePutDir,
-		SiteRestoreDir, SiteTrashTime, SiteTrashDir, SiteTrashSource, SiteClose,
-	}
-}
