@@ -26,6 +26,6 @@ func TestStoreAcceptance(t *testing.T) {
 
 func TestMemoryAcceptance(t *testing.T) {
 	datatest.Episodic(t, func(_ *testing.T, b datatest.EpisodicBounds) inos.Episodic {
-		return NewMemoryWith(Options{RowsMax: b.RowsMax, AgeMax: b.AgeMax})
+		return NewMemory(Options{RowsMax: b.RowsMax, AgeMax: b.AgeMax})
 	})
 }

@@ -32,11 +32,8 @@ type (
 
 var _ inos.Episodic = (*Memory)(nil)
 
-// NewMemory returns an empty episodic memory with the default bounds.
-func NewMemory() *Memory { return NewMemoryWith(Options{}) }
-
-// NewMemoryWith returns an empty episodic memory with bounds of its own.
-func NewMemoryWith(o Options) *Memory {
+// NewMemory returns an empty episodic memory that keeps nothing on disk.
+func NewMemory(o Options) *Memory {
 	return &Memory{options: o.withDefaults(), seen: map[eventKey]bool{}, spans: map[spanKey]inos.Span{}}
 }
 

@@ -45,7 +45,7 @@ func eventsQuery(f inos.EventFilter) (query string, args []any) {
 	}
 	if f.TypePrefix != "" {
 		where("event_type >=", f.TypePrefix)
-		if end, ok := prefixEnd(f.TypePrefix); ok {
+		if end, ok := sqlite.PrefixEnd(f.TypePrefix); ok {
 			where("event_type <", end)
 		}
 	}
@@ -71,19 +71,6 @@ func eventsQuery(f inos.EventFilter) (query string, args []any) {
 	}
 	args = append(args, eventsLimit(f.Limit))
 	return query + fmt.Sprintf(" ORDER BY seq %s LIMIT $%d", order, len(args)), args
-}
-
-// prefixEnd returns the least string above every string that begins with prefix; ok is false when there is none.
-func prefixEnd(prefix string) (end string, ok bool) {
-	b := []byte(prefix)
-	for len(b) > 0 {
-		if last := len(b) - 1; b[last] < math.MaxUint8 {
-			b[last]++
-			return string(b), true
-		}
-		b = b[:len(b)-1]
-	}
-	return "", false
 }
 
 // Spans implements inos.Episodic.

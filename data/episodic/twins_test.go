@@ -24,7 +24,7 @@ func TestTwins(t *testing.T) {
 		if err != nil {
 			r.Fatal(err)
 		}
-		return s, NewMemoryWith(o), func() {
+		return s, NewMemory(o), func() {
 			counted(r, s)
 			if err := s.Close(); err != nil {
 				r.Fatal(err)

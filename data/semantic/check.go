@@ -1,7 +1,6 @@
 package semantic
 
 import (
-	"math"
 	"unicode/utf8"
 
 	"github.com/inos-mesh/inos"
@@ -137,17 +136,4 @@ func page(limit, most int) int {
 		return most
 	}
 	return limit
-}
-
-// prefixEnd returns the least string above every string that begins with prefix; ok is false when there is none.
-func prefixEnd(prefix string) (end string, ok bool) {
-	b := []byte(prefix)
-	for len(b) > 0 {
-		if last := len(b) - 1; b[last] < math.MaxUint8 {
-			b[last]++
-			return string(b), true
-		}
-		b = b[:len(b)-1]
-	}
-	return "", false
 }

@@ -94,7 +94,7 @@ func scanFile(scan func(...any) error) (f inos.FileInfo, ok bool, err error) {
 func (s *Store) ListFiles(ctx context.Context, owner inos.Subject, prefix, after string, limit int) (files []inos.FileInfo, more bool, err error) {
 	const op = "semantic:list_files"
 	limit = page(limit, ListMax)
-	end, ok := prefixEnd(prefix)
+	end, ok := sqlite.PrefixEnd(prefix)
 	if !ok {
 		end = "\xff" // no path begins with it: paths are UTF-8 and begin with a slash
 	}
