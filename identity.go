@@ -106,12 +106,6 @@ type AccessGrant struct {
 	CreatedAt Micros
 }
 
-// Covers says whether the grant's prefix is the path or above it. It is never a prefix of text: /photos does not cover /photos2.
-func (g *AccessGrant) Covers(p Path) bool {
-	below, ok := strings.CutPrefix(string(p), string(g.Prefix))
-	return ok && (g.Prefix == "/" || below == "" || below[0] == '/')
-}
-
 // Over says whether the grant has expired at a time. Uses do not end it: a get under way was counted when it began.
 func (g *AccessGrant) Over(now Micros) bool { return g.ExpiresAt != 0 && g.ExpiresAt <= now }
 

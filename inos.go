@@ -13,10 +13,13 @@ const (
 	ChunkBytesMax        = 1 << 20 // plain bytes of a chunk
 	ManifestEntriesMax   = 1024    // entries of one manifest node
 	HashBytes            = 32      // BLAKE3-256
+	LeafBytes            = 1024    // of a leaf of its tree: what a proof shows
 	EventTypeBytesMax    = 128
 	EnvelopeHeadBytesMax = 16 << 10 // an envelope without its payload
 	PayloadBytesMax      = 4 << 20
+	EnvelopeBytesMax     = EnvelopeHeadBytesMax + PayloadBytesMax
 	PathBytesMax         = 1024
+	ContentTypeBytesMax  = 255 // of a file
 	ReplicasDefault      = 3
 )
 

@@ -35,3 +35,12 @@ func CheckPath(p Path) error {
 	}
 	return nil
 }
+
+// In says whether the path is prefix or below it. A prefix is never one of text: /photos2 is not in /photos.
+func (p Path) In(prefix Path) bool {
+	if prefix == "/" || prefix == p {
+		return p != ""
+	}
+	rest, ok := strings.CutPrefix(string(p), string(prefix))
+	return ok && prefix != "" && rest[0] == '/'
+}

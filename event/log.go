@@ -29,7 +29,6 @@ const (
 	logMagic           = "INOSKLOG"
 	logHeadBytes       = len(logMagic) + 2 + 2 + inos.HashBytes + 4
 	logRecordStart     = 8 + 4
-	logEnvelopeMax     = inos.EnvelopeHeadBytesMax + inos.PayloadBytesMax
 	logReadBufferBytes = 64 << 10
 )
 
@@ -83,8 +82,8 @@ func (l *LogWriter) Append(now inos.Micros, envelope []byte, digest [DigestBytes
 	if l.err != nil {
 		return l.err
 	}
-	if len(envelope) > logEnvelopeMax {
-		return inos.Errorf(inos.CodeEnvelopeTooLarge, "write replay log", "%d bytes, at most %d", len(envelope), logEnvelopeMax)
+	if len(envelope) > inos.EnvelopeBytesMax {
+		return inos.Errorf(inos.CodeEnvelopeTooLarge, "write replay log", "%d bytes, at most %d", len(envelope), inos.EnvelopeBytesMax)
 	}
 	b := binary.LittleEndian.AppendUint64(l.scratch[:0], uint64(now))
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(envelope)))
@@ -165,7 +164,7 @@ func (l *LogReader) Next() (LogRecord, error) {
 		return LogRecord{}, l.tear(int64(n), err)
 	}
 	length := binary.LittleEndian.Uint32(start[8:])
-	if length > uint32(logEnvelopeMax) {
+	if length > uint32(inos.EnvelopeBytesMax) {
 		return LogRecord{}, l.tear(int64(n), nil)
 	}
 	var rest bytes.Buffer

@@ -160,10 +160,10 @@ func TestLogBounds(t *testing.T) {
 		t.Fatal(err)
 	}
 	var digest [DigestBytes]byte
-	if err := w.Append(0, make([]byte, logEnvelopeMax), digest); err != nil {
+	if err := w.Append(0, make([]byte, inos.EnvelopeBytesMax), digest); err != nil {
 		t.Errorf("an envelope at the bound: %v", err)
 	}
-	if err := w.Append(0, make([]byte, logEnvelopeMax+1), digest); inos.CodeOf(err) != inos.CodeEnvelopeTooLarge {
+	if err := w.Append(0, make([]byte, inos.EnvelopeBytesMax+1), digest); inos.CodeOf(err) != inos.CodeEnvelopeTooLarge {
 		t.Errorf("an envelope above the bound: %v", err)
 	}
 	if _, err := NewLogWriter(io.Discard, sampleKernel, make([]byte, LogSnapshotBytesMax+1)); err == nil {

@@ -46,7 +46,7 @@ func TestChunksOverHTTP(t *testing.T) {
 		joined = append(joined, stored...)
 		offset := len(stored) - 1
 		_, _, slice := readRange(t, fmt.Sprintf("%s/proof?path=/a&index=%d&offset=%d", address, i, offset), secret, "")
-		leaf := uint64(offset/leafBytes) * leafBytes
+		leaf := uint64(offset/inos.LeafBytes) * inos.LeafBytes
 		shown, ok := bao.VerifySlice(slice, 0, leaf, uint64(len(stored))-leaf, [32]byte(c.ChunkId))
 		if !ok || !bytes.Equal(shown, stored[leaf:]) {
 			t.Errorf("chunk %d: the proof of byte %d is not one", i, offset)

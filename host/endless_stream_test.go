@@ -223,7 +223,7 @@ func TestAProviderThatNeverEnds(t *testing.T) {
 		{name: "as much bulk as can be, and bytes without end", bulk: inos.StoredBytesMax, taken: inos.StoredBytesMax},
 		{name: "one byte of bulk more than can be", bulk: inos.StoredBytesMax + 1},
 		{name: "all the bulk that a head can say", bulk: math.MaxUint32},
-		{name: "an envelope of a byte more than can be", envelope: mesh.EnvelopeBytesMax + 1},
+		{name: "an envelope of a byte more than can be", envelope: inos.EnvelopeBytesMax + 1},
 		{name: "all the envelope that a head can say", envelope: math.MaxUint32},
 		{name: "the beginning of as much bulk as can be, and silence", bulk: inos.StoredBytesMax, taken: inos.StoredBytesMax, silent: true},
 	} {

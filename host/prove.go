@@ -11,9 +11,6 @@ import (
 	"github.com/inos-mesh/inos/event/eventpb"
 )
 
-// leafBytes is the length of a leaf that a proof shows.
-const leafBytes = 1 << 10
-
 // performContentProve makes the Bao slice of one leaf of a stored chunk: the bytes that the storage module makes of it.
 func (l *loop) performContentProve(ctx context.Context, e *eventpb.Envelope) (event.Message, error) {
 	var q eventpb.ContentProveRequest
@@ -44,11 +41,11 @@ func (n *Node) Prove(stored []byte, leaf uint64) ([]byte, error) { return prove(
 // prove returns the combined Bao slice of a leaf of stored bytes (docs/format.md, Proof); CodeBadRequest for a leaf behind their end.
 func prove(stored []byte, leaf uint64) ([]byte, error) {
 	const op = "content:prove_chunk"
-	if leaves := uint64(len(stored)+leafBytes-1) / leafBytes; leaf >= leaves {
+	if leaves := uint64(len(stored)+inos.LeafBytes-1) / inos.LeafBytes; leaf >= leaves {
 		return nil, inos.Errorf(inos.CodeBadRequest, op, "leaf %d of a chunk that has %d", leaf, leaves)
 	}
-	offset := leaf * leafBytes
-	shown := stored[offset:min(offset+leafBytes, uint64(len(stored)))]
+	offset := leaf * inos.LeafBytes
+	shown := stored[offset:min(offset+inos.LeafBytes, uint64(len(stored)))]
 	outboard, _ := bao.EncodeBuf(stored, 0, true)
 	var slice bytes.Buffer
 	if err := bao.ExtractSlice(&slice, bytes.NewReader(shown), bytes.NewReader(outboard), 0, offset, uint64(len(shown))); err != nil {

@@ -43,7 +43,7 @@ func TestProofsAreTheModules(t *testing.T) {
 	for _, size := range []int{1, 1023, 1024, 1025, 2048, 3000, 65536, 65537, inos.ChunkBytesMax - 1, inos.ChunkBytesMax, inos.ChunkBytesMax + 3} {
 		stored := noise(uint64(size), size)
 		id := blake3.Sum256(stored)
-		leaves := uint64(size+leafBytes-1) / leafBytes
+		leaves := uint64(size+inos.LeafBytes-1) / inos.LeafBytes
 		for _, leaf := range []uint64{0, leaves / 2, leaves - 1} {
 			own, err := prove(stored, leaf)
 			if err != nil {

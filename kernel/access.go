@@ -286,7 +286,7 @@ func (a *access) allows(path inos.Path, verbs uint8, now inos.Micros) (ok bool, 
 	var have uint8
 	until = now
 	for _, r := range a.grants {
-		if r.expires != 0 && r.expires <= now || !below(r.prefix, path) {
+		if r.expires != 0 && r.expires <= now || !path.In(r.prefix) {
 			continue
 		}
 		have |= r.verbs

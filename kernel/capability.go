@@ -54,8 +54,8 @@ func attenuates(have, want []string) bool {
 
 // checkCapabilities refuses what is no list of capabilities: too many, too long, or not of their grammar.
 func checkCapabilities(op string, capabilities []string) *inos.Error {
-	if len(capabilities) > capabilitiesMax {
-		return inos.Errorf(inos.CodeBadRequest, op, "%d capabilities, at most %d", len(capabilities), capabilitiesMax)
+	if len(capabilities) > inos.SessionCapsMax {
+		return inos.Errorf(inos.CodeBadRequest, op, "%d capabilities, at most %d", len(capabilities), inos.SessionCapsMax)
 	}
 	for _, c := range capabilities {
 		parts := strings.SplitN(c, ":", 3)
@@ -116,7 +116,7 @@ func userName(s string) bool {
 			return false
 		}
 	}
-	return s != "" && len(s) <= userNameBytesMax && s != publicSubject && s != hostToken
+	return s != "" && len(s) <= inos.NameBytesMax && s != publicSubject && s != hostToken
 }
 
 // Subjects of sessions without a user. They have no namespace.
@@ -142,13 +142,4 @@ func userCapabilities(u *eventpb.User) []string {
 	return []string{
 		"files:*:*", "grants:*:*", "tokens:*:" + u.Name, "devices:*:" + u.Name, "users:read:" + u.Name, "ledger:read:user:" + u.Name, "ledger:read:escrow:" + u.Name,
 	}
-}
-
-// below says that a prefix covers a path: it is that path, or a folder that the path is in. It never is a prefix of characters.
-func below(prefix, path inos.Path) bool {
-	if prefix == "/" || prefix == path {
-		return path != ""
-	}
-	rest, ok := strings.CutPrefix(string(path), string(prefix))
-	return ok && prefix != "" && strings.HasPrefix(rest, "/")
 }

@@ -296,7 +296,7 @@ func (u *challenges) prove(c *challenge) {
 	k := u.k
 	c.buffer, c.started = k.buffer(), k.now
 	if c.bytes > 0 {
-		c.leaf = k.random.next() % ((c.bytes + leafBytes - 1) / leafBytes)
+		c.leaf = k.random.next() % ((c.bytes + inos.LeafBytes - 1) / inos.LeafBytes)
 	}
 	k.content(nil, ask{owner: threadChallenge, op: opAuditProve, work: c.work}, c.node, event.ContentProve,
 		&eventpb.ContentProveRequest{ChunkId: slices.Clone(c.chunk[:]), Leaf: c.leaf, Output: c.buffer}, bulk{output: c.buffer})
@@ -335,7 +335,7 @@ func (u *challenges) answer(a *answer) {
 			return
 		}
 		var r eventpb.VerifyProofReply
-		if c.bytes == 0 && event.Open(a.env, &r) == nil && r.StoredBytes > leafBytes {
+		if c.bytes == 0 && event.Open(a.env, &r) == nil && r.StoredBytes > inos.LeafBytes {
 			u.k.release(&c.buffer)
 			c.bytes = r.StoredBytes
 			u.prove(c)

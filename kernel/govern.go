@@ -55,7 +55,7 @@ func (g *governance) code(c *coder) {
 	objects(c, &g.sessions, sessionsMax, text[string], func(c *coder, s *session) {
 		text(c, &s.subject)
 		text(c, &s.device)
-		list(c, &s.capabilities, capabilitiesMax, text[string])
+		list(c, &s.capabilities, inos.SessionCapsMax, text[string])
 		num(c, &s.expires)
 		text(c, &s.audience)
 		text(c, &s.peer)
@@ -86,7 +86,7 @@ func (g *governance) hear(in *input) {
 		return
 	}
 	var s eventpb.Session
-	if event.Open(in.env, &s) != nil || s.TokenId == "" || s.TokenId == hostToken || len(s.Capabilities) > capabilitiesMax {
+	if event.Open(in.env, &s) != nil || s.TokenId == "" || s.TokenId == hostToken || len(s.Capabilities) > inos.SessionCapsMax {
 		g.refused++
 		return
 	}

@@ -80,7 +80,7 @@ func (u *identities) code(c *coder) {
 	objects(c, &u.table, errandsMax, num[uint64], func(c *coder, p *errand) {
 		p.origin.code(c)
 		c.bytes(&p.payload)
-		list(c, &p.capabilities, capabilitiesMax, text[string])
+		list(c, &p.capabilities, inos.SessionCapsMax, text[string])
 		text(c, &p.handle)
 		c.bytes(&p.hash)
 		message(c, &p.session)

@@ -147,7 +147,7 @@ func (u *identities) sawGrants(p *errand, a *answer) *inos.Error {
 		if g.Id != q.Id {
 			continue
 		}
-		if g.By == string(p.subject) || slices.ContainsFunc(p.administers, func(prefix string) bool { return below(inos.Path(prefix), inos.Path(g.Prefix)) }) {
+		if g.By == string(p.subject) || slices.ContainsFunc(p.administers, func(prefix string) bool { return inos.Path(g.Prefix).In(inos.Path(prefix)) }) {
 			return u.mayDo(p)
 		}
 		break

@@ -42,7 +42,7 @@ func (u *identities) users(p *errand) *inos.Error {
 	q := read[eventpb.UsersPutRequest](p.payload)
 	switch {
 	case q.User == nil || !userName(q.User.Name):
-		return p.bad("a user's name is a small letter and then letters, digits, '.', '_' and '-', at most %d of them", userNameBytesMax)
+		return p.bad("a user's name is a small letter and then letters, digits, '.', '_' and '-', at most %d of them", inos.NameBytesMax)
 	case q.Credits < 0:
 		return p.bad("%d credits; what is taken back goes through the ledger", q.Credits)
 	case q.Credits > 0 && !p.has("ledger", "write", "grant"):
@@ -235,13 +235,13 @@ func (u *identities) devices(p *errand) *inos.Error {
 	}
 	q := read[eventpb.GroupsPutRequest](p.payload)
 	if q.Group == nil || !userName(q.Group.Name) {
-		return p.bad("a group's name is a small letter and then letters, digits, '.', '_' and '-', at most %d of them", userNameBytesMax)
+		return p.bad("a group's name is a small letter and then letters, digits, '.', '_' and '-', at most %d of them", inos.NameBytesMax)
 	}
 	members := slices.Clone(q.Group.Members)
 	slices.Sort(members)
 	members = slices.Compact(members)
-	if i := slices.IndexFunc(members, func(s string) bool { return !userName(s) }); i >= 0 || len(members) > groupMembersMax {
-		return p.bad("a group has at most %d members, and each is a user", groupMembersMax)
+	if i := slices.IndexFunc(members, func(s string) bool { return !userName(s) }); i >= 0 || len(members) > inos.GroupMembersMax {
+		return p.bad("a group has at most %d members, and each is a user", inos.GroupMembersMax)
 	}
 	return u.ask(p, opIDVerb, event.PutGroup, &eventpb.PutGroupRequest{Group: &eventpb.Group{Name: q.Group.Name, Members: members}})
 }

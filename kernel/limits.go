@@ -6,7 +6,6 @@ import "github.com/inos-mesh/inos"
 const (
 	workersMax        = 256      // worker slots of a node
 	sessionsMax       = 8192     // verified tokens known at a time; the one unused longest goes first
-	capabilitiesMax   = 64       // of one session
 	accessesMax       = 2048     // owners and subjects whose rights are remembered; the one unused longest goes first
 	accessGrantsMax   = 1025     // grants that one subject has from one owner; those behind count for nothing
 	accessGrantsAll   = 32768    // grants that are remembered in all
@@ -66,7 +65,7 @@ const (
 	shortagesMax      = 1 << 15  // chunks that lost a copy and whose repair is not asked for yet
 	trashOrdersMax    = 16       // nodes that are trashing chunks of one round
 	lossChecksMax     = 8        // copies in doubt that are being read
-	levelsMax         = 6        // levels of a manifest: 1,024^6 chunks
+	levelsMax         = 6        // levels of entries of a file under way: its chunks, and those of a manifest
 	traceContextMax   = 16       // entries of a trace context
 	replicasMax       = 32       // copies that may be asked for by name
 	fanoutNodesMax    = 64       // nodes that one chunk's copies are tried on, replicasMax and those that fail
@@ -112,7 +111,6 @@ const (
 	auditsWantedMax   = 4096     // copies that wait to be audited, or to be noted as proved
 	auditsPerNote     = 64       // copies of one semantic:audit_copies
 	auditChunks       = 4        // copies of one audit of a random node
-	leafBytes         = 1024     // of a proof
 	verdictsRecent    = 16       // audits of a node that decide whether it is named
 	verdictsFailed    = 4        // of these, that it has failed at least
 	switchboardsMax   = 16       // switchboards that a provider knows
@@ -128,12 +126,10 @@ const (
 	ledgerEntriesMax  = 1 << 20  // entries of the ledger, before younger ones are folded
 	grantsPage        = 256      // of one semantic:list_grants
 	sessionsPage      = 256      // of one semantic:list_sessions
-	groupMembersMax   = 512      // of one group
 	capabilityBytes   = 1280     // of one capability
 	wordBytesMax      = 64       // of its service, or its verb
 	nameBytesMax      = 128      // of a name that is its resource
-	userNameBytesMax  = 64
-	chunkReserveBytes = 2 << 20 // buffer bytes accounted for a chunk in work: one in, one out
+	chunkReserveBytes = 2 << 20  // buffer bytes accounted for a chunk in work: one in, one out
 )
 
 // Times of the kernel, in microseconds.

@@ -304,8 +304,8 @@ func (u *puts) accept(p *put, e *eventpb.Envelope) *inos.Error {
 		return inos.Errorf(inos.CodeBadRequest, op, "the expected file id has %d bytes, a file id has %d", len(q.ExpectedFileId), inos.HashBytes)
 	case q.Tier != "" && q.Tier != "hot" && q.Tier != "cold":
 		return inos.Errorf(inos.CodeBadRequest, op, "the tier %.20q is not hot or cold", q.Tier)
-	case len(q.ContentType) > contentTypeMax:
-		return inos.Errorf(inos.CodeBadRequest, op, "the content type has %d bytes, at most %d", len(q.ContentType), contentTypeMax)
+	case len(q.ContentType) > inos.ContentTypeBytesMax:
+		return inos.Errorf(inos.CodeBadRequest, op, "the content type has %d bytes, at most %d", len(q.ContentType), inos.ContentTypeBytesMax)
 	case q.Replicas > replicasMax || q.Sync > replicasMax:
 		return inos.Errorf(inos.CodeBadRequest, op, "%d replicas and sync %d, at most %d", q.Replicas, q.Sync, replicasMax)
 	}

@@ -12,9 +12,6 @@ import (
 // degradedReason says what one node's copy is worth.
 const degradedReason = "this mesh has one node: the file survives a crash of the node, not the loss of its disk"
 
-// contentTypeMax bounds a file's content type, in bytes.
-const contentTypeMax = 255
-
 // stage hands written rows to the semantic memory in batches, one at a time. The last ones go with the commit, which waits for copies
 // that are late: a moment, and as long as they are under way when no quorum of domains has everything without them.
 func (u *puts) stage(p *put) {

@@ -12,9 +12,6 @@ import (
 	"github.com/inos-mesh/inos/event/eventpb"
 )
 
-// leafBytes is the length of a leaf that a proof shows.
-const leafBytes = 1 << 10
-
 // chunk answers with the stored form of a chunk: GET /v1/chunks/{id}?path=&index= or ?file=&index=. Its id grants
 // nothing: the client names a file that it may read, which the kernel judges, and the place in it where the chunk is.
 func (x *exchange) chunk(t target) error {
@@ -47,7 +44,7 @@ func (x *exchange) proof(t target) error {
 	if offset >= uint64(len(stored)) {
 		return inos.Errorf(inos.CodeRangeNotSatisfiable, "prove chunk", "byte %d of a stored form of %d", offset, len(stored))
 	}
-	slice, err := x.h.node.Prove(stored, offset/leafBytes)
+	slice, err := x.h.node.Prove(stored, offset/inos.LeafBytes)
 	if err != nil {
 		return err
 	}
@@ -55,7 +52,7 @@ func (x *exchange) proof(t target) error {
 	header.Set("Content-Type", "application/octet-stream")
 	header.Set("Content-Disposition", "attachment")
 	header.Set("Content-Length", strconv.Itoa(len(slice)))
-	header.Set("Inos-Leaf", strconv.FormatUint(offset/leafBytes, 10))
+	header.Set("Inos-Leaf", strconv.FormatUint(offset/inos.LeafBytes, 10))
 	header.Set("Inos-Stored-Bytes", strconv.Itoa(len(stored)))
 	x.w.WriteHeader(http.StatusOK)
 	_, _ = x.w.Write(slice) // a client that left has no use for the error

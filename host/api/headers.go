@@ -122,8 +122,8 @@ func checkContentType(s string) (string, error) {
 	if s == "" {
 		return "application/octet-stream", nil
 	}
-	if len(s) > contentTypeMax {
-		return "", inos.Errorf(inos.CodeBadRequest, "parse Content-Type", "%d bytes, at most %d", len(s), contentTypeMax)
+	if len(s) > inos.ContentTypeBytesMax {
+		return "", inos.Errorf(inos.CodeBadRequest, "parse Content-Type", "%d bytes, at most %d", len(s), inos.ContentTypeBytesMax)
 	}
 	if _, _, err := mime.ParseMediaType(s); err != nil {
 		return "", inos.Errorf(inos.CodeBadRequest, "parse Content-Type", "%.80q: %w", s, err)

@@ -28,7 +28,6 @@ const (
 	SocketOutboxBytesMax = 8 << 20
 
 	secretBytesMax     = 8192             // of a bearer token
-	contentTypeMax     = 255              // bytes of a Content-Type that is kept with a file
 	traceStateMax      = 512              // bytes of a tracestate that is passed on (W3C Trace Context, 3.3.1.5)
 	listLimitMax       = 1000             // files of a page
 	chunkLimitMax      = 1024             // chunks of a page

@@ -23,14 +23,8 @@ const (
 	// challengesMax bounds the challenges that wait for their answer; the oldest goes first. To drive another's out before it is
 	// answered somebody has to ask for as many within one round trip.
 	challengesMax = 8192
-	// userNameMax bounds the name of a user before anybody looks for it.
-	userNameMax = 64
 	// loginSecretMax bounds an enrolment's or a refresh secret before it is hashed.
 	loginSecretMax = 128
-	// deviceNameMax bounds what a person calls a device.
-	deviceNameMax = 128
-	// capabilitiesMax bounds the capabilities of one token.
-	capabilitiesMax = 64
 )
 
 // challenges are what devices are asked to sign: each once, within challengeLife.
@@ -88,8 +82,8 @@ func (x *exchange) challenge(target) error {
 	if err := x.readJSON(&q); err != nil {
 		return err
 	}
-	if q.User == "" || len(q.User) > userNameMax {
-		return inos.Errorf(inos.CodeBadRequest, "identity:login", "user has 1 to %d bytes", userNameMax)
+	if q.User == "" || len(q.User) > inos.NameBytesMax {
+		return inos.Errorf(inos.CodeBadRequest, "identity:login", "user has 1 to %d bytes", inos.NameBytesMax)
 	}
 	text, expires := x.h.challenges.make(q.User, x.h.micros())
 	x.secret(http.StatusOK, Challenge{Challenge: text, Mesh: x.h.node.Info().MeshID, ExpiresUs: int64(expires)})
@@ -123,20 +117,20 @@ func (x *exchange) login(target) error {
 func (q *LoginQuestion) check() error {
 	const op = "identity:login"
 	switch {
-	case q.User == "" || len(q.User) > userNameMax:
-		return inos.Errorf(inos.CodeBadRequest, op, "user has 1 to %d bytes", userNameMax)
-	case len(q.DeviceName) > deviceNameMax || strings.ContainsFunc(q.DeviceName, unicode.IsControl):
-		return inos.Errorf(inos.CodeBadRequest, op, "device_name has at most %d bytes of text without control characters", deviceNameMax)
-	case len(q.Audience) > deviceNameMax:
-		return inos.Errorf(inos.CodeBadRequest, op, "audience has at most %d bytes", deviceNameMax)
+	case q.User == "" || len(q.User) > inos.NameBytesMax:
+		return inos.Errorf(inos.CodeBadRequest, op, "user has 1 to %d bytes", inos.NameBytesMax)
+	case len(q.DeviceName) > inos.LabelBytesMax || strings.ContainsFunc(q.DeviceName, unicode.IsControl):
+		return inos.Errorf(inos.CodeBadRequest, op, "device_name has at most %d bytes of text without control characters", inos.LabelBytesMax)
+	case len(q.Audience) > inos.LabelBytesMax:
+		return inos.Errorf(inos.CodeBadRequest, op, "audience has at most %d bytes", inos.LabelBytesMax)
 	}
 	return checkCapabilities(op, q.Capabilities)
 }
 
 // checkCapabilities refuses what is no list of capabilities; what each means is for the kernel to say.
 func checkCapabilities(op string, capabilities []string) error {
-	if len(capabilities) > capabilitiesMax {
-		return inos.Errorf(inos.CodeBadRequest, op, "%d capabilities, at most %d", len(capabilities), capabilitiesMax)
+	if len(capabilities) > inos.SessionCapsMax {
+		return inos.Errorf(inos.CodeBadRequest, op, "%d capabilities, at most %d", len(capabilities), inos.SessionCapsMax)
 	}
 	for _, c := range capabilities {
 		if parts := strings.SplitN(c, ":", 3); len(parts) != 3 || parts[0] == "" || parts[1] == "" || parts[2] == "" {

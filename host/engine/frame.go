@@ -42,8 +42,8 @@ func readFrame(r io.Reader, out []byte) (envelope, bulk []byte, err error) {
 		return nil, nil, frameFault(op, err)
 	}
 	n := binary.LittleEndian.Uint32(head[:])
-	if n > envelopeBytesMax || uint64(n) > uint64(total-4) {
-		return nil, nil, inos.Errorf(inos.CodeBadFormat, op, "an envelope of %d bytes in a guest message of %d, at most %d", n, total, envelopeBytesMax)
+	if n > inos.EnvelopeBytesMax || uint64(n) > uint64(total-4) {
+		return nil, nil, inos.Errorf(inos.CodeBadFormat, op, "an envelope of %d bytes in a guest message of %d, at most %d", n, total, inos.EnvelopeBytesMax)
 	}
 	envelope = make([]byte, n)
 	if _, err := io.ReadFull(r, envelope); err != nil {

@@ -19,7 +19,7 @@ func TestFrame(t *testing.T) {
 		{"empty", 0, 0},
 		{"envelope alone", 100, 0},
 		{"bulk alone", 0, 100},
-		{"largest envelope", envelopeBytesMax, 0},
+		{"largest envelope", inos.EnvelopeBytesMax, 0},
 		{"largest frame", 1000, frameBytesMax - 4 - 1000},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -54,7 +54,7 @@ func TestFrameFaults(t *testing.T) {
 		{"longer than a frame", frame(frameBytesMax+1, 0, 0)},
 		{"no envelope length", []byte{8, 0, 0, 0}},
 		{"envelope longer than the frame", frame(8, 5, 8)},
-		{"envelope above its bound", frame(frameBytesMax, envelopeBytesMax+1, 0)},
+		{"envelope above its bound", frame(frameBytesMax, inos.EnvelopeBytesMax+1, 0)},
 		{"truncated envelope", frame(20, 16, 15)},
 		{"truncated bulk", frame(20, 0, 15)},
 	} {

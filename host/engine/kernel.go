@@ -68,8 +68,8 @@ func (k *Kernel) Log() string { return k.log.String() }
 // the kernel as it was; any other error ends the instance.
 func (k *Kernel) Step(now inos.Micros, envelope []byte) (effects [][]byte, wake inos.Micros, err error) {
 	const op = "kernel step"
-	if len(envelope) > envelopeBytesMax {
-		return nil, 0, inos.Errorf(inos.CodeEnvelopeTooLarge, op, "%d bytes, at most %d", len(envelope), envelopeBytesMax)
+	if len(envelope) > inos.EnvelopeBytesMax {
+		return nil, 0, inos.Errorf(inos.CodeEnvelopeTooLarge, op, "%d bytes, at most %d", len(envelope), inos.EnvelopeBytesMax)
 	}
 	k.wasi.step(now)
 	ctx := context.Background() // a guest call takes no part in cancellation
@@ -107,8 +107,8 @@ func parseStep(dst [][]byte, out []byte) ([][]byte, inos.Micros, error) {
 			return nil, 0, inos.Errorf(inos.CodeBadFormat, "parse step", "%d bytes after effect %d", len(out), len(dst))
 		}
 		n := binary.LittleEndian.Uint32(out)
-		if n > envelopeBytesMax || uint64(n) > uint64(len(out)-4) {
-			return nil, 0, inos.Errorf(inos.CodeBadFormat, "parse step", "effect %d has %d bytes, %d follow, at most %d are allowed", len(dst), n, len(out)-4, envelopeBytesMax)
+		if n > inos.EnvelopeBytesMax || uint64(n) > uint64(len(out)-4) {
+			return nil, 0, inos.Errorf(inos.CodeBadFormat, "parse step", "effect %d has %d bytes, %d follow, at most %d are allowed", len(dst), n, len(out)-4, inos.EnvelopeBytesMax)
 		}
 		dst = append(dst, out[4:4+n:4+n])
 		out = out[4+n:]

@@ -39,13 +39,13 @@ func TestKernelStep(t *testing.T) {
 		t.Error("the kernel's id is not that of its bytes")
 	}
 	// One byte, the first size of the input buffer and both sides of it, and the largest envelope.
-	for _, n := range []int{0, 1, inputBytesMin - 1, inputBytesMin, inputBytesMin + 1, envelopeBytesMax} {
+	for _, n := range []int{0, 1, inputBytesMin - 1, inputBytesMin, inputBytesMin + 1, inos.EnvelopeBytesMax} {
 		want := bytes.Repeat([]byte{'e'}, n)
 		if got := one(t, k, 5, string(want)); !bytes.Equal(got, want) {
 			t.Errorf("%d bytes came back as %d", n, len(got))
 		}
 	}
-	if _, _, err := k.Step(6, make([]byte, envelopeBytesMax+1)); inos.CodeOf(err) != inos.CodeEnvelopeTooLarge {
+	if _, _, err := k.Step(6, make([]byte, inos.EnvelopeBytesMax+1)); inos.CodeOf(err) != inos.CodeEnvelopeTooLarge {
 		t.Errorf("an envelope above the bound: %v", err)
 	}
 	one(t, k, 7, "still alive")

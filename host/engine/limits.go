@@ -3,7 +3,6 @@ package engine
 import (
 	"time"
 
-	"github.com/inos-mesh/inos"
 	"github.com/inos-mesh/inos/event"
 )
 
@@ -25,7 +24,6 @@ const (
 	// ServicesMax bounds the services that a module declares.
 	ServicesMax = 256
 
-	envelopeBytesMax    = inos.EnvelopeHeadBytesMax + inos.PayloadBytesMax
 	frameBytesMax       = event.GuestBytesMax // of a frame, without its length
 	snapshotPieceBytes  = 1 << 20             // asked of the kernel, and given to it, at once
 	inputBytesMin       = 64 << 10            // first size of a guest's input buffer

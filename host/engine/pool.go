@@ -156,7 +156,7 @@ func (p *Pool) Call(ctx context.Context, slot int, envelope, bulk, out []byte) (
 // has returned, envelope, bulk and out belong to the call.
 func (p *Pool) Send(slot int, envelope, bulk, out []byte) (*Call, error) {
 	const op = "call worker"
-	if len(envelope) > envelopeBytesMax || len(bulk) > frameBytesMax-4-len(envelope) {
+	if len(envelope) > inos.EnvelopeBytesMax || len(bulk) > frameBytesMax-4-len(envelope) {
 		return nil, inos.Errorf(inos.CodeEnvelopeTooLarge, op, "an envelope of %d bytes with %d bytes of bulk, at most %d together", len(envelope), len(bulk), frameBytesMax-4)
 	}
 	p.mu.Lock()

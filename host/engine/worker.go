@@ -157,8 +157,8 @@ func (g *guest) answer(ctx context.Context, n int) ([]byte, error) {
 	if err != nil {
 		return nil, g.in.breach("%w", err)
 	}
-	if len(envelope) > envelopeBytesMax {
-		return nil, g.in.breach("an envelope of %d bytes, at most %d", len(envelope), envelopeBytesMax)
+	if len(envelope) > inos.EnvelopeBytesMax {
+		return nil, g.in.breach("an envelope of %d bytes, at most %d", len(envelope), inos.EnvelopeBytesMax)
 	}
 	return message, nil
 }

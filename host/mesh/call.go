@@ -68,9 +68,9 @@ func (m *Mesh) checkCall(node inos.NodeID, q Message) (peer.ID, error) {
 		return "", inos.Errorf(inos.CodeBadRequest, opCall, "%q is not the id of a node: %w", clip(string(node)), err)
 	case id == m.host.ID():
 		return "", inos.Errorf(inos.CodeBadRequest, opCall, "node %s is this one", node)
-	case len(q.Envelope) > EnvelopeBytesMax || len(q.Ticket) > TicketBytesMax || len(q.Bulk) > inos.StoredBytesMax:
+	case len(q.Envelope) > inos.EnvelopeBytesMax || len(q.Ticket) > TicketBytesMax || len(q.Bulk) > inos.StoredBytesMax:
 		return "", inos.Errorf(inos.CodeBadRequest, opCall, "an envelope of %d bytes, a ticket of %d, bulk of %d: at most %d, %d, %d",
-			len(q.Envelope), len(q.Ticket), len(q.Bulk), EnvelopeBytesMax, TicketBytesMax, inos.StoredBytesMax)
+			len(q.Envelope), len(q.Ticket), len(q.Bulk), inos.EnvelopeBytesMax, TicketBytesMax, inos.StoredBytesMax)
 	}
 	return id, nil
 }

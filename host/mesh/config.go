@@ -46,7 +46,7 @@ type Config struct {
 
 // Message is a call, or its reply.
 type Message struct {
-	// Envelope is an encoded envelope, handed over as it is: at most EnvelopeBytesMax bytes.
+	// Envelope is an encoded envelope, handed over as it is: at most inos.EnvelopeBytesMax bytes.
 	Envelope []byte
 	// Ticket goes with a call, at most TicketBytesMax bytes; a reply has none.
 	Ticket []byte

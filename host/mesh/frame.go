@@ -49,8 +49,8 @@ func parseCall(b *[headBytes]byte, p protocolKind) (head, error) {
 		takes: binary.LittleEndian.Uint32(b[8:]), ticket: binary.LittleEndian.Uint16(b[12:]),
 	}
 	switch {
-	case h.envelope > EnvelopeBytesMax:
-		return head{}, inos.Errorf(inos.CodeBadFormat, op, "an envelope of %d bytes, at most %d", h.envelope, EnvelopeBytesMax)
+	case h.envelope > inos.EnvelopeBytesMax:
+		return head{}, inos.Errorf(inos.CodeBadFormat, op, "an envelope of %d bytes, at most %d", h.envelope, inos.EnvelopeBytesMax)
 	case h.ticket > TicketBytesMax:
 		return head{}, inos.Errorf(inos.CodeBadFormat, op, "a ticket of %d bytes, at most %d", h.ticket, TicketBytesMax)
 	case h.bulk > inos.StoredBytesMax || h.takes > inos.StoredBytesMax:
@@ -71,8 +71,8 @@ func parseReply(b *[headBytes]byte, takes int) (head, error) {
 		refusal: binary.LittleEndian.Uint16(b[12:]),
 	}
 	switch {
-	case h.envelope > EnvelopeBytesMax:
-		return head{}, inos.Errorf(inos.CodeBadFormat, op, "an envelope of %d bytes, at most %d", h.envelope, EnvelopeBytesMax)
+	case h.envelope > inos.EnvelopeBytesMax:
+		return head{}, inos.Errorf(inos.CodeBadFormat, op, "an envelope of %d bytes, at most %d", h.envelope, inos.EnvelopeBytesMax)
 	case int64(h.bulk) > int64(takes):
 		return head{}, inos.Errorf(inos.CodeBadFormat, op, "%d bytes of bulk, at most %d are taken", h.bulk, takes)
 	case h.refusal != 0 && (h.bulk != 0 || h.envelope > RefusalBytesMax):

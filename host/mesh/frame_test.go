@@ -27,9 +27,9 @@ func TestParseCall(t *testing.T) {
 		ok   bool
 	}{
 		{"nothing", rawHead(0, 0, 0, 0, 0), forEvents, true},
-		{"largest", rawHead(EnvelopeBytesMax, 0, 0, TicketBytesMax, 0), forEvents, true},
-		{"largest with bulk", rawHead(EnvelopeBytesMax, inos.StoredBytesMax, inos.StoredBytesMax, TicketBytesMax, 0), forChunks, true},
-		{"envelope", rawHead(EnvelopeBytesMax+1, 0, 0, 0, 0), forEvents, false},
+		{"largest", rawHead(inos.EnvelopeBytesMax, 0, 0, TicketBytesMax, 0), forEvents, true},
+		{"largest with bulk", rawHead(inos.EnvelopeBytesMax, inos.StoredBytesMax, inos.StoredBytesMax, TicketBytesMax, 0), forChunks, true},
+		{"envelope", rawHead(inos.EnvelopeBytesMax+1, 0, 0, 0, 0), forEvents, false},
 		{"envelope at most", rawHead(most, 0, 0, 0, 0), forEvents, false},
 		{"ticket", rawHead(1, 0, 0, TicketBytesMax+1, 0), forEvents, false},
 		{"bulk", rawHead(1, inos.StoredBytesMax+1, 0, 0, 0), forChunks, false},
@@ -54,8 +54,8 @@ func TestParseReply(t *testing.T) {
 		ok    bool
 	}{
 		{"nothing", rawHead(0, 0, 0, 0, 0), 0, true},
-		{"largest", rawHead(EnvelopeBytesMax, inos.StoredBytesMax, 0, 0, 0), inos.StoredBytesMax, true},
-		{"envelope", rawHead(EnvelopeBytesMax+1, 0, 0, 0, 0), 0, false},
+		{"largest", rawHead(inos.EnvelopeBytesMax, inos.StoredBytesMax, 0, 0, 0), inos.StoredBytesMax, true},
+		{"envelope", rawHead(inos.EnvelopeBytesMax+1, 0, 0, 0, 0), 0, false},
 		{"more than taken", rawHead(1, 10, 0, 0, 0), 9, false},
 		{"all at most", rawHead(1, 1<<32-1, 0, 0, 0), inos.StoredBytesMax, false},
 		{"refusal", rawHead(RefusalBytesMax, 0, 0, 19, 0), 0, true},
@@ -75,7 +75,7 @@ func TestParseReply(t *testing.T) {
 func FuzzHeads(f *testing.F) {
 	for _, b := range [][headBytes]byte{
 		rawHead(0, 0, 0, 0, 0),
-		rawHead(EnvelopeBytesMax, inos.StoredBytesMax, inos.StoredBytesMax, TicketBytesMax, 0),
+		rawHead(inos.EnvelopeBytesMax, inos.StoredBytesMax, inos.StoredBytesMax, TicketBytesMax, 0),
 		rawHead(1<<32-1, 1<<32-1, 1<<32-1, 1<<16-1, 1<<16-1),
 		rawHead(RefusalBytesMax, 0, 0, 38, 0),
 	} {
@@ -95,14 +95,14 @@ func FuzzHeads(f *testing.F) {
 			if inos.CodeOf(err) != inos.CodeBadFormat {
 				t.Errorf("call: %v", err)
 			}
-		} else if !bytes.Equal(h.appendCall(nil), b[:]) || h.bodyBytes() > EnvelopeBytesMax+TicketBytesMax+inos.StoredBytesMax || h.refusal != 0 {
+		} else if !bytes.Equal(h.appendCall(nil), b[:]) || h.bodyBytes() > inos.EnvelopeBytesMax+TicketBytesMax+inos.StoredBytesMax || h.refusal != 0 {
 			t.Errorf("call: %+v of %x", h, b)
 		}
 		if h, err := parseReply(&b, takes); err != nil {
 			if inos.CodeOf(err) != inos.CodeBadFormat {
 				t.Errorf("reply: %v", err)
 			}
-		} else if !bytes.Equal(h.appendReply(nil), b[:]) || h.bodyBytes() > EnvelopeBytesMax+takes {
+		} else if !bytes.Equal(h.appendReply(nil), b[:]) || h.bodyBytes() > inos.EnvelopeBytesMax+takes {
 			t.Errorf("reply: %+v of %x", h, b)
 		}
 	})

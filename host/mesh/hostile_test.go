@@ -103,7 +103,7 @@ func TestHostileCalls(t *testing.T) {
 		drip bool
 		fin  bool
 	}{
-		{name: "envelope too long", kind: forEvents, send: whole(rawHead(EnvelopeBytesMax+1, 0, 0, 0, 0))},
+		{name: "envelope too long", kind: forEvents, send: whole(rawHead(inos.EnvelopeBytesMax+1, 0, 0, 0, 0))},
 		{name: "ticket too long", kind: forEvents, send: whole(rawHead(1, 0, 0, TicketBytesMax+1, 0))},
 		{name: "bulk too long", kind: forChunks, send: whole(rawHead(1, inos.StoredBytesMax+1, 0, 0, 0))},
 		{name: "bulk with an event", kind: forEvents, send: whole(rawHead(1, 1, 0, 0, 0))},
@@ -173,14 +173,14 @@ func TestHostileReplies(t *testing.T) {
 		drip  bool
 		want  inos.Code
 	}{
-		{"envelope too long", nil, reply(rawHead(EnvelopeBytesMax+1, 0, 0, 0, 0)), false, inos.CodeBadFormat},
+		{"envelope too long", nil, reply(rawHead(inos.EnvelopeBytesMax+1, 0, 0, 0, 0)), false, inos.CodeBadFormat},
 		{"more bulk than taken", nil, reply(rawHead(0, 101, 0, 0, 0)), false, inos.CodeBadFormat},
 		{"reserved bytes", nil, reply(rawHead(0, 0, 1, 0, 0)), false, inos.CodeBadFormat},
 		{"certificate too long", []byte{0xff, 0xff}, nil, false, inos.CodeBadFormat},
 		{"end at once", nil, nil, false, inos.CodePeerUnreachable},
 		{"end within the head", nil, reply(rawHead(0, 0, 0, 0, 0))[:9], false, inos.CodePeerUnreachable},
 		{"end within the bulk", nil, reply(rawHead(1, 100, 0, 0, 0), make([]byte, 50)...), false, inos.CodePeerUnreachable},
-		{"dripping", nil, reply(rawHead(EnvelopeBytesMax, 0, 0, 0, 0)), true, inos.CodePeerUnreachable},
+		{"dripping", nil, reply(rawHead(inos.EnvelopeBytesMax, 0, 0, 0, 0)), true, inos.CodePeerUnreachable},
 		{"refusal that is no text", nil, reply(rawHead(2, 0, 0, 9999, 0), 0xff, 0xfe), false, inos.CodePeerUnreachable},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -225,7 +225,7 @@ func TestPromisedReplyCostsNothing(t *testing.T) {
 		_, _ = s.Write(appendGreeting(nil, nil))
 		var head [headBytes]byte
 		if _, err := io.ReadFull(s, head[:]); err == nil {
-			head = rawHead(EnvelopeBytesMax, 0, 0, 0, 0)
+			head = rawHead(inos.EnvelopeBytesMax, 0, 0, 0, 0)
 			_, _ = s.Write(append(head[:], 1))
 		}
 		_ = s.Close()
@@ -237,7 +237,7 @@ func TestPromisedReplyCostsNothing(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if runtime.ReadMemStats(&after); after.TotalAlloc-before.TotalAlloc > 8*EnvelopeBytesMax {
+	if runtime.ReadMemStats(&after); after.TotalAlloc-before.TotalAlloc > 8*inos.EnvelopeBytesMax {
 		t.Errorf("32 replies of a byte each took %d MiB", (after.TotalAlloc-before.TotalAlloc)>>20)
 	}
 }

@@ -2,13 +2,10 @@ package mesh
 
 import (
 	"time"
-
-	"github.com/inos-mesh/inos"
 )
 
 // Sizes of what a stream carries, in bytes; nothing is allocated for more.
 const (
-	EnvelopeBytesMax    = inos.EnvelopeHeadBytesMax + inos.PayloadBytesMax
 	TicketBytesMax      = 1 << 10
 	CertificateBytesMax = 1 << 10
 	// RefusalBytesMax bounds the text by which a peer says that it did not serve a call.

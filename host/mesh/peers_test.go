@@ -250,7 +250,7 @@ func TestCallFaults(t *testing.T) {
 	}{
 		{"no node id", "nobody", nil, Message{}, inos.CodeBadRequest},
 		{"itself", m.ID(), nil, Message{}, inos.CodeBadRequest},
-		{"long envelope", id, peer.Addrs(), Message{Envelope: make([]byte, EnvelopeBytesMax+1)}, inos.CodeBadRequest},
+		{"long envelope", id, peer.Addrs(), Message{Envelope: make([]byte, inos.EnvelopeBytesMax+1)}, inos.CodeBadRequest},
 		{"long ticket", id, peer.Addrs(), Message{Ticket: make([]byte, TicketBytesMax+1)}, inos.CodeBadRequest},
 		{"long bulk", id, peer.Addrs(), Message{Bulk: make([]byte, inos.StoredBytesMax+1)}, inos.CodeBadRequest},
 		{"no address", gone.ID(), nil, Message{}, inos.CodePeerUnreachable},
@@ -267,7 +267,7 @@ func TestCallFaults(t *testing.T) {
 			t.Errorf("%s: %v does not name the node", c.name, err)
 		}
 	}
-	reply, err := m.Call(t.Context(), id, peer.Addrs(), Message{Envelope: make([]byte, EnvelopeBytesMax-100)}, nil)
+	reply, err := m.Call(t.Context(), id, peer.Addrs(), Message{Envelope: make([]byte, inos.EnvelopeBytesMax-100)}, nil)
 	if err != nil {
 		t.Errorf("a long envelope, echoed: %d bytes, %v", len(reply.Envelope), err)
 	}

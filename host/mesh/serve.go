@@ -174,7 +174,7 @@ func (m *Mesh) serveCall(l *link, s *stream, h head, q Message) (<-chan error, e
 	if reply.Done != nil {
 		defer reply.Done()
 	}
-	if err == nil && (len(reply.Envelope) > EnvelopeBytesMax || len(reply.Bulk) > int(h.takes)) {
+	if err == nil && (len(reply.Envelope) > inos.EnvelopeBytesMax || len(reply.Bulk) > int(h.takes)) {
 		err = inos.Errorf(inos.CodeInternal, "serve call", "a reply of %d bytes and %d of bulk, of which %d are taken", len(reply.Envelope), len(reply.Bulk), h.takes)
 	}
 	answer := head{envelope: uint32(len(reply.Envelope)), bulk: uint32(len(reply.Bulk))}
