@@ -196,17 +196,22 @@ func (w *World) recorded(p *process, v *version, blameless bool) bool {
 	return false
 }
 
+// checkPut looks at the acknowledgement of a version with a body, which came at once or in pieces.
+func (w *World) checkPut(r *request, e *eventpb.Envelope) {
+	m := &eventpb.FilesPutReply{}
+	w.open(e, m)
+	if v := w.acked(r, m.File.GetVersion(), false); v != nil {
+		v.receipt = m.Receipt
+		w.checkSpread("acknowledgement", v)
+		w.checkReceipt(v, m.Receipt)
+	}
+}
+
 // checkDone looks at an answer that is good news.
 func (w *World) checkDone(r *request, e *eventpb.Envelope) {
 	switch r.op.kind {
 	case opPut:
-		m := &eventpb.FilesPutReply{}
-		w.open(e, m)
-		if v := w.acked(r, m.File.GetVersion(), false); v != nil {
-			v.receipt = m.Receipt
-			w.checkSpread("acknowledgement", v)
-			w.checkReceipt(v, m.Receipt)
-		}
+		w.checkPut(r, e)
 	case opDelete:
 		m := &eventpb.FilesDeleteReply{}
 		w.open(e, m)

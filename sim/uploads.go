@@ -301,13 +301,7 @@ func (w *World) checkUpload(r *request, e *eventpb.Envelope) {
 		}
 		u.held[r.op.index] = w.chunkID(m.Chunk.GetChunkId())
 	case opUploadCommit:
-		m := &eventpb.FilesPutReply{}
-		w.open(e, m)
-		if v := w.acked(r, m.File.GetVersion(), false); v != nil {
-			v.receipt = m.Receipt
-			w.checkSpread("acknowledgement", v)
-			w.checkReceipt(v, m.Receipt)
-		}
+		w.checkPut(r, e)
 	}
 }
 
