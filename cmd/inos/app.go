@@ -67,7 +67,7 @@ Start a mesh in one terminal, use it from another:
 
 The other commands find it by its data folder (--data, INOS_DATA, else ~/.local/share/inos), where
 'inos up' writes its address and the operator's token. For a node elsewhere, give its address
-(--node, INOS_NODE) and a token (--token-file, INOS_TOKEN).
+(--node, INOS_NODE) and log in there once ('inos login'), or show a token (--token-file, INOS_TOKEN).
 
 With --json results are JSON: one object, or one object a line where there may be many.
 Results go to stdout, everything else to stderr.
@@ -81,7 +81,7 @@ Results go to stdout, everything else to stderr.
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.data, "data", "", "data folder of the node (default $INOS_DATA, else ~/.local/share/inos)")
 	flags.StringVar(&a.node, "node", "", "URL of the node (default $INOS_NODE, else the file 'url' in the data folder)")
-	flags.StringVar(&a.tokenFile, "token-file", "", "file with the token (default $INOS_TOKEN's value, else the file 'token' in the data folder)")
+	flags.StringVar(&a.tokenFile, "token-file", "", "file with the token (default $INOS_TOKEN's value, else the login of --node, else the file 'token' in the data folder)")
 	flags.BoolVar(&a.json, "json", false, "print results as JSON")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "print no progress and no summary")
 	var version bool
@@ -107,8 +107,9 @@ Results go to stdout, everything else to stderr.
 
 func cmdHelp() *cobra.Command {
 	return &cobra.Command{
-		Use:   "help [COMMAND]",
-		Short: "Show what a command does, with examples",
+		Use:     "help [COMMAND]",
+		Short:   "Show what a command does, with examples",
+		Example: "  inos help put\n  inos help keys rotate",
 		RunE: func(c *cobra.Command, args []string) error {
 			about, _, err := c.Root().Find(args)
 			if err != nil {

@@ -87,7 +87,7 @@ without it, so move it off the machine and keep it: with it the map can be made 
 	flags.StringVar(&config.RootKeyPath, "root-key", "", "file with the mesh's root key, made by the first start of a switchboard (default 'root.key' in the data folder)")
 	flags.BoolVar(&config.Rebuild, "rebuild", false, "make the map again from the mesh, as 'inos rebuild' does")
 	_ = flags.MarkHidden("rebuild")
-	flags.StringVar(&config.Zone, "zone", "", "failure domain of a switchboard (default 'home'); a provider's is in its invite, like the next four")
+	flags.StringVar(&config.Zone, "zone", "", "failure domain of a switchboard (default 'home'); a provider's is in its invite, like --host, --operator, --tier and --bytes")
 	flags.StringVar(&config.HostLabel, "host", "", "the machine within its zone (default its name)")
 	flags.StringVar(&config.Operator, "operator", "", "whose machine it is (default 'operator')")
 	flags.StringVar(&tier, "tier", "", "hot or cold (default cold)")

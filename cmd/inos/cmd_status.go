@@ -20,7 +20,7 @@ func (a *app) cmdStatus() *cobra.Command {
 		Long: `Status shows the node's state. Notices come first: what a person should know of, such as a mesh that is
 degraded because it has one node. With --all it adds each stage of the pipeline (calls, failures, stalls, latencies, calls
 under way now) and each of the kernel's threads.`,
-		Example: "  inos status\n  inos status --all\n  inos status --json | jq .content.used_bytes",
+		Example: "  inos status\n  inos status --all\n  inos status --json | jq .totals.stored_bytes",
 		Args:    arguments(0, 0, "no argument"),
 		RunE: func(*cobra.Command, []string) error {
 			client, err := a.client()

@@ -1,5 +1,6 @@
 // Command inos runs nodes of an INOS mesh and is the client of one. Running: inos up, node, join, rebuild, keys. Files: put, uploads, get, ls,
-// stat, set, rm, verify. The mesh: nodes, repairs, drain, invite. Seeing: status, events, trace, replay, version. It holds flags, signals and what a person reads; the work is in packages host and
+// stat, set, rm, verify. The mesh: nodes, repairs, drain, invite. People: login, logout, whoami, users, devices, groups, tokens, grant, grants, share,
+// ledger, dashboard. Seeing: status, events, trace, replay, version. It holds flags, signals and what a person reads; the work is in packages host and
 // host/api.
 package main
 

@@ -130,7 +130,7 @@ func nodeMetrics(e *exposition, s *Status) {
 		{"inos_hedged_reads_total", "counter", "Reads of a chunk for which a second node was asked while the first had not answered.", float64(s.HedgedReads)},
 		{"inos_hedged_reads_won_total", "counter", "Of inos_hedged_reads_total, those that the second node answered first.", float64(s.HedgedReadsWon)},
 		{"inos_refused_total", "counter", "Envelopes refused by governance.", float64(s.Refused)},
-		{"inos_quarantined_total", "counter", "Inputs that are not tried again.", float64(s.Quarantined)},
+		{"inos_quarantined_total", "counter", "Inputs that were set aside because they killed two workers.", float64(s.Quarantined)},
 	} {
 		e.single(m.name, m.kind, m.help, m.value)
 	}
