@@ -196,7 +196,9 @@ func listen(h host.Host, addrs []string) error {
 			e.Hint = "Stop it, or choose another address with --mesh-listen."
 			return e
 		} else if err != nil {
-			return inos.Errorf(inos.CodeIO, opOpen, "%s: %s", s, reason(err))
+			e := inos.Errorf(inos.CodeIO, opOpen, "%s: %s", s, reason(err))
+			e.Hint = "Give --mesh-listen an address of this machine, such as /ip4/0.0.0.0/tcp/7771."
+			return e
 		}
 	}
 	return nil

@@ -286,6 +286,7 @@ func TestOpenFaults(t *testing.T) {
 		{"no address", func(c *Config) { c.Listen = []string{"127.0.0.1:80"} }, inos.CodeBadRequest},
 		{"address in use", func(c *Config) { c.Listen = []string{taken} }, inos.CodeAddressInUse},
 		{"address in use, behind a NAT", func(c *Config) { c.Listen, c.Relays = []string{taken}, m.Addrs() }, inos.CodeAddressInUse},
+		{"another machine's address", func(c *Config) { c.Listen = []string{"/ip4/203.0.113.9/tcp/0"} }, inos.CodeIO},
 		{"relay without an id", func(c *Config) { c.Relays = []string{taken} }, inos.CodeBadRequest},
 		{"long certificate", func(c *Config) { c.Certificate = make([]byte, CertificateBytesMax+1) }, inos.CodeBadRequest},
 	} {
