@@ -119,11 +119,6 @@ impl<'a> Bulk<'a> {
         &mut self.buffer[HEADROOM..]
     }
 
-    /// The bytes written so far, for as long as the reply is borrowed.
-    pub fn into_mut_slice(self) -> &'a mut [u8] {
-        &mut self.buffer[HEADROOM..]
-    }
-
     /// Makes room, so that writing `additional` bytes more does not move what is there.
     pub fn reserve(&mut self, additional: usize) {
         self.buffer.reserve_exact(additional);
