@@ -20,7 +20,7 @@ is for, where it stands and how much it offers is in the invite, signed. The fol
 ` + readableWarning + ` Join only with the operator's knowledge,
 and keep the folder readable for yourself alone, as it is made.`,
 		Example: `  inos join inos1… --data /srv/inos --mesh-listen /ip4/0.0.0.0/tcp/7772
-  inos join inos1… --data /srv/inos --no-start && systemctl start inos-provider`,
+  inos join inos1… --data /var/lib/inos/provider --no-start && systemctl start inos-provider`,
 		Args: arguments(1, 1, "one INVITE, as 'inos invite' prints it"),
 		RunE: func(c *cobra.Command, args []string) error {
 			if err := f.check(c); err != nil {
