@@ -58,7 +58,7 @@ func (a *app) cmdTokensIssue() *cobra.Command {
 		Use:   "issue NAME --capability CAPABILITY",
 		Short: "Make a token for a program, and print it",
 		Long: `Issue prints a token with which a program acts in your name, with no more than you may. It is shown once. A capability is
-service:action:resource: files:read:/photos/*, files:*:*, files:write:~anna/inbox/*. Pass it as INOS_TOKEN, in a file named by --token-file, or over HTTP as
+service:verb:resource: files:read:/photos/*, files:*:*, files:write:~anna/inbox/*. Pass it as INOS_TOKEN, in a file named by --token-file, or over HTTP as
 Authorization: Bearer TOKEN.`,
 		Example: `  inos tokens issue backup --capability 'files:write:/backup/*' --expires 90d
   inos tokens issue reader --capability 'files:read:*' -q > token; inos ls --token-file token`,

@@ -63,12 +63,12 @@ func bearer(values []string) (secret string, ok bool) {
 	return secret, true
 }
 
-// may tells whether the session holds a capability for all that a service's action is about, such as "node:read" or "files:read" of its own
+// may tells whether the session holds a capability for all that a service's verb is about, such as "node:read" or "files:read" of its own
 // namespace. The kernel decides everything that passes through it; this guards only what is read beside it: the history, and keys.
-func (x *exchange) may(service, action string) bool {
+func (x *exchange) may(service, verb string) bool {
 	for _, c := range x.session.Capabilities {
 		parts := strings.SplitN(c, ":", 3)
-		if len(parts) == 3 && (parts[2] == "*" || service == "files" && parts[2] == "/*") && (parts[0] == service || parts[0] == "*") && (parts[1] == action || parts[1] == "*") {
+		if len(parts) == 3 && (parts[2] == "*" || service == "files" && parts[2] == "/*") && (parts[0] == service || parts[0] == "*") && (parts[1] == verb || parts[1] == "*") {
 			return true
 		}
 	}

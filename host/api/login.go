@@ -135,7 +135,7 @@ func checkCapabilities(op string, capabilities []string) error {
 	for _, c := range capabilities {
 		if parts := strings.SplitN(c, ":", 3); len(parts) != 3 || parts[0] == "" || parts[1] == "" || parts[2] == "" {
 			e := inos.Errorf(inos.CodeBadRequest, op, "%.80q is no capability", c)
-			e.Hint = "Write it like files:read:/photos/*, service, action and resource."
+			e.Hint = "Write it like files:read:/photos/*, service, verb and resource."
 			return e
 		}
 	}
