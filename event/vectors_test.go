@@ -345,6 +345,8 @@ func payloadVectorsOf() []payloadVector {
 		&eventpb.DescribeChunkReply{Entry: entry},
 		&eventpb.InflateChunkRequest{Entry: entry},
 		&eventpb.InflateChunkReply{},
+		&eventpb.AdmitChunkRequest{OffsetBytes: 1<<44 - 1<<20, ChunkId: hash, PlainBytes: 4294967295, Quality: 11},
+		&eventpb.AdmitChunkReply{Entry: entry},
 		&eventpb.BuildNodeRequest{Level: 1, Entries: append(append([]byte{}, entry...), entry...), Root: true},
 		&eventpb.BuildNodeReply{Entry: entry, FileId: hash},
 		&eventpb.OpenNodeRequest{ChunkId: hash},
@@ -490,6 +492,30 @@ func logVectorsOf(t *testing.T) logVectors {
 		v.Digests = append(v.Digests, dv)
 	}
 	return v
+}
+
+// What a module is asked and answers is there whole: each message of storage.proto has a vector.
+func TestModuleMessagesHaveVectors(t *testing.T) {
+	proto, err := os.ReadFile(filepath.Join("proto", "storage.proto"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := map[string]bool{}
+	for _, v := range payloadVectorsOf() {
+		have[v.Message] = true
+	}
+	messages := 0
+	for line := range strings.Lines(string(proto)) {
+		if name, ok := strings.CutPrefix(line, "message "); ok {
+			name, _, _ = strings.Cut(name, " ")
+			if messages++; !have[name] {
+				t.Errorf("no vector of %s", name)
+			}
+		}
+	}
+	if messages == 0 {
+		t.Error("storage.proto has no message")
+	}
 }
 
 // TestVectors holds this implementation to the committed vectors.

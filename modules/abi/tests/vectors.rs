@@ -279,6 +279,15 @@ fn payloads() {
                 entry: v.bytes("entry"),
             }),
             "InflateChunkReply" => v.check(pb::InflateChunkReply {}),
+            "AdmitChunkRequest" => v.check(pb::AdmitChunkRequest {
+                offset_bytes: v.u64("offset_bytes"),
+                chunk_id: v.bytes("chunk_id"),
+                plain_bytes: v.u32("plain_bytes"),
+                quality: v.u32("quality"),
+            }),
+            "AdmitChunkReply" => v.check(pb::AdmitChunkReply {
+                entry: v.bytes("entry"),
+            }),
             "BuildNodeRequest" => v.check(pb::BuildNodeRequest {
                 level: v.u32("level"),
                 entries: v.bytes("entries"),
@@ -323,7 +332,7 @@ fn payloads() {
             other => panic!("{other} has a vector but no case here"),
         }
     }
-    assert!(vectors.len() >= 16);
+    assert!(vectors.len() >= 18);
 }
 
 /// A string that is not UTF-8 is refused in payloads as in the envelope.
