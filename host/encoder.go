@@ -72,7 +72,7 @@ func (x *Encoder) Encode(ctx context.Context, plain []byte, offset uint64) ([]by
 		Id: "encode", EventType: event.EncodeChunk, Timestamp: time.Now().UnixMicro(),
 		Payload: event.Payload(&eventpb.EncodeChunkRequest{OffsetBytes: offset, Quality: encoderQuality}),
 	}
-	raw, stored, err := x.pool.Call(context.WithoutCancel(ctx), slot, event.Encode(nil, q), plain, make([]byte, 0, inos.StoredBytesMax))
+	raw, stored, err := x.call(ctx, slot, event.Encode(nil, q), plain)
 	if err != nil {
 		return nil, inos.Entry{}, err
 	}
@@ -89,4 +89,17 @@ func (x *Encoder) Encode(ctx context.Context, plain []byte, offset uint64) ([]by
 	}
 	entry, err := inos.ParseEntry(r.Entry)
 	return stored, entry, err
+}
+
+// call hands a chunk to a worker. One that has ended is started again, once: its slot is the first to be free, and would fail every chunk that is left.
+func (x *Encoder) call(ctx context.Context, slot int, envelope, plain []byte) (reply, stored []byte, err error) {
+	for again := false; ; again = true {
+		reply, stored, err = x.pool.Call(context.WithoutCancel(ctx), slot, envelope, plain, make([]byte, 0, inos.StoredBytesMax))
+		if again || inos.CodeOf(err) != inos.CodeWorkerLost {
+			return reply, stored, err
+		}
+		if _, _, err := x.pool.Start(ctx, slot); err != nil {
+			return nil, nil, err
+		}
+	}
 }
