@@ -63,8 +63,9 @@ type worker struct {
 	deadline  inos.Micros   // of one call
 	killing   bool
 	killedAt  inos.Micros
-	blamed    bool // this process's end has been laid on a call
-	gone      bool // a call was lost: the process has ended, its exit is about to be told
+	condemned uint64 // the job whose deadline had passed when the worker was killed
+	blamed    bool   // this process's end has been laid on a call
+	gone      bool   // a call was lost: the process has ended, its exit is about to be told
 }
 
 func (s *supervisor) init(k *Kernel) {
@@ -110,6 +111,7 @@ func (w *worker) code(c *coder) {
 	num(c, &w.deadline)
 	c.bool(&w.killing)
 	num(c, &w.killedAt)
+	num(c, &w.condemned)
 	c.bool(&w.blamed)
 	c.bool(&w.gone)
 }
@@ -140,6 +142,9 @@ func (s *supervisor) act() {
 			w.recent, w.pause = nil, restartBackoffMin
 			s.launch(uint32(i), w)
 		case (w.state == workerReady || w.state == workerStopping) && len(w.calls) > 0 && s.due(w) <= s.k.now:
+			if !w.killing {
+				w.condemned = w.calls[0]
+			}
 			w.killing, w.killedAt = true, s.k.now
 			s.k.send(nil, ask{owner: threadSupervisor, op: opStop, slot: uint64(i)}, event.WorkerStop, &eventpb.WorkerStopRequest{Worker: uint32(i), Kill: true})
 		}
@@ -237,6 +242,9 @@ func (s *supervisor) lost(w *worker) {
 		return
 	}
 	w.blamed = true
+	if w.killing && w.calls[0] != w.condemned {
+		return // the one that was too late has ended after all, and took the worker from this one
+	}
 	j, ok := s.jobs[w.calls[0]]
 	if !ok || j.life != w.life {
 		return
