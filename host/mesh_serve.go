@@ -70,10 +70,26 @@ func (n *Node) serveRequest(ctx context.Context, peer inos.NodeID, switchboard b
 		return mesh.Message{}, err
 	}
 	out, err := n.replyOf(reply)
+	if err == nil && n.signer() != nil && ofMember(inner.EventType, out.Envelope) {
+		n.mesh.Vouch(peer)
+	}
 	if err == nil && inner.EventType == event.NodeHeartbeat && n.signer() != nil {
 		out.Envelope = n.withRevocations(out.Envelope)
 	}
 	return out, err
+}
+
+// ofMember says that the kernel's reply to a join or a heartbeat is one to a member.
+func ofMember(asked string, raw []byte) bool {
+	if asked != event.NodeJoin && asked != event.NodeHeartbeat {
+		return false
+	}
+	e, err := event.Decode(raw)
+	if err != nil || event.StateOf(e.EventType) != event.StateCompleted {
+		return false
+	}
+	var p eventpb.HeartbeatReply
+	return asked == event.NodeJoin || event.Open(e, &p) == nil && !p.Unknown
 }
 
 // checkInvite verifies the invite that a join or a heartbeat brings to a switchboard, and leaves its content alone for the kernel, which

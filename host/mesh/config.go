@@ -62,5 +62,6 @@ type Peer struct {
 	ID          inos.NodeID
 	Connected   bool
 	Switchboard bool     // it has shown a certificate that is valid now
+	Vouched     bool     // it is remembered to be a member (Vouch); OnPeer is not told when it changes
 	Addrs       []string // where it is connected from or to, without /p2p/ID; at most inos.MemberAddrsMax
 }

@@ -12,8 +12,8 @@ const (
 	RefusalBytesMax = 1 << 10
 	// KeepMax bounds the nodes that Keep is given, and the relays.
 	KeepMax = 16
-	// keptShare is the part of the places and bytes for calls, one in so many, that a node which is no switchboard keeps for those that are:
-	// strangers may connect, and whoever makes keys may be as many peers as he wants.
+	// keptShare is the part of the places and bytes for calls, one in so many, that a node keeps from strangers where Config.Verify tells who is none:
+	// anybody may connect, and whoever makes keys may be as many peers as he wants.
 	keptShare = 4
 )
 

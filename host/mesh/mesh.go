@@ -24,7 +24,7 @@ type Mesh struct {
 	host        host.Host
 	relay       io.Closer // nil without RelayService
 	rooms       [protocolKinds]room
-	others      [protocolKinds]room // what of rooms is not kept for switchboards
+	strangers   [protocolKinds]room // what of rooms strangers may have
 	certificate atomic.Pointer[[]byte]
 	ctx         context.Context // ends with Close
 	cancel      context.CancelFunc
@@ -40,6 +40,7 @@ type Mesh struct {
 	keepers  map[peer.ID]*keeper
 	changed  []peer.ID // peers whose state OnPeer has to be told
 	reserved map[peer.ID][]string
+	vouched  map[peer.ID]bool // at most vouchedMax
 }
 
 // Open listens and begins to serve. ctx bounds the opening only. Errors: CodeBadRequest for a configuration that cannot be,
@@ -48,6 +49,7 @@ func Open(ctx context.Context, c Config) (*Mesh, error) {
 	m := &Mesh{
 		config: c, limits: c.Limits.orDefaults(), changes: make(chan struct{}, 1),
 		remotes: map[peer.ID]*remote{}, shares: map[peer.ID]*share{}, keepers: map[peer.ID]*keeper{}, reserved: map[peer.ID][]string{},
+		vouched: map[peer.ID]bool{},
 	}
 	if err := checkKey(c.Key); err != nil {
 		return nil, err
@@ -67,9 +69,9 @@ func Open(ctx context.Context, c Config) (*Mesh, error) {
 	}
 	for k := range protocolKinds {
 		m.rooms[k] = newRoom(m.limits.Serving, m.limits.ServingBytes)
-		m.others[k] = m.rooms[k]
-		if c.Verify != nil && len(c.Certificate) == 0 {
-			m.others[k] = newRoom(m.limits.Serving-m.limits.Serving/keptShare, m.limits.ServingBytes-m.limits.ServingBytes/keptShare)
+		m.strangers[k] = m.rooms[k]
+		if c.Verify != nil {
+			m.strangers[k] = newRoom(m.limits.Serving-m.limits.Serving/keptShare, m.limits.ServingBytes-m.limits.ServingBytes/keptShare)
 		}
 	}
 	if m.host, err = newHost(&c, &m.limits); err != nil {

@@ -286,6 +286,7 @@ func (m *Mesh) stateLocked(id peer.ID) Peer {
 	if r == nil {
 		return p
 	}
+	p.Vouched = m.vouched[id]
 	now := m.config.Now()
 	for _, l := range r.links {
 		if !l.greeted {

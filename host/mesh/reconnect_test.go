@@ -2,11 +2,15 @@ package mesh
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/libp2p/go-libp2p/core/host"
 	"github.com/libp2p/go-libp2p/core/network"
+	"github.com/libp2p/go-libp2p/core/peer"
 
 	"github.com/inos-mesh/inos"
 )
@@ -63,39 +67,67 @@ func TestSharesOutliveConnections(t *testing.T) {
 	}
 }
 
-// Strangers do not stand in the way of a switchboard's calls, however many they are.
-func TestSwitchboardsHaveARoomOfTheirOwn(t *testing.T) {
+// Strangers do not stand in the way of a switchboard's calls, nor of a member's, however many they are.
+func TestPlacesAreKeptFromStrangers(t *testing.T) {
+	const peers, perPeer, inAll = 3, 3, 8
 	v := verifier{}
 	v.until.Store(1 << 60)
 	g := newGate()
 	m := open(t, 1, func(c *Config) {
 		c.Verify, c.Serve = v.verify, g.stubborn
-		c.Limits.ServingPerPeer, c.Limits.Serving = 2, 4
+		c.Limits.ServingPerPeer, c.Limits.Serving = perPeer, inAll
 	})
 	call := rawHead(0, 0, 0, 0, 0)
-	for i := range 2 {
+	for i := range peers {
 		h := rawHost(t, 2+i)
-		for range 2 {
+		for range perPeer {
 			write(t, rawStream(t, h, m, forEvents), call[:])
 		}
 	}
-	for range 3 {
+	for range inAll - inAll/keptShare {
 		<-g.come
 	}
-	h := rawHost(t, 9)
-	connect(t, h, m)
-	s, err := h.NewStream(t.Context(), m.host.ID(), forEvents.id())
+	board := rawHost(t, 9)
+	connect(t, board, m)
+	s, err := board.NewStream(t.Context(), m.host.ID(), forEvents.id())
 	if err != nil {
 		t.Fatal(err)
 	}
 	write(t, s, append(appendGreeting(nil, []byte("valid")), call[:]...))
-	<-g.come
+	member := rawHost(t, 10)
+	m.Vouch(inos.NodeID(member.ID().String()))
+	write(t, rawStream(t, member, m, forEvents), call[:])
+	for range 2 {
+		<-g.come
+	}
 	g.mu.Lock()
-	if n := g.in[inos.NodeID(h.ID().String())]; n != 1 {
-		t.Errorf("a stranger's call has the place that is kept for switchboards: %v", g.in)
+	defer g.mu.Unlock()
+	for _, h := range []host.Host{board, member} {
+		if n := g.in[inos.NodeID(h.ID().String())]; n != 1 {
+			t.Errorf("a stranger's call has a place that is kept from strangers: %v", g.in)
+		}
 	}
-	g.mu.Unlock()
-	for range 5 {
-		g.open <- struct{}{}
+	close(g.open)
+}
+
+// Who is remembered to be a member is bounded, and one that is connected stays.
+func TestVouchedPeersAreBounded(t *testing.T) {
+	m := open(t, 1, nil)
+	h := rawHost(t, 2)
+	rawStream(t, h, m, forEvents)
+	m.Vouch(inos.NodeID(h.ID().String()))
+	for i := range vouchedMax {
+		m.Vouch(nobody(i))
 	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.vouched[h.ID()] || len(m.vouched) != vouchedMax {
+		t.Errorf("%d peers are remembered, the connected one: %t", len(m.vouched), m.vouched[h.ID()])
+	}
+}
+
+// nobody is the id of a node that there is not.
+func nobody(i int) inos.NodeID {
+	digest := sha256.Sum256(fmt.Append(nil, i))
+	return inos.NodeID(peer.ID(append([]byte{0x12, 0x20}, digest[:]...)).String()) // a multihash: SHA2-256, 32 bytes
 }

@@ -122,10 +122,10 @@ func (m *Mesh) serveNext(l *link, s *stream, k protocolKind) (next <-chan error,
 // roomsFor returns the rooms in which a peer's call has to find a place.
 func (m *Mesh) roomsFor(l *link, k protocolKind) []room {
 	own := l.remote.share.rooms[k]
-	if m.others[k] == m.rooms[k] || m.isSwitchboard(l) {
+	if m.strangers[k] == m.rooms[k] || !m.stranger(l) {
 		return []room{own, m.rooms[k]}
 	}
-	return []room{own, m.others[k], m.rooms[k]}
+	return []room{own, m.strangers[k], m.rooms[k]}
 }
 
 func giveAll(budgets []*budget, n int) error {
