@@ -121,8 +121,9 @@ func TestAProviderThatDrips(t *testing.T) {
 	for i := range files {
 		m.board.mustPut(fmt.Sprintf("/file-%d", i), body(i))
 	}
-	m.board.waitFor("it holds a copy of each", func(s *eventpb.NodeStatusReply) bool {
-		return l.count(event.ContentWrite) >= 2*files && s.BufferBytes == 0
+	// Of nearly each: a copy that it did not take in time is ordered later, and it obeys no order.
+	m.board.waitFor("it holds a copy of nearly each", func(s *eventpb.NodeStatusReply) bool {
+		return l.count(event.ContentWrite) >= 2*files-files/4 && s.BufferBytes == 0
 	})
 	line.slow.Store(true)
 	for i := 0; ; i++ {
