@@ -34,6 +34,9 @@ type Client struct {
 	token TokenSource
 	owner inos.Subject // whose namespace files are in; empty: one's own
 	http  *http.Client
+
+	told                        func(text string) // see Tell; nil: nobody is
+	silenceTold, silenceTimeout time.Duration     // as the constants say, shortened by tests
 }
 
 // TokenSource returns the token to show. Refused is one that the node has just refused, or empty: another is wanted, and the same says that
@@ -75,7 +78,7 @@ func NewClientOf(node string, token TokenSource) (*Client, error) {
 		ReadBufferSize:        64 << 10,
 	}
 	return &Client{
-		base: strings.TrimRight(u.String(), "/"), token: token,
+		base: strings.TrimRight(u.String(), "/"), token: token, silenceTold: silenceTold, silenceTimeout: silenceTimeout,
 		http: &http.Client{
 			Transport:     transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }, // no answer may send the token elsewhere
@@ -153,13 +156,20 @@ func (c *Client) inNamespace(address string) string {
 
 // do sends a request; the answer has a status below 300 and its body has to be closed.
 func (c *Client) do(r *http.Request) (*http.Response, error) {
+	s, r := c.watch(r)
 	response, err := c.http.Do(r)
 	if err == nil && response.StatusCode == http.StatusUnauthorized {
 		response, err = c.doAgain(r, response)
 	}
 	if err != nil {
+		defer s.end()
+		if ended := silenced(r); ended != nil {
+			return nil, ended
+		}
 		return nil, c.connectionError(r.Context(), err)
 	}
+	s.pause()
+	response.Body = &watchedBody{ReadCloser: response.Body, silence: s}
 	if response.StatusCode < 300 {
 		return response, nil
 	}

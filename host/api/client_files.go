@@ -90,6 +90,7 @@ type upload struct {
 	progress func(int64)
 	closed   chan struct{} // nobody reads r any more
 	once     sync.Once
+	silence  *silence // of the call, which is not the node's while r is read
 }
 
 // Close implements io.Closer. The transport calls it when it is done with the body, which may be after the answer.
@@ -99,7 +100,9 @@ func (u *upload) Close() error {
 }
 
 func (u *upload) Read(p []byte) (int, error) {
+	u.silence.pause()
 	n, err := u.r.Read(p)
+	u.silence.wait()
 	u.hash.Write(p[:n])
 	sent := u.sent.Add(int64(n))
 	if u.progress != nil && n > 0 {
@@ -217,6 +220,9 @@ func (c *Client) Get(ctx context.Context, ref Ref, w io.Writer, o GetOptions) (G
 	if ref.Path == "" && got.FileID != ref.FileID.String() {
 		return got, inos.Errorf(inos.CodeBodyMismatch, "files:get", "asked for %s, the answer is %.80q", ref, got.FileID)
 	}
+	if body, ok := response.Body.(*watchedBody); ok {
+		body.awaited = true
+	}
 	sum := blake3.New(inos.HashBytes, nil)
 	got.Bytes, err = c.receive(ctx, response, w, sum, o.Progress)
 	if err != nil || part != "" {
@@ -252,6 +258,9 @@ func (c *Client) receive(ctx context.Context, response *http.Response, w, sum io
 				Hint:    "'inos events' shows why; try again, and run 'inos verify' on the file.",
 			}
 		case readErr != nil:
+			if ended := silenced(response.Request); ended != nil {
+				return received, ended
+			}
 			return received, c.connectionError(ctx, readErr)
 		}
 	}
