@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -28,6 +29,8 @@ type app struct {
 	json      bool
 	quiet     bool
 	width     int // of the terminal that stdout is; 0: it is none, lines are as long as they are
+
+	drawn atomic.Pointer[meter] // the last that was made
 }
 
 // Exit statuses. They are part of the interface: scripts depend on them.
@@ -238,33 +241,60 @@ func exitStatus(code inos.Code) int {
 	return statusFailure
 }
 
+// errorText is an error as JSON.
+type errorText struct {
+	Code      string `json:"code"`
+	Operation string `json:"operation,omitempty"`
+	Message   string `json:"message"`
+	Hint      string `json:"hint,omitempty"`
+}
+
 func (a *app) printError(message, hint string, coded *inos.Error) {
 	if a.json {
 		out := struct {
-			Error struct {
-				Code      string `json:"code"`
-				Operation string `json:"operation,omitempty"`
-				Message   string `json:"message"`
-				Hint      string `json:"hint,omitempty"`
-			} `json:"error"`
-		}{}
-		out.Error.Code, out.Error.Message, out.Error.Hint = "usage", message, hint
+			Error errorText `json:"error"`
+		}{errorText{Code: "usage", Message: message, Hint: hint}}
 		if coded != nil {
 			out.Error.Code, out.Error.Operation, out.Error.Message = coded.Code.Name(), coded.Op, coded.Message
 		}
 		_ = json.NewEncoder(a.stderr).Encode(out) // there is nowhere to tell that stderr is gone
 		return
 	}
-	fmt.Fprintf(a.stderr, "inos: %s\n", message)
+	fmt.Fprintf(a.stderr, "inos: %s\n", printable(message))
 	if hint != "" {
-		fmt.Fprintf(a.stderr, "hint: %s\n", hint)
+		fmt.Fprintf(a.stderr, "hint: %s\n", printable(hint))
+	}
+}
+
+// printFailure tells of one of many files that failed, above the progress; m may be nil.
+func (a *app) printFailure(m *meter, name string, err error) {
+	line := fmt.Sprintf("inos: %s: %s\n", printable(name), printable(err.Error()))
+	if a.json {
+		e := errorText{Code: inos.CodeOf(err).Name(), Message: err.Error()}
+		var coded *inos.Error
+		if errors.As(err, &coded) {
+			e.Operation, e.Message, e.Hint = coded.Op, coded.Message, coded.HintText()
+		}
+		raw, _ := json.Marshal(struct {
+			Name  string    `json:"name"`
+			Error errorText `json:"error"`
+		}{name, e}) // strings alone cannot fail
+		line = string(raw) + "\n"
+	}
+	m.print(a.stderr, line)
+}
+
+// tellSilence says above the progress that the node is silent.
+func (a *app) tellSilence(text string) {
+	if !a.quiet {
+		a.drawn.Load().print(a.stderr, "inos: "+printable(text)+"\n")
 	}
 }
 
 // note tells a person something on stderr, unless told to be quiet.
 func (a *app) note(format string, args ...any) {
 	if !a.quiet {
-		fmt.Fprintf(a.stderr, "inos: "+format+"\n", args...)
+		fmt.Fprintf(a.stderr, "inos: %s\n", printableLines(fmt.Sprintf(format, args...)))
 	}
 }
 

@@ -15,7 +15,7 @@ func (a *app) cmdEvents() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "events",
 		Short: "Show what happened, and follow what happens",
-		Long: `Events shows the newest lines of the node's history, oldest first: time, event type, duration, path, detail, trace.
+		Long: `Events shows the newest lines of the node's history, oldest first: time, with the date when it was not today, event type, duration, path, detail, trace.
 With --follow it goes on with each event that is recorded, through restarts of the node, until Ctrl-C.
 With --json each event is one line.`,
 		Example: `  inos events
@@ -63,6 +63,10 @@ func (a *app) printEvent(e api.Event) error {
 	if e.TraceID != "" {
 		parts = append(parts, "trace="+printable(e.TraceID))
 	}
-	at := time.UnixMicro(e.AtUs).Local().Format("15:04:05.000000") + "  "
-	return a.printf("%s\n", strings.Join(a.fold(at, strings.Join(parts, "  ")), "\n"))
+	at, now := time.UnixMicro(e.AtUs).Local(), time.Now()
+	layout := "15:04:05.000000  "
+	if at.YearDay() != now.YearDay() || at.Year() != now.Year() {
+		layout = "2006-01-02 " + layout
+	}
+	return a.printf("%s\n", strings.Join(a.fold(at.Format(layout), strings.Join(parts, "  ")), "\n"))
 }

@@ -96,6 +96,7 @@ func (a *app) login(node string, q api.LoginQuestion) (*login, error) {
 		return nil, err
 	}
 	defer client.Close()
+	client.Tell(a.tellSilence)
 	reply, mesh, err := client.Login(a.ctx, q, key, l.Mesh)
 	if inos.CodeOf(err) == inos.CodeUnauthenticated && q.Enrolment == "" {
 		return nil, &inos.Error{
@@ -138,11 +139,13 @@ yet are void then.`,
 			if l == nil {
 				return &inos.Error{Code: inos.CodeUnauthenticated, Op: "logout", Message: "this device is not logged in at " + node, Hint: "See 'inos login --help'."}
 			}
+			l.tell = a.tellSilence
 			client, err := api.NewClientOf(node, l.token)
 			if err != nil {
 				return err
 			}
 			defer client.Close()
+			client.Tell(a.tellSilence)
 			if _, err := client.RevokeDevice(a.ctx, "", l.Device); err != nil {
 				a.note("the node was not told, so the device stays known there: %v", err)
 			}

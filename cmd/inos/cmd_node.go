@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -62,6 +63,9 @@ without it, so move it off the machine and keep it: with it the map can be made 
 				if err != nil {
 					return err
 				}
+				if err := ofLocalMesh(config.DataDir); err != nil {
+					return err
+				}
 				switch kind {
 				case folderLocal:
 					return localFolderError(config.DataDir)
@@ -102,6 +106,25 @@ func localFolderError(dir string) error {
 	return &inos.Error{
 		Code: inos.CodeConflict, Op: "start node", Message: dir + " is the folder of a local mesh of several nodes",
 		Hint: "Start it with 'inos up', or name the folder of one of its nodes, such as " + providerPrefix + "1 in it.",
+	}
+}
+
+// ofLocalMesh refuses to start the switchboard of a local mesh by itself: as a lone node it would hold chunks too from then on, and miss its providers.
+func ofLocalMesh(dir string) error {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return inos.Errorf(inos.CodeIO, "start node", "%w", err)
+	}
+	parent := filepath.Dir(abs)
+	if filepath.Base(abs) != switchboardName {
+		return nil
+	}
+	if kind, err := kindOf(parent); err != nil || kind != folderLocal {
+		return nil //nolint:nilerr // the folder is one of its own then
+	}
+	return &inos.Error{
+		Code: inos.CodeConflict, Op: "start node", Message: dir + " is the switchboard of the local mesh in " + parent,
+		Hint: "Start that with 'inos up --data " + shellWord(parent) + "'.",
 	}
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -50,7 +49,7 @@ for seven days. With --recursive a PATH stands for everything below it.` + other
 						first = err
 					}
 					if len(args) > 1 {
-						fmt.Fprintf(a.stderr, "inos: %s: %v\n", printable(arg), err)
+						a.printFailure(nil, arg, err)
 					}
 				}
 			}

@@ -63,6 +63,9 @@ On a terminal a few lines show how the mesh is; elsewhere lines tell what change
 			if err != nil {
 				return err
 			}
+			if err := ofLocalMesh(dir); err != nil {
+				return err
+			}
 			named := c.Flags().Changed("nodes")
 			switch {
 			case kind == folderLocal && named && f.nodes == 0:

@@ -279,7 +279,7 @@ func (g *folderGet) failed(name string, err error, fatal bool) {
 		g.cancel()
 		return
 	}
-	g.meter.print(g.a.stderr, fmt.Sprintf("inos: %s: %v\n", printable(name), err))
+	g.a.printFailure(g.meter, name, err)
 }
 
 func (g *folderGet) finish() error {

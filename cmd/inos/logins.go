@@ -112,7 +112,8 @@ func (l *login) takeReply(r *api.LoginReply) {
 // secret that is shown twice is taken for a stolen one.
 type loginTokens struct {
 	name string
-	mu   sync.Mutex // guards login
+	tell func(text string) // that the node is silent; nil: nobody is told
+	mu   sync.Mutex        // guards login
 	login
 }
 
@@ -153,6 +154,7 @@ func (t *loginTokens) renew(ctx context.Context) error {
 		return err
 	}
 	defer client.Close()
+	client.Tell(t.tell)
 	reply, err := client.Refresh(ctx, t.Refresh)
 	if inos.CodeOf(err) == inos.CodeUnauthenticated || t.Refresh == "" {
 		var key ed25519.PrivateKey

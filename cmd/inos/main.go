@@ -36,6 +36,7 @@ func run(ctx context.Context, late <-chan struct{}, args []string, stdin io.Read
 	go func() { ended <- root.ExecuteContext(ctx) }()
 	select {
 	case err := <-ended:
+		a.json = a.json || slices.Contains(args, "--json") // an unknown command's flags are not read
 		return a.report(err)
 	case <-late:
 		abandoned := &app{ctx: ctx, stderr: stderr, json: slices.Contains(args, "--json")} // the command still uses its own

@@ -49,8 +49,12 @@ func (a *app) client() (*api.Client, error) {
 		return nil, err
 	}
 	client, err := api.NewClientOf(address, source)
-	if err != nil || a.owner == "" {
-		return client, err
+	if err != nil {
+		return nil, err
+	}
+	client.Tell(a.tellSilence)
+	if a.owner == "" {
+		return client, nil
 	}
 	return client.In(a.owner), nil
 }
@@ -63,6 +67,7 @@ func (a *app) tokens(address string, local bool) (api.TokenSource, error) {
 			return nil, err
 		}
 		if l != nil {
+			l.tell = a.tellSilence
 			return l.token, nil
 		}
 	}

@@ -14,6 +14,9 @@ import (
 // redrawInterval is the least time between two drawings of a progress line.
 const redrawInterval = 100 * time.Millisecond
 
+// meterLabelMin is how much of what is drawn a line has room for, however narrow it is.
+const meterLabelMin = 8
+
 // terminalOf returns the width of the terminal behind w; ok is false when it is none.
 func terminalOf(w io.Writer) (width int, ok bool) {
 	f, isFile := w.(*os.File)
@@ -50,7 +53,9 @@ func (a *app) meter(label string, total int64) *meter {
 	if !ok || a.quiet || a.json {
 		return nil
 	}
-	return &meter{out: a.stderr, label: label, width: width, began: time.Now(), total: total}
+	m := &meter{out: a.stderr, label: label, width: width, began: time.Now(), total: total}
+	a.drawn.Store(m)
+	return m
 }
 
 // set moves the progress to done bytes.
@@ -140,7 +145,12 @@ func (m *meter) draw(force bool) {
 
 func (m *meter) line(now time.Time) string {
 	elapsed := now.Sub(m.began)
-	parts := []string{m.label}
+	label := m.label
+	if most := max(m.width/2, meterLabelMin); m.width > 0 && len([]rune(label)) > most { // a name's end tells more than its beginning
+		runes := []rune(label)
+		label = "…" + string(runes[len(runes)-most+1:])
+	}
+	parts := []string{label}
 	if m.files > 0 {
 		parts = append(parts, plural(m.files, "file"))
 	}

@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
 	"lukechampine.com/blake3"
 
 	"github.com/inos-mesh/inos"
@@ -99,15 +101,28 @@ func readCommit(name string) (c pendingCommit, err error) {
 	return c, nil
 }
 
-// remember writes down that the upload is about to be committed.
-func (p *uploadPut) remember(id inos.FileID) error {
+// readyCommitsDir returns the folder when a commit can be written into it: who waits for that until all is sent sends it in vain.
+func readyCommitsDir() (string, error) {
 	const op = "remember commit"
 	dir, err := commitsDir()
 	if err != nil {
-		return err
+		return "", err
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return folderError(op, err)
+		return "", folderError(op, err)
+	}
+	if err := unix.Access(dir, unix.W_OK); err != nil {
+		return "", folderError(op, &fs.PathError{Op: "write to", Path: dir, Err: err})
+	}
+	return dir, nil
+}
+
+// remember writes down that the upload is about to be committed.
+func (p *uploadPut) remember(id inos.FileID) error {
+	const op = "remember commit"
+	dir, err := readyCommitsDir()
+	if err != nil {
+		return err
 	}
 	if len(pendingCommits(dir, time.Now())) >= commitsMax {
 		return &inos.Error{Code: inos.CodeBusy, Op: op, Message: dir + " is full", Hint: "Remove what is in it when no 'inos put --resume' runs."}

@@ -225,7 +225,7 @@ func (p *folderPut) failed(name string, err error) {
 		p.cancel()
 		return
 	}
-	p.meter.print(p.a.stderr, fmt.Sprintf("inos: %s: %v\n", printable(name), err))
+	p.a.printFailure(p.meter, name, err)
 }
 
 func (p *folderPut) finish() error {

@@ -80,6 +80,9 @@ func (a *app) putResumable(f *putFlags, source, name string, target inos.Path, f
 			return f.explain(target, &inos.Error{Code: inos.CodePreconditionFailed, Op: "put", Message: "the path exists"})
 		}
 	}
+	if _, err := readyCommitsDir(); err != nil {
+		return err
+	}
 	if err := p.open(&o, target); err != nil {
 		return err
 	}

@@ -112,7 +112,7 @@ func (a *app) closeNode(node *host.Node, view *view) error {
 func nextSteps(dataDir, defaultDir string) []string {
 	flag := ""
 	if abs, err := filepath.Abs(dataDir); err == nil && dataDir != defaultDir {
-		flag = " --data " + abs
+		flag = " --data " + shellWord(abs)
 	}
 	return []string{
 		"inos put FILE /path" + flag,

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // sizeText returns bytes for a person, in binary units with three digits.
@@ -70,14 +72,54 @@ func timeText(us int64) string {
 	return time.UnixMicro(us).Local().Format("2006-01-02 15:04:05")
 }
 
-// printable makes a string from outside harmless on a terminal: control characters and what is not UTF-8 are escaped.
+// printable makes a string from outside harmless on a terminal: control characters, what is not UTF-8, and what breaks a line or turns its direction
+// around, so that a name reads as another, are escaped.
 func printable(s string) string {
-	for _, r := range s {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == '\uFFFD' {
-			return strings.Trim(strconv.Quote(s), `"`)
+	if !strings.ContainsFunc(s, harmful) {
+		return s
+	}
+	var b strings.Builder
+	for i, r := range s {
+		switch _, size := utf8.DecodeRuneInString(s[i:]); {
+		case r == utf8.RuneError && size == 1:
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		case harmful(r):
+			quoted := strconv.QuoteRuneToASCII(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
+		default:
+			b.WriteRune(r)
 		}
 	}
-	return s
+	return b.String()
+}
+
+func harmful(r rune) bool {
+	return r < ' ' || r >= 0x7f && r < 0xa0 || r >= 0x2028 && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == utf8.RuneError
+}
+
+// printableLines is printable, and keeps the ends of lines and tabs.
+func printableLines(s string) string {
+	var b strings.Builder
+	for {
+		i := strings.IndexAny(s, "\n\t")
+		if i < 0 {
+			b.WriteString(printable(s))
+			return b.String()
+		}
+		b.WriteString(printable(s[:i]))
+		b.WriteByte(s[i])
+		s = s[i+1:]
+	}
+}
+
+// shellWord returns a word as a shell reads it back.
+func shellWord(s string) string {
+	if s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("/._-+:@,=", r)
+	}) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(printable(s), "'", `'\''`) + "'"
 }
 
 // plural returns "1 file" or "2 files"; a noun with another plural than with an s is given with it: "1 copy" or "2 copies".

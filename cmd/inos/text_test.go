@@ -32,6 +32,9 @@ func TestTexts(t *testing.T) {
 		percentText(1, 0): "–", percentText(1, 3): "33.3 %", rateText(1<<20, time.Second): "1.00 MiB/s", rateText(1, 0): "– B/s",
 		plural(1, "file"): "1 file", plural(2000, "file"): "2,000 files",
 		printable("ümlaut /a b"): "ümlaut /a b", printable("\x1b[2J"): `\x1b[2J`, printable("a\nb"): `a\nb`, printable("\u009b1m"): `\u009b1m`,
+		printable("\xff\"\x7f"): `\xff"\x7f`, printable("a\u202etxt.exe"): `a\u202etxt.exe`, printable("\u2028\u2066"): `\u2028\u2066`, printable("می\u200cشود"): "می\u200cشود",
+		printableLines("a\n\tb\x1b[m\n"): "a\n\tb\\x1b[m\n", printableLines(""): "",
+		shellWord("/a-b/c.d"): "/a-b/c.d", shellWord("/a b"): "'/a b'", shellWord("it's"): `'it'\''s'`, shellWord(""): "''",
 		clip("abc", 2): "ab", clip("äöü", 3): "äöü",
 		bar(0, 0, 0, traceBarWidth): strings.Repeat("=", traceBarWidth), bar(0, 1, 32, traceBarWidth): "=" + strings.Repeat(" ", 31),
 		bar(32, 32, 32, traceBarWidth): strings.Repeat(" ", 31) + "=", bar(8, 24, 32, traceBarWidth): strings.Repeat(" ", 8) + strings.Repeat("=", 16) + strings.Repeat(" ", 8),
@@ -81,6 +84,17 @@ func TestEightyColumns(t *testing.T) {
 	a.width = 0
 	if err := a.printEvent(e); err != nil || strings.Count(out.String(), "\n") != 1 {
 		t.Errorf("%v: elsewhere an event is one line: %s", err, out.String())
+	}
+}
+
+// An event of another day says which.
+func TestEventDate(t *testing.T) {
+	var out bytes.Buffer
+	a := &app{stdout: &out}
+	now := time.Now()
+	before := now.AddDate(-1, 0, 0) // the same day of another year
+	if err := a.printEvent(api.Event{Type: "x", AtUs: before.UnixMicro()}); err != nil || !strings.HasPrefix(out.String(), before.Format("2006-01-02 15:04:05.")) {
+		t.Errorf("%q (%v)", out.String(), err)
 	}
 }
 
@@ -174,6 +188,7 @@ func TestReport(t *testing.T) {
 		{"nobody reads", outputError(readerLeft{syscall.EPIPE}), 1, ""},
 		{"connection broke", inos.Errorf(inos.CodeIO, "call node", "the connection broke: %w", syscall.EPIPE), 1, "inos: call node: the connection broke: broken pipe"},
 		{"interrupted", context.Canceled, 130, "inos: interrupted\n"},
+		{"a name with orders to the terminal", &inos.Error{Code: inos.CodeBadRequest, Op: "a", Message: "\x1b[31m\nhint: no", Hint: "\x1b[0m"}, 1, "inos: a: \\x1b[31m\\nhint: no\nhint: \\x1b[0m\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var out bytes.Buffer
@@ -217,6 +232,11 @@ func TestMeterLine(t *testing.T) {
 	if got := m.line(began.Add(20 * time.Second)); !strings.HasSuffix(got, "waiting for the disk") || strings.Contains(got, "ETA") {
 		t.Errorf("%q", got)
 	}
+	m.label, m.width = "put "+strings.Repeat("long/", 30)+"name", 40
+	if got := m.line(began.Add(20 * time.Second)); !strings.Contains(got, "…long/long/long/name  100 %  100 MiB") {
+		t.Errorf("the name leaves no room for the rest: %q", clip(got, 39))
+	}
+	m.label, m.width = "put a", 0
 	m.total = -1
 	if got := m.line(began.Add(20 * time.Second)); strings.Contains(got, "%") {
 		t.Errorf("%q", got)

@@ -76,6 +76,9 @@ func (a *app) upMesh(dir string, f *upFlags, rebuild bool) error {
 			Hint: "To make it smaller, empty a provider with 'inos drain' and take it out with 'inos nodes rm'.",
 		}
 	}
+	if !l.isNew() && f.node.capacity > 0 {
+		a.note("--capacity counts for providers that are new; those that are there offer what their invites say ('inos nodes')")
+	}
 	if f.nodes > l.Providers {
 		if err := l.grow(f.nodes); err != nil {
 			return err

@@ -87,7 +87,7 @@ func (v *view) Write(p []byte) (int, error) {
 		end = len(v.partial) - 1
 	}
 	v.erase()
-	_, err := v.a.stderr.Write(v.partial[:end+1])
+	_, err := io.WriteString(v.a.stderr, printableLines(string(v.partial[:end+1])))
 	v.partial = append(v.partial[:0], v.partial[end+1:]...)
 	return len(p), err
 }
@@ -127,7 +127,7 @@ func (v *view) sayLocked(event, text string, more map[string]any) {
 		}
 		_ = json.NewEncoder(v.a.stdout).Encode(line) // the node goes on when nobody reads
 	case !v.a.quiet:
-		fmt.Fprintf(v.out, "inos: %s: %s\n", event, text)
+		fmt.Fprintf(v.out, "inos: %s: %s\n", event, printable(text))
 	}
 }
 
