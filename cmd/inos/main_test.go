@@ -92,6 +92,7 @@ func TestScripts(t *testing.T) {
 			"address":  scriptAddress,
 			"chunk":    scriptChunk,
 			"until":    scriptUntil,
+			"succeeds": scriptSucceeds,
 			"crash":    scriptCrash,
 			"empty":    scriptEmpty,
 			"unheld":   scriptUnheld,

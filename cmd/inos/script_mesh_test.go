@@ -45,6 +45,22 @@ func scriptUntil(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+// scriptSucceeds runs a command until it succeeds, for what a node that gets no time for some seconds makes fail: succeeds inos verify --all.
+func scriptSucceeds(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) == 0 {
+		ts.Fatalf("usage: succeeds command...")
+	}
+	for began := time.Now(); ; time.Sleep(statePause) { // a poll of other processes, bounded below
+		err := ts.Exec(args[0], args[1:]...)
+		if err == nil {
+			return
+		}
+		if time.Since(began) > stateTimeout {
+			ts.Fatalf("%q did not succeed within %v: %v", strings.Join(args, " "), stateTimeout, err)
+		}
+	}
+}
+
 // scriptCrash kills the node of a folder without warning: crash data/provider-1.
 func scriptCrash(ts *testscript.TestScript, _ bool, args []string) {
 	text, err := readSmall(filepath.Join(ts.MkAbs(args[0]), "lock"))
