@@ -53,7 +53,7 @@ Threads are called in a fixed order, each first with what it hears and then to a
  1. governance admits or refuses: session, expiry, rate, capability, grants, quota, the id's age, requests that are under way already. Nothing
     else sees a request before. The ends of effects find their owner by id; what is not under way is dropped and counted.
  2. the supervisor owns the workers. Module calls queue by turn, so that many small requests and one large one share fairly;
-    a call whose worker ends is tried again, and an input that ends two workers is not tried a third time.
+    a call whose worker ends is tried again, and an input that ends two workers is set aside for a while.
  3. recovery boots, and drops what the last run left; rebuild makes an emptied map again.
  4. put, get, query, verify, fetch, loss, reconcile and collect are pipeline units: each keeps its requests as explicit state machines, with
     bounds on how many are active, wait, and have effects under way. A full queue answers busy.

@@ -287,7 +287,7 @@ func (u *memberships) count(replicas uint32, candidates []bool) (all, open uint3
 }
 
 // quorum returns the number of domains that have to hold a file before it is acknowledged: sync when asked for by name, else two or
-// as many as there are. CodeReplicasUnreachable for what the mesh can never do, CodeQuorumLost while too few are alive.
+// as many as there are. CodeReplicasUnreachable for what the mesh can never do, CodeQuorumLost while too few are alive; whoever asks names the operation.
 func (u *memberships) quorum(replicas, sync uint32) (uint32, *inos.Error) {
 	return u.quorumOf(replicas, sync, u.candidates().crowded)
 }
@@ -302,11 +302,11 @@ func (u *memberships) quorumOf(replicas, sync uint32, candidates []bool) (uint32
 	want := min(replicas, 2, all)
 	if sync > 0 {
 		if want = sync; sync > all {
-			return 0, inos.Errorf(inos.CodeReplicasUnreachable, "files:put", "%d domains are to be waited for, the mesh has %s", sync, u.counted(all, max(replicas, sync)))
+			return 0, inos.Errorf(inos.CodeReplicasUnreachable, "", "%d domains are to be waited for, the mesh has %s", sync, u.counted(all, max(replicas, sync)))
 		}
 	}
 	if want = max(want, 1); want > open {
-		err := again(inos.Errorf(inos.CodeQuorumLost, "files:put", "%d domains have to hold the file, a copy can be written in %d of %s", want, open, u.counted(all, max(replicas, sync))))
+		err := again(inos.Errorf(inos.CodeQuorumLost, "", "%d domains have to hold the file, a copy can be written in %d of %s", want, open, u.counted(all, max(replicas, sync))))
 		return 0, err
 	}
 	return want, nil
@@ -315,7 +315,7 @@ func (u *memberships) quorumOf(replicas, sync uint32, candidates []bool) (uint32
 // reachable refuses a number of replicas, asked for by name, for which the mesh has too few domains.
 func (u *memberships) reachable(replicas uint32) *inos.Error {
 	if all, _ := u.domains(replicas); replicas > all {
-		return inos.Errorf(inos.CodeReplicasUnreachable, "files:put", "%d replicas are asked for, the mesh has %s", replicas, u.counted(all, replicas))
+		return inos.Errorf(inos.CodeReplicasUnreachable, "", "%d replicas are asked for, the mesh has %s", replicas, u.counted(all, replicas))
 	}
 	return nil
 }
