@@ -27,16 +27,6 @@ func creditsText(micro int64) string {
 	return text
 }
 
-// withClient runs what a command does with the node.
-func (a *app) withClient(do func(*api.Client) error) error {
-	client, err := a.client()
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	return do(client)
-}
-
 // parent is a command that has others below it and lists by itself.
 func parent(c *cobra.Command, below ...*cobra.Command) *cobra.Command {
 	for _, b := range below {

@@ -59,6 +59,16 @@ func (a *app) client() (*api.Client, error) {
 	return client.In(a.owner), nil
 }
 
+// withClient runs what a command does with the node.
+func (a *app) withClient(do func(*api.Client) error) error {
+	client, err := a.client()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	return do(client)
+}
+
 // tokens returns where tokens for the node come from. A login counts for a node that was named by its address.
 func (a *app) tokens(address string, local bool) (api.TokenSource, error) {
 	if a.tokenFile == "" && os.Getenv("INOS_TOKEN") == "" && !local {
