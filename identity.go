@@ -182,9 +182,9 @@ type SemanticIdentity interface {
 	PutEnrolment(ctx context.Context, hash [HashBytes]byte, user Subject, expires, now Micros) error
 	// ListDevices returns a user's devices by id, revoked ones too; CodeUserUnknown.
 	ListDevices(ctx context.Context, user Subject) ([]Device, error)
-	// RevokeDevice ends a device and its sessions for good, whose token ids it returns, and makes its key useless for this user; CodeDeviceUnknown. The user's
-	// enrolments end too: the device may have made some. Again it changes nothing else.
-	RevokeDevice(ctx context.Context, user Subject, device string, now Micros) (revoked []string, err error)
+	// RevokeDevice ends a device, its sessions and those that it issued for good, whose token ids it returns and how many were issued, and makes its key useless for this
+	// user; CodeDeviceUnknown. The user's enrolments end too: the device may have made some. Again it changes nothing else.
+	RevokeDevice(ctx context.Context, user Subject, device string, now Micros) (revoked []string, issued int, err error)
 	// PutGroup makes or replaces a group; each member is a user (CodeUserUnknown), named once or more. Without members the group is removed, and before it,
 	// in bounded transactions, the grants to it; one that is unknown is no error.
 	PutGroup(ctx context.Context, g Group, now Micros) error
@@ -192,7 +192,8 @@ type SemanticIdentity interface {
 	ListGroups(ctx context.Context, after string, limit int) (groups []Group, more bool, err error)
 
 	// OpenSession makes a session of a user who exists and is not disabled, and returns it with the user. With a Device, the user has that device, not revoked and with
-	// that key; or o.Enrolment is the user's and good at now: then it is used up and the device becomes the user's. All else is
+	// that key; or o.Enrolment is the user's and good at now: then it is used up and the device becomes the user's. A session that was IssuedBy a device of the
+	// user's, which has no Device, needs that not to be revoked. All else is
 	// CodeUnauthenticated, and changes nothing. Refreshable is set by o.Refresh, CreatedAt is now. The same session again returns it as it is; another with its token
 	// id, or with its refresh secret, is CodeConflict, and so is one beyond UserSessionsMax or UserDevicesMax.
 	OpenSession(ctx context.Context, s SessionInfo, o Opening, now Micros) (SessionInfo, User, error)

@@ -105,4 +105,6 @@ type Session struct {
 	ExpiresAt    Micros   // 0: never
 	Audience     string   // whom the token is for; empty: the mesh
 	Peer         NodeID   // the only peer that may use it; empty: anybody who has it
+	// IssuedBy is the device by which a session without one was issued: directly, or by a token that was issued by it. Empty: it is not known.
+	IssuedBy string
 }

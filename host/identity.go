@@ -150,7 +150,7 @@ func (l *loop) introduce(ctx context.Context, s inos.Session) error {
 	}
 	err := l.submit(ctx, l.node.hostEnvelope(event.IdentitySession, &eventpb.Session{
 		TokenId: s.TokenID, Subject: string(s.Subject), Device: s.Device, Capabilities: s.Capabilities, ExpiresUs: int64(s.ExpiresAt),
-		Audience: s.Audience, Peer: string(s.Peer),
+		Audience: s.Audience, Peer: string(s.Peer), IssuedBy: s.IssuedBy,
 	}))
 	if err != nil {
 		return err

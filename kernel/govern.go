@@ -30,6 +30,7 @@ type session struct {
 	expires      inos.Micros // 0: never
 	audience     string
 	peer         string
+	issuedBy     string // device that issued a session without one
 	used         uint64 // step of its last use
 }
 
@@ -59,6 +60,7 @@ func (g *governance) code(c *coder) {
 		num(c, &s.expires)
 		text(c, &s.audience)
 		text(c, &s.peer)
+		text(c, &s.issuedBy)
 		num(c, &s.used)
 	})
 	g.access.code(c)
@@ -95,8 +97,16 @@ func (g *governance) hear(in *input) {
 	}
 	g.sessions[s.TokenId] = &session{
 		subject: inos.Subject(s.Subject), device: s.Device, capabilities: s.Capabilities, expires: inos.Micros(s.ExpiresUs),
-		audience: s.Audience, peer: s.Peer, used: g.k.steps,
+		audience: s.Audience, peer: s.Peer, issuedBy: s.IssuedBy, used: g.k.steps,
 	}
+}
+
+// issuer returns the device that what a session issues is issued by.
+func (s *session) issuer() string {
+	if s.device != "" {
+		return s.device
+	}
+	return s.issuedBy
 }
 
 // revoke ends a session at once.

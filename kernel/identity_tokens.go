@@ -52,14 +52,14 @@ func (u *identities) tokens(p *errand) *inos.Error {
 	if err := u.lessThanAsked(p, q); err != nil {
 		return err
 	}
-	expires := u.k.now + life
-	if s := u.k.governance.sessions[p.token]; s != nil && s.device == "" && s.expires != 0 {
+	s, expires := u.k.governance.sessions[p.token], u.k.now+life // lessThanAsked has seen that it is there
+	if s.device == "" && s.expires != 0 {
 		expires = min(expires, s.expires) // a program's token does not outlive itself in another one
 	}
 	p.session = &eventpb.SessionInfo{
 		Session: &eventpb.Session{
 			TokenId: event.NewID(u.k.now, u.k.random.ten()), Subject: string(p.subject), Capabilities: q.Capabilities, Audience: q.Audience, Peer: q.Peer,
-			ExpiresUs: int64(expires),
+			ExpiresUs: int64(expires), IssuedBy: s.issuer(),
 		},
 		Name: q.Name, CreatedUs: int64(u.k.now),
 	}

@@ -260,8 +260,10 @@ func (u *identities) devicesDone(p *errand, a *answer) *inos.Error {
 			return undecoded("semantic:revoke_device")
 		}
 		u.forget(r.TokenIds)
-		return u.complete(p, &eventpb.DevicesRevokeReply{Sessions: uint32(len(r.TokenIds))},
-			"device "+read[eventpb.DevicesRevokeRequest](p.payload).Device+", "+plural(uint64(len(r.TokenIds)), "session", "sessions")+" ended")
+		tokens := min(r.Issued, uint32(len(r.TokenIds)))
+		sessions := uint32(len(r.TokenIds)) - tokens
+		return u.complete(p, &eventpb.DevicesRevokeReply{Sessions: sessions, Tokens: tokens}, "device "+read[eventpb.DevicesRevokeRequest](p.payload).Device+", "+
+			plural(uint64(sessions), "session", "sessions")+" and "+plural(uint64(tokens), "token", "tokens")+" that it had issued ended")
 	case event.GroupsList:
 		var r eventpb.ListGroupsReply
 		if event.Open(a.env, &r) != nil {

@@ -220,6 +220,7 @@ func describeIdentityReply(e *eventpb.Envelope, state event.State) string {
 		enrol   eventpb.UsersEnrolReply
 		devices eventpb.DevicesListReply
 		groups  eventpb.GroupsListReply
+		device  eventpb.DevicesRevokeReply
 		ended   eventpb.TokensRevokeReply
 		issued  eventpb.TokensIssueReply
 		tokens  eventpb.TokensListReply
@@ -257,7 +258,9 @@ func describeIdentityReply(e *eventpb.Envelope, state event.State) string {
 			line += fmt.Sprintf(" %s%v", g.Name, g.Members)
 		}
 		return line
-	case (typ == event.TokensRevoke || typ == event.DevicesRevoke) && open(&ended):
+	case typ == event.DevicesRevoke && open(&device):
+		return fmt.Sprintf(" sessions=%d tokens=%d", device.Sessions, device.Tokens)
+	case typ == event.TokensRevoke && open(&ended):
 		return fmt.Sprintf(" sessions=%d", ended.Sessions)
 	case typ == event.TokensIssue && open(&issued):
 		return fmt.Sprintf(" %s caps=%v token=%s", issued.Session.Name, issued.Session.Session.Capabilities, issued.Token)

@@ -211,7 +211,14 @@ func (w *world) performUsers(e *eventpb.Envelope) (event.Message, *inos.Error) {
 			return nil, missing(inos.CodeDeviceUnknown, "%s has no device %s", q.User, q.Device)
 		}
 		d.Revoked = true
-		return &eventpb.RevokeDeviceReply{TokenIds: w.endSessions(q.User, func(s *eventpb.Session) bool { return s.Device == q.Device })}, nil
+		r := &eventpb.RevokeDeviceReply{}
+		r.TokenIds = w.endSessions(q.User, func(s *eventpb.Session) bool {
+			if s.IssuedBy == q.Device {
+				r.Issued++
+			}
+			return s.Device == q.Device || s.IssuedBy == q.Device
+		})
+		return r, nil
 	case event.PutGroup:
 		var q eventpb.PutGroupRequest
 		w.open(e, &q)

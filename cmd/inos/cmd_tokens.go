@@ -16,7 +16,8 @@ func (a *app) cmdTokens() *cobra.Command {
 		Use:   "tokens",
 		Short: "List sessions and programs' tokens, issue and revoke them",
 		Long: `Tokens lists what lets anybody in as you, or with --user as another: sessions of devices, dashboards, and tokens issued for programs.
-Revoking one counts from the next request on.`,
+Revoking one counts from the next request on. A token ends too when the device is revoked that issued it; of tokens of an earlier version
+that is not known, and they are listed without a device.`,
 		Example: `  inos tokens
   inos tokens issue backup --capability 'files:write:/backup/*' --expires 90d
   inos tokens revoke 0193…
@@ -45,8 +46,11 @@ func (a *app) printSession(s *api.Session) error {
 		return a.printJSON(s)
 	}
 	kind := "program"
-	if s.Device != "" {
+	switch {
+	case s.Device != "":
 		kind = "device …" + tail(s.Device)
+	case s.IssuedBy != "":
+		kind = "program of device …" + tail(s.IssuedBy)
 	}
 	return a.printf("%s  until %s  %s  %s  %s\n", s.ID, timeText(s.ExpiresUs), printable(s.Name), kind, printable(strings.Join(s.Capabilities, " ")))
 }

@@ -258,9 +258,10 @@ func (a *app) cmdDevices() *cobra.Command {
 		},
 	}
 	revoke := &cobra.Command{
-		Use:     "revoke ID",
-		Short:   "End a device and its sessions at once",
-		Long:    "Revoke ends a device for good: its sessions end at once and its key lets nobody in again.",
+		Use:   "revoke ID",
+		Short: "End a device, its sessions and the tokens that it issued at once",
+		Long: `Revoke ends a device for good: its sessions end at once, and with them the tokens of programs and the dashboards that were let in by it,
+or by a token of its. Its key lets nobody in again.`,
 		Example: "  inos devices revoke 12D3Koo…\n  inos devices revoke 12D3Koo… --user anna",
 		Args:    arguments(1, 1, "the ID of a device"),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -269,7 +270,11 @@ func (a *app) cmdDevices() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return a.printEnded(r)
+				if a.json {
+					return a.printJSON(r)
+				}
+				a.note("ended %s and %s that it had issued", plural(uint64(r.Sessions), "session"), plural(uint64(r.Tokens), "token"))
+				return nil
 			})
 		},
 	}

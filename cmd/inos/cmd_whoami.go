@@ -55,6 +55,9 @@ func (a *app) whoamiLines(r *api.WhoamiReply) []string {
 	if s.Device != "" {
 		session += " of device …" + tail(s.Device)
 	}
+	if s.IssuedBy != "" {
+		session += " issued by device …" + tail(s.IssuedBy)
+	}
 	if s.ExpiresUs > 0 {
 		session += ", until " + timeText(s.ExpiresUs)
 	}

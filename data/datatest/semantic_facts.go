@@ -64,9 +64,9 @@ func semanticFactVersions(t *testing.T, m inos.Semantic) {
 	equal(t, "needless", settleFact(t, m, "/devices/ann/d", 1), "0")
 	equal(t, "needless", settleFact(t, m, "/users/ann", 1), "0")
 	equal(t, "pending", briefFacts(t, m), " /grants/x:1 /groups/g:1 /users/bob:1 /users/cat:1")
-	_, err := m.RevokeDevice(background, "ann", "d", 20)
+	_, _, err := m.RevokeDevice(background, "ann", "d", 20)
 	must(t, err)
-	_, err = m.RevokeDevice(background, "ann", "d", 21) // changes nothing
+	_, _, err = m.RevokeDevice(background, "ann", "d", 21) // changes nothing
 	must(t, err)
 	must(t, m.PutGroup(background, inos.Group{Name: "g"}, 22)) // and the grant to it
 	equal(t, "pending", briefFacts(t, m), " /devices/ann/d:2 /grants/x:2+ /groups/g:2+ /users/bob:1 /users/cat:1")
@@ -105,7 +105,7 @@ func semanticFactsRestored(t *testing.T, m inos.Semantic) {
 	user(t, m, "bob", 0)
 	login(t, m, "t1", "ann", "d")
 	login(t, m, "t2", "bob", "e")
-	_, err = m.RevokeDevice(background, "bob", "e", 12)
+	_, _, err = m.RevokeDevice(background, "bob", "e", 12)
 	must(t, err)
 	must(t, m.PutGroup(background, inos.Group{Name: "g", Members: []inos.Subject{"bob", "ann"}}, 6))
 	grant(t, m, "g1", "ann", "/a", "group:g")

@@ -16,6 +16,7 @@ var identityCases = []semanticCase{
 	{"an enrolment lets one device in, once", semanticEnrolment},
 	{"enrolments are bounded, and those that are over make room", semanticEnrolmentsBound},
 	{"a device that is revoked is out for good", semanticRevokeDevice},
+	{"what a device issued ends with it", semanticIssued},
 	{"who is shut out has no enrolment left to come back by", semanticEnrolmentsEnd},
 	{"a session is opened once and found by its token id", semanticOpenSession},
 	{"a program's session needs a user and no device", semanticProgramSession},
@@ -174,14 +175,14 @@ func semanticRevokeDevice(t *testing.T, m inos.Semantic) {
 	user(t, m, "ann", 0)
 	login(t, m, "t1", "ann", "d")
 	login(t, m, "t2", "ann", "e")
-	_, err := m.RevokeDevice(background, "ann", "f", 20)
+	_, _, err := m.RevokeDevice(background, "ann", "f", 20)
 	wantCode(t, err, inos.CodeDeviceUnknown)
-	_, err = m.RevokeDevice(background, "bob", "d", 20)
+	_, _, err = m.RevokeDevice(background, "bob", "d", 20)
 	wantCode(t, err, inos.CodeDeviceUnknown)
-	revoked, err := m.RevokeDevice(background, "ann", "d", 20)
+	revoked, _, err := m.RevokeDevice(background, "ann", "d", 20)
 	must(t, err)
 	same(t, "revoked", revoked, []string{"t1"})
-	revoked, err = m.RevokeDevice(background, "ann", "d", 21)
+	revoked, _, err = m.RevokeDevice(background, "ann", "d", 21)
 	must(t, err)
 	equal(t, "revoked again", len(revoked), 0)
 	_, err = m.FindSession(background, "t1")
@@ -208,7 +209,7 @@ func semanticEnrolmentsEnd(t *testing.T, m inos.Semantic) {
 		end  func(key inos.RequestKey) error
 	}{
 		{"a device is revoked", func(inos.RequestKey) error {
-			_, err := m.RevokeDevice(background, "ann", "d", 20)
+			_, _, err := m.RevokeDevice(background, "ann", "d", 20)
 			return err
 		}},
 		{"all sessions are revoked", func(inos.RequestKey) error {
@@ -494,21 +495,28 @@ func semanticIdentityBounds(t *testing.T, m inos.Semantic) {
 		return err
 	}
 	for name, call := range map[string]func() error{
-		"a user without a name":       func() error { return put("", 0, inos.Quota{}, keyOf("1")) },
-		"a name with a colon":         func() error { return put("a:b", 0, inos.Quota{}, keyOf("1")) },
-		"a name that begins so":       func() error { return put("-a", 0, inos.Quota{}, keyOf("1")) },
-		"everybody's name":            func() error { return put("public", 0, inos.Quota{}, keyOf("1")) },
-		"the host's name":             func() error { return put("host", 0, inos.Quota{}, keyOf("1")) },
-		"a long name":                 func() error { return put(inos.Subject(long[:65]), 0, inos.Quota{}, keyOf("1")) },
-		"credits below zero":          func() error { return put("bob", -1, inos.Quota{}, keyOf("1")) },
-		"a quota beyond numbers":      func() error { return put("bob", 0, inos.Quota{Files: 1 << 63}, keyOf("1")) },
-		"no key":                      func() error { return put("bob", 0, inos.Quota{}, inos.RequestKey{}) },
-		"an enrolment that is over":   func() error { return m.PutEnrolment(background, hash("e", 1), "ann", 5, 5) },
-		"a large group":               func() error { return m.PutGroup(background, inos.Group{Name: "g", Members: members}, 1) },
-		"a group without a name":      func() error { return m.PutGroup(background, inos.Group{Members: []inos.Subject{"ann"}}, 1) },
-		"a session without an id":     func() error { return session(func(s *inos.SessionInfo) { s.TokenID = "" }) },
-		"an id with a slash":          func() error { return session(func(s *inos.SessionInfo) { s.TokenID = "a/b" }) },
-		"a long label":                func() error { return session(func(s *inos.SessionInfo) { s.Name = long[:129] }) },
+		"a user without a name":     func() error { return put("", 0, inos.Quota{}, keyOf("1")) },
+		"a name with a colon":       func() error { return put("a:b", 0, inos.Quota{}, keyOf("1")) },
+		"a name that begins so":     func() error { return put("-a", 0, inos.Quota{}, keyOf("1")) },
+		"everybody's name":          func() error { return put("public", 0, inos.Quota{}, keyOf("1")) },
+		"the host's name":           func() error { return put("host", 0, inos.Quota{}, keyOf("1")) },
+		"a long name":               func() error { return put(inos.Subject(long[:65]), 0, inos.Quota{}, keyOf("1")) },
+		"credits below zero":        func() error { return put("bob", -1, inos.Quota{}, keyOf("1")) },
+		"a quota beyond numbers":    func() error { return put("bob", 0, inos.Quota{Files: 1 << 63}, keyOf("1")) },
+		"no key":                    func() error { return put("bob", 0, inos.Quota{}, inos.RequestKey{}) },
+		"an enrolment that is over": func() error { return m.PutEnrolment(background, hash("e", 1), "ann", 5, 5) },
+		"a large group":             func() error { return m.PutGroup(background, inos.Group{Name: "g", Members: members}, 1) },
+		"a group without a name":    func() error { return m.PutGroup(background, inos.Group{Members: []inos.Subject{"ann"}}, 1) },
+		"a session without an id":   func() error { return session(func(s *inos.SessionInfo) { s.TokenID = "" }) },
+		"an id with a slash":        func() error { return session(func(s *inos.SessionInfo) { s.TokenID = "a/b" }) },
+		"a long label":              func() error { return session(func(s *inos.SessionInfo) { s.Name = long[:129] }) },
+		"a device's session, issued": func() error {
+			s := opened("t9", "ann", "d")
+			s.IssuedBy = "e"
+			_, _, err := m.OpenSession(background, s, inos.Opening{PublicKey: deviceKey("d")}, 1)
+			return err
+		},
+		"a long device that issues":   func() error { return session(func(s *inos.SessionInfo) { s.IssuedBy = long[:129] }) },
 		"a device without a key":      func() error { return session(func(s *inos.SessionInfo) { s.Device = "d" }) },
 		"capabilities beyond a bound": func() error { return session(func(s *inos.SessionInfo) { s.Capabilities = []string{long} }) },
 		"many capabilities": func() error {
@@ -549,7 +557,7 @@ func identityVerbsOf(m inos.Semantic) map[string]func(context.Context) error {
 		"find user":     func(ctx context.Context) error { _, _, err := m.FindUser(ctx, "ann"); return err },
 		"put enrolment": func(ctx context.Context) error { return m.PutEnrolment(ctx, h, "ann", 2, 1) },
 		"list devices":  func(ctx context.Context) error { _, err := m.ListDevices(ctx, "ann"); return err },
-		"revoke device": func(ctx context.Context) error { _, err := m.RevokeDevice(ctx, "ann", "d", 1); return err },
+		"revoke device": func(ctx context.Context) error { _, _, err := m.RevokeDevice(ctx, "ann", "d", 1); return err },
 		"put group": func(ctx context.Context) error {
 			return m.PutGroup(ctx, inos.Group{Name: "g", Members: []inos.Subject{"ann"}}, 1)
 		},

@@ -99,7 +99,8 @@ func (w *twins) revokeDevice(t *rapid.T) {
 	user, device := twinUsers.Draw(t, "user"), twinDevices.Draw(t, "device")
 	w.now++
 	w.both(t, fmt.Sprintf("revoke device %s of %s", device, user), func(m inos.Semantic) (any, error) {
-		return m.RevokeDevice(background, user, device, w.now)
+		revoked, issued, err := m.RevokeDevice(background, user, device, w.now)
+		return []any{revoked, issued}, err
 	})
 }
 
@@ -120,6 +121,9 @@ func (w *twins) openSession(t *rapid.T) {
 		Capabilities: []string{"files:*:*"}, ExpiresAt: w.now + inos.Micros(rapid.IntRange(0, 60).Draw(t, "life")), Peer: "p",
 	}}
 	var o inos.Opening
+	if s.Device == "" {
+		s.IssuedBy = twinDevices.Draw(t, "issued by")
+	}
 	if s.Device != "" {
 		key := hash("key", rapid.IntRange(0, 9).Draw(t, "key")/9)
 		o.PublicKey, o.DeviceName = key[:], "a laptop"
@@ -133,7 +137,7 @@ func (w *twins) openSession(t *rapid.T) {
 		o.Refresh = &h
 	}
 	w.now++
-	w.both(t, fmt.Sprintf("open %s of %s on %s", s.TokenID, s.Subject, s.Device), func(m inos.Semantic) (any, error) {
+	w.both(t, fmt.Sprintf("open %s of %s on %s by %s", s.TokenID, s.Subject, s.Device, s.IssuedBy), func(m inos.Semantic) (any, error) {
 		opened, u, err := m.OpenSession(background, s, o, w.now)
 		return []any{opened, u}, err
 	})

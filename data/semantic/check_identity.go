@@ -97,13 +97,16 @@ func checkOpening(op string, s *inos.SessionInfo, o *inos.Opening) error {
 	if err := checkCapabilities(op, s); err != nil {
 		return err
 	}
-	for _, c := range []struct{ what, text string }{{"name of the token", s.Name}, {"audience", s.Audience}, {"peer", string(s.Peer)}} {
+	for _, c := range []struct{ what, text string }{{"name of the token", s.Name}, {"audience", s.Audience}, {"peer", string(s.Peer)}, {"issuing device", s.IssuedBy}} {
 		if err := checkLabel(op, c.what, c.text); err != nil {
 			return err
 		}
 	}
 	if o.Refresh != nil && s.ExpiresAt <= 0 {
 		return inos.Errorf(inos.CodeBadRequest, op, "a session that is refreshed has an end")
+	}
+	if s.Device != "" && s.IssuedBy != "" {
+		return inos.Errorf(inos.CodeBadRequest, op, "a device's own session is issued by none")
 	}
 	if s.Device == "" {
 		if len(o.PublicKey) > 0 || o.Enrolment != nil {

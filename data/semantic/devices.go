@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 
 	"github.com/inos-mesh/inos"
 )
@@ -121,7 +122,7 @@ func (s *Store) ListDevices(ctx context.Context, user inos.Subject) (devices []i
 }
 
 // RevokeDevice implements inos.SemanticIdentity.
-func (s *Store) RevokeDevice(ctx context.Context, user inos.Subject, device string, now inos.Micros) (revoked []string, err error) {
+func (s *Store) RevokeDevice(ctx context.Context, user inos.Subject, device string, now inos.Micros) (revoked []string, issued int, err error) {
 	const op = "semantic:revoke_device"
 	err = s.write(ctx, op, 16, func(t *tx) error {
 		d, known, err := t.device(user, device)
@@ -142,11 +143,20 @@ func (s *Store) RevokeDevice(ctx context.Context, user inos.Subject, device stri
 		if err := t.exec(deleteEnrolmentsOf, string(user)); err != nil {
 			return err
 		}
-		revoked, err = t.revoke(deleteSessionsOfDevice, string(user), device)
-		return err
+		own, err := t.revoke(deleteSessionsOfDevice, string(user), device)
+		if err != nil {
+			return err
+		}
+		others, err := t.revoke(deleteIssuedBy, string(user), device)
+		if err != nil {
+			return err
+		}
+		issued, revoked = len(others), append(own, others...)
+		slices.Sort(revoked)
+		return nil
 	})
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
-	return revoked, nil
+	return revoked, issued, nil
 }

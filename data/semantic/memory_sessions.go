@@ -86,6 +86,9 @@ func (m *Memory) OpenSession(ctx context.Context, session inos.SessionInfo, o in
 func (m *Memory) enrol(op string, s *inos.SessionInfo, o *inos.Opening, now inos.Micros) (func(), error) {
 	i := &m.identity
 	if s.Device == "" {
+		if i.devices[s.Subject][s.IssuedBy].Revoked {
+			return nil, issuerRevoked(op, s)
+		}
 		return func() {}, nil
 	}
 	if d, known := i.devices[s.Subject][s.Device]; known {

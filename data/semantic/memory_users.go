@@ -198,15 +198,15 @@ func (m *Memory) ListDevices(ctx context.Context, user inos.Subject) (devices []
 }
 
 // RevokeDevice implements inos.SemanticIdentity.
-func (m *Memory) RevokeDevice(ctx context.Context, user inos.Subject, device string, now inos.Micros) (revoked []string, err error) {
+func (m *Memory) RevokeDevice(ctx context.Context, user inos.Subject, device string, now inos.Micros) (revoked []string, issued int, err error) {
 	const op = "semantic:revoke_device"
 	if err := m.enter(ctx, op); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer m.mu.Unlock()
 	d, known := m.identity.devices[user][device]
 	if !known {
-		return nil, deviceUnknown(op, user, device)
+		return nil, 0, deviceUnknown(op, user, device)
 	}
 	if !d.Revoked {
 		d.Revoked = true
@@ -214,7 +214,14 @@ func (m *Memory) RevokeDevice(ctx context.Context, user inos.Subject, device str
 		m.newFact(factDevices, deviceName(user, device), now)
 	}
 	m.dropEnrolments(user)
-	return m.revoke(func(s *twinSession) bool { return s.Subject == user && s.Device == device }), nil
+	revoked = m.revoke(func(s *twinSession) bool {
+		if s.Subject == user && s.IssuedBy == device {
+			issued++
+			return true
+		}
+		return s.Subject == user && s.Device == device
+	})
+	return revoked, issued, nil
 }
 
 // PutGroup implements inos.SemanticIdentity.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/inos-mesh/inos"
@@ -108,6 +109,46 @@ func TestMigrate(t *testing.T) {
 		t.Fatal(err)
 	}
 	scanned(t, path)
+}
+
+// TestMigrateSessions opens a map from before it was known which device issued a token: the token counts still, and no device takes it along.
+func TestMigrateSessions(t *testing.T) {
+	ctx := context.Background()
+	path := filepath.Join(t.TempDir(), "semantic.db")
+	before := slices.Index(migrations, issuedSchema)
+	db, err := sqlite.Open(sqlite.Config{Path: path, Memory: "semantic", Synchronous: "FULL", Migrations: migrations[:before], Steps: steps})
+	if err != nil {
+		t.Fatal(err)
+	}
+	exec := func(query string, args ...any) {
+		t.Helper()
+		if _, err := db.Writer.ExecContext(ctx, query, args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec(`INSERT INTO users VALUES ('ann', 0, 0, 0, 0, 0, 1)`)
+	exec(`INSERT INTO devices VALUES ('ann', 'd', 'laptop', $1, 1, 0)`, make([]byte, 32))
+	for _, s := range []inos.SessionInfo{
+		{Session: inos.Session{TokenID: "t", Subject: "ann", Device: "d", ExpiresAt: 100}},
+		{Session: inos.Session{TokenID: "p", Subject: "ann", ExpiresAt: 100}},
+	} {
+		exec(`INSERT INTO sessions VALUES ($1, $2, $3, $4, $5, NULL, 0)`, s.TokenID, string(s.Subject), s.Device, encodeSessionInfo(&s), int64(s.ExpiresAt))
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	revoked, issued, err := s.RevokeDevice(ctx, "ann", "d", 2)
+	if err != nil || fmt.Sprint(revoked) != "[t]" || issued != 0 {
+		t.Errorf("revoked %v, %d issued (%v)", revoked, issued, err)
+	}
+	if p, err := s.FindSession(ctx, "p"); err != nil || p.IssuedBy != "" {
+		t.Errorf("the token of before: %+v (%v)", p, err)
+	}
 }
 
 func fileAt(f inos.FileInfo, path inos.Path) inos.FileInfo {

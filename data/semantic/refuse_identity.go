@@ -45,8 +45,12 @@ func noLogin(op string, user inos.Subject) error {
 	return inos.Errorf(inos.CodeUnauthenticated, op, "%.128q is no user, or may not log in", string(user))
 }
 
+func issuerRevoked(op string, s *inos.SessionInfo) error {
+	return inos.Errorf(inos.CodeUnauthenticated, op, "the device %s of %s, by which the token %s is issued, is revoked", s.IssuedBy, s.Subject, s.TokenID)
+}
+
 func sameSession(op string, was, now *inos.SessionInfo) error {
-	if was.Subject != now.Subject || was.Device != now.Device {
+	if was.Subject != now.Subject || was.Device != now.Device || was.IssuedBy != now.IssuedBy {
 		return conflict(op, "the token id %s is another session's", was.TokenID)
 	}
 	return nil

@@ -169,7 +169,12 @@ CREATE TABLE orders (
 	ceiling BIGINT NOT NULL CHECK (ceiling >= 0)
 );
 INSERT INTO orders (id, ceiling) VALUES (1, 0);
-`, foldSchema}
+`, foldSchema, issuedSchema}
+
+// issuedSchema remembers by which device a session was issued. Of those before it, that is not known.
+const issuedSchema = `
+ALTER TABLE sessions ADD COLUMN issued_by TEXT NOT NULL DEFAULT '';
+`
 
 // foldSchema finds the oldest entries of the ledger, and of each account the one that stands for those of long ago.
 const foldSchema = `

@@ -31,10 +31,8 @@ func (s *Store) OpenSession(ctx context.Context, session inos.SessionInfo, o ino
 			opened = row.SessionInfo
 			return sameSession(op, &row.SessionInfo, &session)
 		}
-		if session.Device != "" {
-			if err := t.enrol(op, &session, &o, now); err != nil {
-				return err
-			}
+		if err := t.mayOpen(op, &session, &o, now); err != nil {
+			return err
 		}
 		opened = session
 		return t.openSession(op, &session, o.Refresh, now)
@@ -43,6 +41,21 @@ func (s *Store) OpenSession(ctx context.Context, session inos.SessionInfo, o ino
 		return inos.SessionInfo{}, inos.User{}, err
 	}
 	return opened, u, nil
+}
+
+// mayOpen refuses a session of a device that is not the user's, or that a revoked one issued.
+func (t *tx) mayOpen(op string, s *inos.SessionInfo, o *inos.Opening, now inos.Micros) error {
+	switch {
+	case s.Device != "":
+		return t.enrol(op, s, o, now)
+	case s.IssuedBy != "":
+		d, known, err := t.device(s.Subject, s.IssuedBy)
+		if err == nil && known && d.Revoked {
+			err = issuerRevoked(op, s)
+		}
+		return err
+	}
+	return nil
 }
 
 func (t *tx) openSession(op string, s *inos.SessionInfo, refresh *[inos.HashBytes]byte, now inos.Micros) error {
@@ -67,7 +80,7 @@ func (t *tx) openSession(op string, s *inos.SessionInfo, refresh *[inos.HashByte
 	if err := t.exec(deleteRefreshes, s.TokenID, numberMax); err != nil {
 		return err
 	}
-	return t.exec(insertSession, s.TokenID, string(s.Subject), s.Device, encodeSessionInfo(s), int64(s.ExpiresAt), secret)
+	return t.exec(insertSession, s.TokenID, string(s.Subject), s.Device, encodeSessionInfo(s), int64(s.ExpiresAt), secret, s.IssuedBy)
 }
 
 // freshSecret refuses the hash of a refresh secret that is, or was, a session's.

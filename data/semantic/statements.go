@@ -180,6 +180,7 @@ const (
 	deleteSession
 	deleteSessionsOf
 	deleteSessionsOfDevice
+	deleteIssuedBy
 	pruneSessions
 	selectRefresh
 	rotateSession
@@ -429,7 +430,7 @@ var text = [statements]string{
 	selectGroupsOf:  `SELECT name FROM group_members WHERE user_name = $1 ORDER BY name`,
 
 	selectSession: `SELECT session, refresh, refreshes FROM sessions WHERE token_id = $1`,
-	insertSession: `INSERT INTO sessions (token_id, user_name, device, session, expires_us, refresh, refreshes) VALUES ($1, $2, $3, $4, $5, $6, 0)`,
+	insertSession: `INSERT INTO sessions (token_id, user_name, device, session, expires_us, refresh, refreshes, issued_by) VALUES ($1, $2, $3, $4, $5, $6, 0, $7)`,
 	listSessions: `SELECT session FROM sessions WHERE user_name = $1 AND token_id > $2 AND (expires_us = 0 OR expires_us > $3)
 		ORDER BY token_id LIMIT $4`,
 	countSessions: `SELECT count(*) FROM sessions WHERE user_name = $1`,
@@ -438,6 +439,7 @@ var text = [statements]string{
 	deleteSession:          `DELETE FROM sessions WHERE token_id = $1 AND user_name = $2 RETURNING token_id`,
 	deleteSessionsOf:       `DELETE FROM sessions WHERE user_name = $1 RETURNING token_id`,
 	deleteSessionsOfDevice: `DELETE FROM sessions WHERE user_name = $1 AND device = $2 RETURNING token_id`,
+	deleteIssuedBy:         `DELETE FROM sessions WHERE user_name = $1 AND issued_by = $2 RETURNING token_id`,
 	pruneSessions: `DELETE FROM sessions WHERE token_id IN
 		(SELECT token_id FROM sessions WHERE expires_us > 0 AND expires_us < $1 ORDER BY expires_us, token_id LIMIT $2)`,
 	selectRefresh:     `SELECT token_id FROM sessions WHERE refresh = $1`,

@@ -47,14 +47,14 @@ func unauthenticated(op string) error {
 func sessionMessage(s *inos.Session) *eventpb.Session {
 	return &eventpb.Session{
 		TokenId: s.TokenID, Subject: string(s.Subject), Device: s.Device, Capabilities: s.Capabilities, ExpiresUs: int64(s.ExpiresAt),
-		Audience: s.Audience, Peer: string(s.Peer),
+		Audience: s.Audience, Peer: string(s.Peer), IssuedBy: s.IssuedBy,
 	}
 }
 
 func messageSession(m *eventpb.Session) inos.Session {
 	return inos.Session{
 		TokenID: m.TokenId, Subject: inos.Subject(m.Subject), Device: m.Device, Capabilities: m.Capabilities, ExpiresAt: inos.Micros(m.ExpiresUs),
-		Audience: m.Audience, Peer: inos.NodeID(m.Peer),
+		Audience: m.Audience, Peer: inos.NodeID(m.Peer), IssuedBy: m.IssuedBy,
 	}
 }
 

@@ -84,7 +84,7 @@ func Session(s *eventpb.Session) inos.Session {
 	}
 	return inos.Session{
 		TokenID: s.TokenId, Subject: inos.Subject(s.Subject), Device: s.Device, Capabilities: s.Capabilities, ExpiresAt: inos.Micros(s.ExpiresUs),
-		Audience: s.Audience, Peer: inos.NodeID(s.Peer),
+		Audience: s.Audience, Peer: inos.NodeID(s.Peer), IssuedBy: s.IssuedBy,
 	}
 }
 
@@ -92,7 +92,7 @@ func Session(s *eventpb.Session) inos.Session {
 func SessionPayload(s *inos.Session) *eventpb.Session {
 	return &eventpb.Session{
 		TokenId: s.TokenID, Subject: string(s.Subject), Device: s.Device, Capabilities: s.Capabilities, ExpiresUs: int64(s.ExpiresAt),
-		Audience: s.Audience, Peer: string(s.Peer),
+		Audience: s.Audience, Peer: string(s.Peer), IssuedBy: s.IssuedBy,
 	}
 }
 

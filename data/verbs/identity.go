@@ -52,11 +52,11 @@ func listDevices(c call, q *eventpb.ListDevicesRequest) (event.Message, error) {
 }
 
 func revokeDevice(c call, q *eventpb.RevokeDeviceRequest) (event.Message, error) {
-	revoked, err := c.sem.RevokeDevice(c.ctx, inos.Subject(q.User), q.Device, c.now)
+	revoked, issued, err := c.sem.RevokeDevice(c.ctx, inos.Subject(q.User), q.Device, c.now)
 	if err != nil {
 		return nil, err
 	}
-	return &eventpb.RevokeDeviceReply{TokenIds: revoked}, nil
+	return &eventpb.RevokeDeviceReply{TokenIds: revoked, Issued: uint32(issued)}, nil
 }
 
 func putGroup(c call, q *eventpb.PutGroupRequest) (event.Message, error) {

@@ -227,6 +227,7 @@ type Session struct {
 	ExpiresUs     int64    `protobuf:"varint,5,opt,name=expires_us,json=expiresUs,proto3" json:"expiresUs,omitempty"` // 0: never
 	Audience      string   `protobuf:"bytes,6,opt,name=audience,proto3" json:"audience,omitempty"`                    // whom the token is for; empty: the mesh
 	Peer          string   `protobuf:"bytes,7,opt,name=peer,proto3" json:"peer,omitempty"`                            // node id of the only peer that may use it; empty: anybody who has it
+	IssuedBy      string   `protobuf:"bytes,8,opt,name=issued_by,json=issuedBy,proto3" json:"issuedBy,omitempty"`     // of a session without a device: the device by which it was issued, at whatever remove; empty: it is not known
 }
 
 func (x *Session) Reset() {
@@ -280,6 +281,13 @@ func (x *Session) GetAudience() string {
 func (x *Session) GetPeer() string {
 	if x != nil {
 		return x.Peer
+	}
+	return ""
+}
+
+func (x *Session) GetIssuedBy() string {
+	if x != nil {
+		return x.IssuedBy
 	}
 	return ""
 }
@@ -1375,6 +1383,7 @@ func (m *Session) CloneVT() *Session {
 	r.ExpiresUs = m.ExpiresUs
 	r.Audience = m.Audience
 	r.Peer = m.Peer
+	r.IssuedBy = m.IssuedBy
 	if rhs := m.Capabilities; rhs != nil {
 		r.Capabilities = slices.Clone(rhs)
 	}
@@ -2172,6 +2181,9 @@ func (this *Session) EqualVT(that *Session) bool {
 		return false
 	}
 	if this.Peer != that.Peer {
+		return false
+	}
+	if this.IssuedBy != that.IssuedBy {
 		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
@@ -3276,6 +3288,13 @@ func (m *Session) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if len(m.IssuedBy) > 0 {
+		i -= len(m.IssuedBy)
+		copy(dAtA[i:], m.IssuedBy)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.IssuedBy)))
+		i--
+		dAtA[i] = 0x42
 	}
 	if len(m.Peer) > 0 {
 		i -= len(m.Peer)
@@ -5143,6 +5162,10 @@ func (m *Session) SizeVT() (n int) {
 	if l > 0 {
 		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 	}
+	l = len(m.IssuedBy)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -6398,6 +6421,30 @@ func (m *Session) UnmarshalVT(dAtA []byte) error {
 				return io.ErrUnexpectedEOF
 			}
 			if m.Peer, err = text(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 8:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field IssuedBy", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.IssuedBy, err = text(dAtA[iNdEx:postIndex]); err != nil {
 				return err
 			}
 			iNdEx = postIndex

@@ -656,7 +656,7 @@ func (x *UsersEnrolReply) GetExpiresUs() int64 {
 	return 0
 }
 
-// devices:list:v1, devices:revoke:v1: its sessions end at once.
+// devices:list:v1, devices:revoke:v1: its sessions, and the tokens that it issued, end at once.
 type DevicesListRequest struct {
 	unknownFields []byte
 	User          string `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
@@ -722,6 +722,7 @@ func (x *DevicesRevokeRequest) GetUser() string {
 type DevicesRevokeReply struct {
 	unknownFields []byte
 	Sessions      uint32 `protobuf:"varint,1,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	Tokens        uint32 `protobuf:"varint,2,opt,name=tokens,proto3" json:"tokens,omitempty"`
 }
 
 func (x *DevicesRevokeReply) Reset() {
@@ -733,6 +734,13 @@ func (*DevicesRevokeReply) ProtoMessage() {}
 func (x *DevicesRevokeReply) GetSessions() uint32 {
 	if x != nil {
 		return x.Sessions
+	}
+	return 0
+}
+
+func (x *DevicesRevokeReply) GetTokens() uint32 {
+	if x != nil {
+		return x.Tokens
 	}
 	return 0
 }
@@ -1865,6 +1873,7 @@ func (m *DevicesRevokeReply) CloneVT() *DevicesRevokeReply {
 	}
 	r := new(DevicesRevokeReply)
 	r.Sessions = m.Sessions
+	r.Tokens = m.Tokens
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = slices.Clone(m.unknownFields)
 	}
@@ -2917,6 +2926,9 @@ func (this *DevicesRevokeReply) EqualVT(that *DevicesRevokeReply) bool {
 		return false
 	}
 	if this.Sessions != that.Sessions {
+		return false
+	}
+	if this.Tokens != that.Tokens {
 		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
@@ -4731,6 +4743,11 @@ func (m *DevicesRevokeReply) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Tokens != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Tokens))
+		i--
+		dAtA[i] = 0x10
+	}
 	if m.Sessions != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Sessions))
 		i--
@@ -6475,6 +6492,9 @@ func (m *DevicesRevokeReply) SizeVT() (n int) {
 	_ = l
 	if m.Sessions != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Sessions))
+	}
+	if m.Tokens != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Tokens))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -9047,6 +9067,15 @@ func (m *DevicesRevokeReply) UnmarshalVT(dAtA []byte) error {
 			}
 			m.Sessions = 0
 			m.Sessions, iNdEx, err = protobuf_go_lite.DecodeVarintUint32(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Tokens", wireType)
+			}
+			m.Tokens = 0
+			m.Tokens, iNdEx, err = protobuf_go_lite.DecodeVarintUint32(dAtA, iNdEx)
 			if err != nil {
 				return err
 			}

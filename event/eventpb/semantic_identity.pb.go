@@ -358,6 +358,7 @@ func (x *RevokeDeviceRequest) GetDevice() string {
 type RevokeDeviceReply struct {
 	unknownFields []byte
 	TokenIds      []string `protobuf:"bytes,1,rep,name=token_ids,json=tokenIds,proto3" json:"tokenIds,omitempty"`
+	Issued        uint32   `protobuf:"varint,2,opt,name=issued,proto3" json:"issued,omitempty"`
 }
 
 func (x *RevokeDeviceReply) Reset() {
@@ -371,6 +372,13 @@ func (x *RevokeDeviceReply) GetTokenIds() []string {
 		return x.TokenIds
 	}
 	return nil
+}
+
+func (x *RevokeDeviceReply) GetIssued() uint32 {
+	if x != nil {
+		return x.Issued
+	}
+	return 0
 }
 
 // semantic:put_group:v1, semantic:list_groups:v1
@@ -1487,6 +1495,7 @@ func (m *RevokeDeviceReply) CloneVT() *RevokeDeviceReply {
 		return (*RevokeDeviceReply)(nil)
 	}
 	r := new(RevokeDeviceReply)
+	r.Issued = m.Issued
 	if rhs := m.TokenIds; rhs != nil {
 		r.TokenIds = slices.Clone(rhs)
 	}
@@ -2398,6 +2407,9 @@ func (this *RevokeDeviceReply) EqualVT(that *RevokeDeviceReply) bool {
 		if vx != vy {
 			return false
 		}
+	}
+	if this.Issued != that.Issued {
+		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
 }
@@ -3857,6 +3869,11 @@ func (m *RevokeDeviceReply) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.Issued != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Issued))
+		i--
+		dAtA[i] = 0x10
 	}
 	if len(m.TokenIds) > 0 {
 		for iNdEx := len(m.TokenIds) - 1; iNdEx >= 0; iNdEx-- {
@@ -5652,6 +5669,9 @@ func (m *RevokeDeviceReply) SizeVT() (n int) {
 			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 		}
 	}
+	if m.Issued != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Issued))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -7374,6 +7394,15 @@ func (m *RevokeDeviceReply) UnmarshalVT(dAtA []byte) error {
 			}
 			m.TokenIds = append(m.TokenIds, s)
 			iNdEx = postIndex
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Issued", wireType)
+			}
+			m.Issued = 0
+			m.Issued, iNdEx, err = protobuf_go_lite.DecodeVarintUint32(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])

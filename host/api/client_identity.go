@@ -106,8 +106,8 @@ func (c *Client) Devices(ctx context.Context, user string) ([]Device, error) {
 	return r.Devices, err
 }
 
-// RevokeDevice ends a device and its sessions at once.
-func (c *Client) RevokeDevice(ctx context.Context, user, device string) (r EndedReply, err error) {
+// RevokeDevice ends a device, its sessions and the tokens that it issued at once.
+func (c *Client) RevokeDevice(ctx context.Context, user, device string) (r DeviceEndedReply, err error) {
 	return r, c.callJSON(ctx, "DELETE", "/v1/devices/"+url.PathEscape(device)+ofUser(user), &r)
 }
 

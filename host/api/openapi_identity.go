@@ -31,7 +31,7 @@ var describedIdentity = map[route]description{
 		summary: "a user's devices", answers: ok(DevicesReply{}), parameters: []parameter{inUser}, codes: [][]inos.Code{{inos.CodeUserUnknown}},
 	}}},
 	routeDevice: {[]string{"/v1/devices/{id}"}, map[string]operation{"DELETE": {
-		summary: "ends a device and its sessions", answers: ok(EndedReply{}), parameters: []parameter{inUser}, codes: [][]inos.Code{{inos.CodeUserUnknown, inos.CodeDeviceUnknown}},
+		summary: "ends a device, its sessions and the tokens that it issued", answers: ok(DeviceEndedReply{}), parameters: []parameter{inUser}, codes: [][]inos.Code{{inos.CodeUserUnknown, inos.CodeDeviceUnknown}},
 	}}},
 	routeGroups: {[]string{"/v1/groups"}, map[string]operation{"GET": {summary: "a page of groups", answers: ok(GroupsReply{}), parameters: []parameter{inAfter, inLimit}}}},
 	routeGroup: {[]string{"/v1/groups/{name}"}, map[string]operation{

@@ -59,7 +59,7 @@ func (x *exchange) whoami(target) error {
 	s := &x.session
 	x.writeJSON(http.StatusOK, WhoamiReply{User: reply, Session: Session{
 		ID: s.TokenID, User: string(s.Subject), Device: s.Device, Capabilities: append([]string{}, s.Capabilities...), Audience: s.Audience, Peer: string(s.Peer),
-		ExpiresUs: int64(s.ExpiresAt),
+		ExpiresUs: int64(s.ExpiresAt), IssuedBy: s.IssuedBy,
 	}})
 	return nil
 }
@@ -139,7 +139,7 @@ func (x *exchange) devices(target) error {
 	return nil
 }
 
-// revokeDevice ends a device and its sessions at once: DELETE /v1/devices/{id}?user=.
+// revokeDevice ends a device, its sessions and what it issued at once: DELETE /v1/devices/{id}?user=.
 func (x *exchange) revokeDevice(t target) error {
 	values, err := x.query("user")
 	if err != nil {
@@ -149,7 +149,7 @@ func (x *exchange) revokeDevice(t target) error {
 	if err := x.ask(event.DevicesRevoke, &eventpb.DevicesRevokeRequest{Device: t.name, User: values.Get("user")}, &reply); err != nil {
 		return err
 	}
-	x.writeJSON(http.StatusOK, EndedReply{Sessions: reply.Sessions})
+	x.writeJSON(http.StatusOK, DeviceEndedReply{Sessions: reply.Sessions, Tokens: reply.Tokens})
 	return nil
 }
 

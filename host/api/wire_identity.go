@@ -48,6 +48,7 @@ type Session struct {
 	ID           string   `json:"id"`
 	User         string   `json:"user"`
 	Device       string   `json:"device,omitempty"`
+	IssuedBy     string   `json:"issued_by,omitempty"` // the device by which a token without one was issued
 	Name         string   `json:"name,omitempty"`
 	Capabilities []string `json:"capabilities"`
 	Audience     string   `json:"audience,omitempty"`
@@ -133,6 +134,12 @@ type DevicesReply struct {
 // EndedReply says how many sessions a revocation has ended.
 type EndedReply struct {
 	Sessions uint32 `json:"sessions"`
+}
+
+// DeviceEndedReply says what the revocation of a device has ended.
+type DeviceEndedReply struct {
+	Sessions uint32 `json:"sessions"` // of its own
+	Tokens   uint32 `json:"tokens"`   // that it had issued, those of dashboards among them
 }
 
 // Group is a set of users under one name.
@@ -292,6 +299,7 @@ func sessionOf(s *eventpb.Session) Session {
 	}
 	return Session{
 		ID: s.TokenId, User: s.Subject, Device: s.Device, Capabilities: append([]string{}, s.Capabilities...), Audience: s.Audience, Peer: s.Peer, ExpiresUs: s.ExpiresUs,
+		IssuedBy: s.IssuedBy,
 	}
 }
 

@@ -486,6 +486,9 @@ pub struct Session {
     /// node id of the only peer that may use it; empty: anybody who has it
     #[prost(string, tag = "7")]
     pub peer: ::prost::alloc::string::String,
+    /// of a session without a device: the device by which it was issued, at whatever remove; empty: it is not known
+    #[prost(string, tag = "8")]
+    pub issued_by: ::prost::alloc::string::String,
 }
 /// identity:revoke:v1:requested. No reply.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -982,7 +985,7 @@ pub struct UsersEnrolReply {
     #[prost(int64, tag = "2")]
     pub expires_us: i64,
 }
-/// devices:list:v1, devices:revoke:v1: its sessions end at once.
+/// devices:list:v1, devices:revoke:v1: its sessions, and the tokens that it issued, end at once.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DevicesListRequest {
     #[prost(string, tag = "1")]
@@ -1004,6 +1007,8 @@ pub struct DevicesRevokeRequest {
 pub struct DevicesRevokeReply {
     #[prost(uint32, tag = "1")]
     pub sessions: u32,
+    #[prost(uint32, tag = "2")]
+    pub tokens: u32,
 }
 /// groups:put:v1 (without members: removed), groups:list:v1
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2183,6 +2188,8 @@ pub struct RevokeDeviceRequest {
 pub struct RevokeDeviceReply {
     #[prost(string, repeated, tag = "1")]
     pub token_ids: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(uint32, tag = "2")]
+    pub issued: u32,
 }
 /// semantic:put_group:v1, semantic:list_groups:v1
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
