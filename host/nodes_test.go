@@ -21,6 +21,7 @@ type testMesh struct {
 	parent    string
 	board     *testNode
 	providers []*Node
+	opened    map[string]int64 // by provider: when its life of now began
 }
 
 // testHeartbeat is long enough that a process which stands still for a moment is not taken for dead.
@@ -74,11 +75,15 @@ func (m *testMesh) openProviderWith(i int, invite string, change func(*Config)) 
 		MeshListen: []string{"/ip4/127.0.0.1/tcp/0"}, HeartbeatEvery: testHeartbeat,
 	}
 	change(&config)
+	began := int64(m.board.clock.Now())
 	n, err := Open(m.t.Context(), config)
 	if err != nil {
 		m.t.Fatalf("open provider %d: %v", i, err)
 	}
-	m.providers[i] = n
+	if m.opened == nil {
+		m.opened = map[string]int64{}
+	}
+	m.providers[i], m.opened[string(n.id)] = n, began
 }
 
 func (m *testMesh) folderOf(i int) string {
@@ -105,13 +110,14 @@ func (m *testMesh) nodes() *eventpb.NodesListReply {
 	return &reply
 }
 
-// waitAlive waits until so many providers are alive.
+// waitAlive waits until so many providers are alive. One that was opened again has to have been heard since: the switchboard may not have noticed yet
+// that it was closed.
 func (m *testMesh) waitAlive(want int) {
 	m.t.Helper()
 	m.board.waitFor(fmt.Sprintf("%d providers are alive", want), func(*eventpb.NodeStatusReply) bool {
 		alive := 0
 		for _, n := range m.nodes().Nodes {
-			if n.Liveness == "alive" && !n.Self {
+			if n.Liveness == "alive" && !n.Self && n.SeenUs >= m.opened[n.Member.Node] {
 				alive++
 			}
 		}
