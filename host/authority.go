@@ -27,7 +27,7 @@ type authority struct {
 
 // openAuthority finds or makes what a switchboard signs with, and the key of its node. Fresh says that the folder has no semantic memory.
 //
-// A root that is made here is not written down before keepAuthority: a folder that has a root key and no semantic memory is one
+// A root that is made here is not written down before keepAuthority, nor is a certificate: a folder that has one of them and no semantic memory is one
 // that was emptied.
 func (n *Node) openAuthority(fresh bool) error {
 	const op = "start switchboard"
@@ -41,10 +41,10 @@ func (n *Node) openAuthority(fresh bool) error {
 	if n.rootKey, err = openRootKey(n.config.RootKeyPath); err != nil {
 		return err
 	}
-	if err := n.wantRebuild(op, fresh); err != nil {
+	certified := state != nil && len(state.Certificate) > 0
+	if err := n.wantRebuild(op, fresh, certified); err != nil {
 		return err
 	}
-	certified := state != nil && len(state.Certificate) > 0
 	if n.rootKey.root == nil && !certified {
 		if err := n.rootKey.create(); err != nil {
 			return err
@@ -92,7 +92,7 @@ func (n *Node) changeKey(op string) error {
 }
 
 // wantRebuild refuses a start that would take an emptied folder for a new mesh, and notes that a rebuild has begun.
-func (n *Node) wantRebuild(op string, fresh bool) error {
+func (n *Node) wantRebuild(op string, fresh, certified bool) error {
 	if _, err := os.Stat(n.folder.path(rebuildingFile)); err == nil {
 		n.config.Rebuild = true
 	} else if !errors.Is(err, fs.ErrNotExist) {
@@ -109,6 +109,11 @@ func (n *Node) wantRebuild(op string, fresh bool) error {
 	if fresh && n.rootKey.root != nil {
 		e := inos.Errorf(inos.CodeConflict, op, "the mesh of the root key %s has no map in %s: started as it is, this switchboard would take the mesh's files for garbage", n.rootKey.path, n.folder.dir)
 		e.Hint = "Run 'inos rebuild' to make the map again from the mesh. For a new mesh, name another --root-key."
+		return e
+	}
+	if fresh && certified { // the root key is elsewhere, as it should be
+		e := inos.Errorf(inos.CodeConflict, op, "%s is a switchboard's and has no map: started as it is, it would take the mesh's files for garbage", n.folder.dir)
+		e.Hint = "Bring semantic.db back from a copy, or run 'inos rebuild' with the mesh's root key. For a new mesh, name another --data."
 		return e
 	}
 	return nil

@@ -76,6 +76,12 @@ func (f *folder) has(name string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
+// filled says that there is a file of that name with something in it. A disk that was cut off leaves files behind that have their name and nothing else.
+func (f *folder) filled(name string) bool {
+	info, err := os.Stat(f.path(name))
+	return err == nil && info.Size() > 0 || err != nil && !errors.Is(err, fs.ErrNotExist)
+}
+
 func writeAt(file *os.File, s string) error {
 	_, err := file.WriteAt([]byte(s), 0)
 	return err

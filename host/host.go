@@ -166,7 +166,7 @@ func (n *Node) openFolder(ctx context.Context) (err error) {
 	if n.folder, err = openFolder(n.config.DataDir); err != nil {
 		return err
 	}
-	before := n.folder.has("semantic.db")
+	before := n.folder.filled("semantic.db")
 	if n.config.mereProvider() {
 		err = n.openMembership()
 		before = err == nil && n.authority.state.Joined
@@ -177,12 +177,16 @@ func (n *Node) openFolder(ctx context.Context) (err error) {
 		return err
 	}
 	n.emptied = before && !(n.folder.has("content/chunks") && n.folder.has("records/chunks"))
-	if n.content, err = content.Open(n.folder.path("content"), content.Options{CapacityBytes: n.config.CapacityBytes}); err != nil {
+	chunks, err := content.Open(n.folder.path("content"), content.Options{CapacityBytes: n.config.CapacityBytes})
+	if err != nil {
 		return err
 	}
-	if n.records, err = content.Open(n.folder.path("records"), content.Options{ReserveBytes: recordReserveBytes}); err != nil {
+	n.content = chunks // not before: what failed to open is nothing to close
+	records, err := content.Open(n.folder.path("records"), content.Options{ReserveBytes: recordReserveBytes})
+	if err != nil {
 		return err
 	}
+	n.records = records
 	if n.config.Record {
 		if n.recorder, err = openRecorder(n.folder.path("log"), n.unrecorded); err != nil {
 			return err
@@ -202,20 +206,35 @@ func (n *Node) openMemories(ctx context.Context) error {
 		return err
 	}
 	n.moduleID = blake3.Sum256(module)
-	if n.semantic, err = semantic.Open(n.folder.path("semantic.db")); err != nil {
-		return err
+	facts, err := semantic.Open(n.folder.path("semantic.db"))
+	if err != nil {
+		return unopened(err, "Bring it back from a copy, or move it away, with -wal and -shm, and run 'inos rebuild' with the mesh's root key.")
 	}
+	n.semantic = facts
 	if err := n.keepAuthority(); err != nil {
 		return err
 	}
-	if n.episodic, err = episodic.Open(n.folder.path("episodic.db"), episodic.Options{}); err != nil {
-		return err
+	history, err := episodic.Open(n.folder.path("episodic.db"), episodic.Options{})
+	if err != nil {
+		return unopened(err, "It has only history: move it away, with -wal and -shm, and start again.")
 	}
+	n.episodic = history
 	n.sessions = newSessions(n.lookupSession)
 	if n.tokenKeys, err = openTokenKeys(n.folder, n.authority.verifier.RootKey(), n.clock.Now()); err != nil {
 		return err
 	}
 	_, err = n.ensureOperator(ctx)
+	return err
+}
+
+// unopened says what to do when a database is damaged.
+func unopened(err error, hint string) error {
+	var coded *inos.Error
+	if errors.As(err, &coded) && coded.Code == inos.CodeBadFormat {
+		hinted := *coded
+		hinted.Hint = hint
+		return &hinted
+	}
 	return err
 }
 

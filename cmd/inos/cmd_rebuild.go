@@ -70,8 +70,8 @@ chunks; the exit status is 6 when something is. Tokens are not in the mesh: the 
 // mayRebuild refuses a folder that has a map, unless the map is one that a rebuild has begun.
 func mayRebuild(dir string) error {
 	const op = "rebuild"
-	_, err := os.Stat(filepath.Join(dir, "semantic.db"))
-	if errors.Is(err, fs.ErrNotExist) {
+	info, err := os.Stat(filepath.Join(dir, "semantic.db"))
+	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
 		return nil
 	}
 	if err != nil {

@@ -60,7 +60,7 @@ func kindOf(dir string) (folderKind, error) {
 	for _, k := range []struct {
 		name string
 		kind folderKind
-	}{{localFile, folderLocal}, {"semantic.db", folderLone}, {"mesh.json", folderProvider}} {
+	}{{localFile, folderLocal}, {"semantic.db", folderLone}, {"token.keys", folderLone}, {"mesh.json", folderProvider}} { // a lost map makes no provider
 		_, err := os.Stat(filepath.Join(dir, k.name))
 		if err == nil {
 			return k.kind, nil

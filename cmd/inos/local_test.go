@@ -69,7 +69,7 @@ func TestLocalFolder(t *testing.T) {
 }
 
 func TestKindOf(t *testing.T) {
-	for name, want := range map[string]folderKind{"semantic.db": folderLone, "mesh.json": folderProvider, localFile: folderLocal, "token": folderEmpty} {
+	for name, want := range map[string]folderKind{"semantic.db": folderLone, "token.keys": folderLone, "mesh.json": folderProvider, localFile: folderLocal, "token": folderEmpty} {
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
 			t.Fatal(err)
