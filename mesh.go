@@ -138,8 +138,9 @@ type SemanticMesh interface {
 	// the member as it is. An empty invite is for the node that calls. A removed node is not let in again: CodeConflict. A member of a
 	// map from before there were members has no tier, and takes the labels and the offer of m.
 	AdmitNode(ctx context.Context, m Member, invite string, now Micros) (Member, error)
-	// ListNodes returns all members, removed ones too, sorted by id; a mesh has at most MembersMax.
-	ListNodes(ctx context.Context) ([]Member, error)
+	// ListNodes pages through the members, removed ones too, by id: at most limit (0 or above 128: 128) above after, without their Grant. more
+	// says that others follow. A member is never forgotten and keeps its id: whoever walks the pages meets each that was there when it began once.
+	ListNodes(ctx context.Context, after NodeID, limit int) (members []Member, more bool, err error)
 	// SetNode sets a member's state, 0 leaves it, and its addresses when addrs is not nil; CodeNodeUnknown; CodeConflict to bring a
 	// removed one back. Removing a node drops its copies as
 	// DropCopies does, in bounded transactions, before the state is set.

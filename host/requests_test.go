@@ -162,7 +162,7 @@ func TestStalledBodyDoesNotHoldUpTheNextKernel(t *testing.T) {
 	n.mustHold("/next", text(1, 1000))
 }
 
-// What an effect came to may be more than a step takes, as the list of very many members is: the effect fails, and not the kernel.
+// What an effect came to may be more than a step takes: the effect fails, and not the kernel.
 func TestResultThatNoStepTakesFailsItsEffect(t *testing.T) {
 	l := newLoop(&Node{clock: newClock()}, nil)
 	e := &eventpb.Envelope{Id: event.NewID(1, [10]byte{}), EventType: event.ListNodes}

@@ -171,9 +171,11 @@ func (u *gets) verified(g *get, detail string) {
 		detail += ", " + plural(g.badCount, "chunk is bad", "chunks are bad")
 	}
 	r := &eventpb.FilesVerifyReply{Chunks: g.chunks, StoredBytes: g.stored, BadChunkIds: g.bad, Bad: g.badCount}
+	var nodes []*eventpb.NodeVerified
 	for _, name := range sortedKeys(g.copies.nodes) {
 		n := g.copies.nodes[name]
-		r.Nodes = append(r.Nodes, &eventpb.NodeVerified{Node: name, Chunks: n.chunks, StoredBytes: n.stored, Bad: n.bad, Error: n.err})
+		nodes = append(nodes, &eventpb.NodeVerified{Node: name, Chunks: n.chunks, StoredBytes: n.stored, Bad: n.bad, Error: n.err})
 	}
+	nameVerified(r, nodes)
 	u.k.complete(&g.origin, r, detail)
 }

@@ -61,7 +61,7 @@ func TestVoidCopyOfPut(t *testing.T) {
 		if trashing := x.step == mendTrash; trashing == relied || k.holds(id) == relied {
 			t.Errorf("relied on %v: trashed %v, held %v", relied, trashing, k.holds(id))
 		}
-		if swept := slices.Contains(k.collector.sweep.wanted, "n2"); swept != relied {
+		if swept := k.collector.sweep.wanted.has("n2"); swept != relied {
 			t.Errorf("relied on %v: swept %v", relied, swept)
 		}
 	}
@@ -195,12 +195,12 @@ func TestLostChunkIsLookedFor(t *testing.T) {
 		}
 		x := &mending{work: 7, id: inos.ChunkID{1}, good: good}
 		k.repairs.sourceless(x)
-		if looked := slices.Equal(k.collector.sweep.wanted, []inos.NodeID{"n2", "n3"}); looked != (good == nil) {
-			t.Errorf("good copies on %v: looked through %v", good, k.collector.sweep.wanted)
+		if looked := slices.Equal(k.collector.sweep.wanted.list, []inos.NodeID{"n2", "n3"}); looked != (good == nil) {
+			t.Errorf("good copies on %v: looked through %v", good, k.collector.sweep.wanted.list)
 		}
-		k.collector.sweep.wanted = nil
-		if k.repairs.sourceless(x); len(k.collector.sweep.wanted) > 0 {
-			t.Errorf("looked for once more on %v", k.collector.sweep.wanted)
+		k.collector.sweep.wanted = nodeLine{}
+		if k.repairs.sourceless(x); len(k.collector.sweep.wanted.list) > 0 {
+			t.Errorf("looked for once more on %v", k.collector.sweep.wanted.list)
 		}
 	}
 }
@@ -297,7 +297,7 @@ func TestCopyToldBehindAReturn(t *testing.T) {
 			if counts := slices.Contains(x.added, "n2") && slices.Contains(x.good, "n2"); counts != c.counts {
 				t.Errorf("the copy counts: %t", counts)
 			}
-			if swept := slices.Contains(k.collector.sweep.wanted, "n2") && slices.Contains(x.avoid, "n2"); swept == c.counts {
+			if swept := k.collector.sweep.wanted.has("n2") && slices.Contains(x.avoid, "n2"); swept == c.counts {
 				t.Errorf("the node is swept, and another asked: %t", swept)
 			}
 		})
@@ -389,7 +389,7 @@ func TestVoidCopyOfAShortChunk(t *testing.T) {
 			if trashed := x.step == mendTrash; trashed != c.trashed {
 				t.Errorf("it is trashed: %t", trashed)
 			}
-			if swept := slices.Contains(k.collector.sweep.wanted, "n2"); swept == c.trashed {
+			if swept := k.collector.sweep.wanted.has("n2"); swept == c.trashed {
 				t.Errorf("its node is swept: %t", swept)
 			}
 		})

@@ -11,7 +11,7 @@ const histogramBuckets = 160
 
 type histogram struct {
 	count   uint64
-	buckets [histogramBuckets]uint32
+	buckets []uint32 // nil while nothing was added: a large mesh has many members of which nothing was measured yet
 }
 
 func bucketOf(d inos.Micros) int {
@@ -35,6 +35,9 @@ func bucketMiddle(b int) inos.Micros {
 
 func (h *histogram) add(d inos.Micros) {
 	h.count++
+	if h.buckets == nil {
+		h.buckets = make([]uint32, histogramBuckets)
+	}
 	b := &h.buckets[bucketOf(d)]
 	if *b++; *b == 1<<31 {
 		for i := range h.buckets { // the oldest count half: the shape stays
@@ -71,6 +74,11 @@ func (h *histogram) code(c *coder) {
 		}
 	}
 	num(c, &used)
+	if c.reading {
+		if h.buckets = nil; used > 0 {
+			h.buckets = make([]uint32, histogramBuckets)
+		}
+	}
 	at := -1
 	for i := range used {
 		if c.err != nil {

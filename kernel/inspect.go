@@ -34,7 +34,7 @@ const (
 type inspections struct {
 	k        *Kernel
 	looked   bool // all members were put in line after the boot
-	wanted   []inos.NodeID
+	wanted   nodeLine
 	node     inos.NodeID // that is being inspected; empty: none is
 	op       uint8       // what is to be asked next
 	underWay bool
@@ -64,7 +64,7 @@ func (u *inspections) hear(*input) {}
 func (u *inspections) code(c *coder) {
 	ids := func(l *[][]byte) { list(c, l, unknownRecordsMax, func(c *coder, b *[]byte) { c.bytes(b) }) }
 	c.bool(&u.looked)
-	list(c, &u.wanted, membersMax, text[inos.NodeID])
+	u.wanted.code(c)
 	text(c, &u.node)
 	num(c, &u.op)
 	c.bool(&u.underWay)
@@ -85,11 +85,7 @@ func (u *inspections) code(c *coder) {
 }
 
 // want asks for a node's records to be looked at.
-func (u *inspections) want(node inos.NodeID) {
-	if !slices.Contains(u.wanted, node) && len(u.wanted) < membersMax {
-		u.wanted = append(u.wanted, node)
-	}
-}
+func (u *inspections) want(node inos.NodeID) { u.wanted.add(node) }
 
 func (u *inspections) active() bool {
 	return u.k.ready() && u.k.collector.clears() && !u.k.node.draining
@@ -125,7 +121,7 @@ func (u *inspections) wake() (at inos.Micros) {
 	case u.underWay:
 	case u.node != "":
 		at = earlier(at, max(u.at, 1))
-	case len(u.wanted) > 0:
+	case len(u.wanted.list) > 0:
 		at = earlier(at, max(u.at, u.k.now+inspectPause)) // for nodes that do not answer
 	default:
 		at = earlier(at, u.turnAt)
@@ -172,10 +168,10 @@ func (u *inspections) next() {
 	if u.at > k.now {
 		return
 	}
-	u.wanted = slices.DeleteFunc(u.wanted, func(node inos.NodeID) bool { return k.collector.gone(node) || node == k.self() && !k.node.provider })
-	for i, node := range u.wanted {
+	u.wanted.leave(func(node inos.NodeID) bool { return k.collector.gone(node) || node == k.self() && !k.node.provider })
+	for i, node := range u.wanted.list {
 		if node == k.self() || k.members.alive(node) {
-			u.wanted = slices.Delete(u.wanted, i, i+1)
+			u.wanted.take(i)
 			u.node, u.op, u.from, u.to, u.end, u.page, u.unknown, u.after = node, opInspectScrub, nil, nil, false, nil, nil, nil
 			u.tries, u.worked, u.trashed, u.lost = 0, 0, 0, 0
 			return

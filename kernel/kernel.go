@@ -386,8 +386,10 @@ func (k *Kernel) holds(id inos.ChunkID) bool {
 func (k *Kernel) self() inos.NodeID { return inos.NodeID(k.node.id) }
 
 // lone says that this node is the mesh's only member: whatever there is, it holds. Where all others are drained it is not, for they hold
-// copies until they are removed.
-func (k *Kernel) lone() bool { return !k.node.switchboard || k.members.now().alone }
+// copies until they are removed. Nor is it before it knows all of its members: placement is not prepared for each page of them.
+func (k *Kernel) lone() bool {
+	return !k.node.switchboard || k.members.loaded && k.members.now().alone
+}
 
 // started says that recovery is done: nodes are let in, and an operator is answered.
 func (k *Kernel) started() bool { return k.node.booted && k.recovery.done }

@@ -114,7 +114,8 @@ const (
 	verdictsRecent    = 16       // audits of a node that decide whether it is named
 	verdictsFailed    = 4        // of these, that it has failed at least
 	switchboardsMax   = 16       // switchboards that a provider knows
-	membersMax        = 4096     // nodes of the mesh
+	nodesVerifiedMax  = 512      // nodes that the reply to a verification names
+	membersPage       = 128      // members of one semantic:list_nodes, and of one nodes:list
 	servingMax        = 128      // calls of other nodes being served
 	servedIDBytesMax  = 64       // of the id of a call
 	servedIDsMax      = 4096     // chunks that one call names, or a page of them
@@ -258,6 +259,9 @@ const (
 	qualityMin        = 2
 	qualityMax        = 9
 )
+
+// membersMax bounds the nodes of the mesh.
+const membersMax = inos.MembersMax
 
 // uploadBytesMax bounds the plain bytes of the uploads that one subject has open, where its quota does not.
 const uploadBytesMax = 16 << 40

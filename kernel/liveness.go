@@ -311,7 +311,8 @@ func (u *memberships) revive(m *member) {
 		return
 	}
 	u.turn(m, liveAlive)
-	u.next = u.k.now // its next deadline is not known to the others' look
+	suspect, _, _ := u.times(m)
+	u.next = earlier(u.next, max(suspect, u.k.now)) // the others' look does not know it, and at a start there are as many revivals as members
 	if m.gone {
 		m.gone = false
 		u.changedAt = u.k.now
@@ -397,12 +398,13 @@ func (u *memberships) keeps(node inos.NodeID, epoch uint64) bool {
 func (u *memberships) slot(m *member) uint64 { return hashName(levelProcess, m.row.Node) }
 
 func (u *memberships) bySlot(slot uint64) *member {
-	for _, id := range u.sorted() {
-		if u.slot(u.table[id]) == slot {
-			return u.table[id]
+	if order := u.sorted(); u.slots == nil {
+		u.slots = make(map[uint64]inos.NodeID, len(order))
+		for _, id := range order {
+			u.slots[u.slot(u.table[id])] = id
 		}
 	}
-	return nil
+	return u.table[u.slots[slot]]
 }
 
 // distrusted takes the new epoch. A failure is tried again.
@@ -418,7 +420,8 @@ func (u *memberships) distrusted(a *answer) {
 		u.next = earlier(u.next, m.doubtAt)
 		return
 	}
-	m.row.Epoch, u.overtaken = r.Epoch, true
+	m.row.Epoch = r.Epoch
+	u.changedSince(m.id())
 	u.changedAt = u.k.now
 	u.k.watcher.note(event.DistrustNode, event.StateCompleted, "what node "+m.label()+" holds counts when it has been looked at")
 	u.k.reconciles.want(m.id())
@@ -438,12 +441,15 @@ func (u *memberships) peer(e *eventpb.Envelope) {
 	if m == nil || m.id() == u.k.self() {
 		return
 	}
-	if p.Connected {
-		m.lost = 0
-	} else if m.lost == 0 {
+	switch {
+	case p.Connected:
+		if m.lost = 0; m.state == liveSuspect || m.state == liveDead {
+			u.next = u.k.now // it may be heard of again
+		}
+	case m.lost == 0:
 		m.lost = u.k.now
+		u.next = earlier(u.next, m.lost+lostPatience)
 	}
-	u.next = u.k.now
 }
 
 // asked counts a call to a node.

@@ -28,7 +28,9 @@ type memberships struct {
 	pause      inos.Micros
 	listAt     inos.Micros // when to read the counters of placed bytes again
 	listing    bool
-	overtaken  bool // a member has changed since the list under way was asked for
+	after      inos.NodeID          // whom the next page of the members follows; empty: a walk through them begins
+	newer      map[inos.NodeID]bool // members that have changed since the page under way was asked for
+	anew       bool                 // another walk follows the one under way
 	admissions map[uint64]*admission
 	next       inos.Micros // the earliest time at which a member's liveness may change
 	changedAt  inos.Micros // when the members or their liveness changed last
@@ -39,7 +41,8 @@ type memberships struct {
 
 	// They follow from the rest, and are not part of a snapshot.
 	prepared *domains
-	order    []inos.NodeID // of the table
+	order    []inos.NodeID          // of the table
+	slots    map[uint64]inos.NodeID // of the order; nil: not made yet
 }
 
 // admission is a call of a node that waits to be let in.
@@ -50,7 +53,7 @@ type admission struct {
 
 func (u *memberships) init(k *Kernel) {
 	u.k = k
-	u.table, u.admissions = map[inos.NodeID]*member{}, map[uint64]*admission{}
+	u.table, u.admissions, u.newer = map[inos.NodeID]*member{}, map[uint64]*admission{}, map[inos.NodeID]bool{}
 }
 
 func (u *memberships) about() about {
@@ -61,7 +64,7 @@ func (u *memberships) hear(*input) {}
 
 func (u *memberships) code(c *coder) {
 	if c.reading {
-		u.order = nil
+		u.order, u.slots = nil, nil
 	}
 	objects(c, &u.table, membersMax, text[inos.NodeID], func(c *coder, m *member) { m.code(c) })
 	c.bool(&u.loaded)
@@ -70,7 +73,9 @@ func (u *memberships) code(c *coder) {
 	num(c, &u.pause)
 	num(c, &u.listAt)
 	c.bool(&u.listing)
-	c.bool(&u.overtaken)
+	text(c, &u.after)
+	table(c, &u.newer, membersMax, text[inos.NodeID], (*coder).bool)
+	c.bool(&u.anew)
 	objects(c, &u.admissions, servingMax, num[uint64], func(c *coder, a *admission) {
 		text(c, &a.node)
 		c.bool(&a.beat)
@@ -81,46 +86,10 @@ func (u *memberships) code(c *coder) {
 	num(c, &u.strangers.held)
 }
 
-// boot lets a switchboard that holds chunks into its own mesh and loads the members. A provider has none.
-func (u *memberships) boot() {
-	u.pause = retryBackoffMin
-	u.load()
-}
-
-func (u *memberships) load() {
-	n := &u.k.node
-	switch {
-	case !n.switchboard:
-		u.loaded = true
-	case n.provider:
-		u.send(opAdmitSelf, event.AdmitNode, &eventpb.AdmitNodeRequest{Member: &eventpb.Member{
-			Node: n.id, Operator: n.operator, Zone: n.zone, Host: n.host, Tier: tierOf(n.tier), OfferedBytes: n.offered, Addrs: n.addrs,
-		}})
-	default:
-		u.list()
-	}
-}
-
-// tierOf returns a tier; of a node that names none it is cold.
-func tierOf(tier string) string {
-	if tier == string(inos.TierHot) {
-		return tier
-	}
-	return string(inos.TierCold)
-}
-
 func (u *memberships) send(op uint8, effect string, m event.Message) {
 	u.underWay++
 	u.k.send(nil, ask{owner: threadMembers, op: op}, effect, m)
 }
-
-func (u *memberships) list() {
-	u.listing, u.overtaken = true, false
-	u.send(opListNodes, event.ListNodes, &eventpb.ListNodesRequest{})
-}
-
-// doubted has the members read again at once.
-func (u *memberships) doubted() { u.listAt, u.overtaken = u.k.now, u.listing }
 
 func (u *memberships) act() {
 	k := u.k
@@ -175,79 +144,6 @@ func (u *memberships) answer(a *answer) {
 	case opRaiseOrders:
 		u.k.numbering.raised(u.k, a)
 	}
-}
-
-// admittedSelf takes this node's membership. A node that was removed is a switchboard that holds no chunks any more.
-func (u *memberships) admittedSelf(a *answer) {
-	if a.err != nil && a.err.Code != inos.CodeConflict {
-		u.later()
-		return
-	}
-	u.list()
-}
-
-// later tries to load the members again after a pause.
-func (u *memberships) later() {
-	u.again = u.k.now + u.pause
-	u.pause = min(2*u.pause, retryBackoffMax)
-}
-
-// listed takes the members from the semantic memory.
-func (u *memberships) listed(a *answer) {
-	u.listing = false
-	var r eventpb.ListNodesReply
-	if a.err != nil || event.Open(a.env, &r) != nil {
-		if u.listAt = u.k.now + retryBackoffMax; !u.loaded {
-			u.later()
-		}
-		return
-	}
-	if u.overtaken {
-		u.list() // what has come is from before the change
-		return
-	}
-	for _, m := range r.Members {
-		if len(u.table) < membersMax || u.table[inos.NodeID(m.Node)] != nil {
-			u.learn(m)
-		}
-	}
-	u.listAt = 0 // of the own disk the collector knows all there is to know
-	if !u.k.lone() {
-		u.listAt = u.k.now + membersEvery + membersEvery*inos.Micros(len(u.table))/64
-	}
-	if !u.loaded {
-		u.loaded = true
-		u.changed()
-		u.look()
-	}
-}
-
-// learn takes what the semantic memory says of a member.
-func (u *memberships) learn(row *eventpb.Member) *member {
-	id := inos.NodeID(row.Node)
-	m, known := u.table[id]
-	if !known {
-		m = u.newMember()
-		u.table[id] = m
-	}
-	if old := m.row; old == nil || old.State != row.State || old.Zone != row.Zone || old.Host != row.Host || old.OfferedBytes != row.OfferedBytes || old.Epoch != row.Epoch {
-		u.changed()
-	}
-	old := m.row
-	m.row = row
-	if leaves := m.draining() || m.removed(); leaves && old.State != row.State {
-		u.k.records.nodeGone(id) // its commit records are written elsewhere; a kernel that begins asks once more
-	}
-	if id == u.k.self() {
-		m.state = liveAlive
-	}
-	return m
-}
-
-// changed says that placement has to be prepared anew, and that the map may be short or misplaced by other standards.
-func (u *memberships) changed() {
-	u.prepared = nil
-	u.changedAt = u.k.now
 }
 
 // served takes node:join and node:heartbeat of another node that the host has authenticated; invite is the content of the verified invite
@@ -395,7 +291,7 @@ func (u *memberships) admitted(a *answer) {
 	}
 	fresh := u.table[waiting.node] == nil
 	m := u.learn(r.Member)
-	u.overtaken = true
+	u.changedSince(m.id())
 	u.listAt = u.k.now + membersEvery
 	if fresh {
 		u.k.watcher.note(event.NodeJoin, event.StateCompleted, "node "+m.label()+" is a member of the mesh")
@@ -414,6 +310,7 @@ func (u *memberships) moved(m *member, addrs []string) {
 		return
 	}
 	m.row.Addrs = addrs
+	u.changedSince(m.id())
 	u.underWay++
 	u.k.send(nil, ask{owner: threadMembers, op: opSetAddrs}, event.SetNode, &eventpb.SetNodeRequest{Node: m.row.Node, Addrs: addrs, SetAddrs: true})
 }
@@ -445,7 +342,7 @@ func (u *memberships) member(node inos.NodeID) *member {
 // forgotten, so that their number tells whether one has come.
 func (u *memberships) sorted() []inos.NodeID {
 	if len(u.order) != len(u.table) {
-		u.order = sortedKeys(u.table)
+		u.order, u.slots = sortedKeys(u.table), nil
 	}
 	return u.order
 }
@@ -490,7 +387,7 @@ func (u *memberships) addrs(node inos.NodeID) []string {
 // set takes a member whose state the operator has changed.
 func (u *memberships) set(row *eventpb.Member) *member {
 	m := u.learn(row)
-	u.overtaken = true
+	u.changedSince(m.id())
 	u.changed()
 	u.k.repairs.scan.node(m.id())
 	switch {

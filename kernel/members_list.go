@@ -1,25 +1,42 @@
 package kernel
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/inos-mesh/inos"
 	"github.com/inos-mesh/inos/event/eventpb"
 )
 
-// describe shows the members to an operator, removed ones too, sorted by id. The totals are those of a lone node, whose row is not read again.
-func (u *memberships) describe(totals *eventpb.TotalsReply) *eventpb.NodesListReply {
-	r := &eventpb.NodesListReply{Level: u.level(inos.ReplicasDefault)}
-	r.Survives, r.Domains = u.newFile()
-	r.Stored, r.ChunksShort = u.k.stored(0, totals)
-	for _, id := range sortedKeys(u.table) {
+// describe shows a page of the members to an operator, removed ones too, sorted by id, and on the first page the mesh. The totals are those of a lone
+// node, whose row is not read again.
+func (u *memberships) describe(q *eventpb.NodesListRequest, totals *eventpb.TotalsReply) *eventpb.NodesListReply {
+	r := &eventpb.NodesListReply{}
+	if q.GetAfter() == "" {
+		r.Level = u.level(inos.ReplicasDefault)
+		r.Survives, r.Domains = u.newFile()
+		r.Stored, r.ChunksShort = u.k.stored(0, totals)
+	}
+	order, limit := u.sorted(), int(q.GetLimit())
+	if limit == 0 {
+		limit = membersPage
+	}
+	at, found := slices.BinarySearch(order, inos.NodeID(q.GetAfter()))
+	if found {
+		at++
+	}
+	if page := order[at:]; len(page) > limit {
+		order, r.Next = page[:limit], string(page[limit-1])
+	} else {
+		order = page
+	}
+	for _, id := range order {
 		m := u.table[id]
 		n := &eventpb.NodeInfo{
 			Member: m.row.CloneVT(), Liveness: liveNames[m.state], SeenUs: int64(m.seen), Usage: m.usage, InFlight: m.load, AuditsPassed: m.passed,
 			AuditsFailed: m.failed, Complaints: m.complaints, LatencyUs: int64(m.latency.percentile(50)), Version: m.version, Self: id == u.k.self(),
 			Notice: u.notice(m),
 		}
-		n.Member.Grant = nil
 		if n.Self {
 			c := &u.k.collector.usage
 			n.Usage = &eventpb.ContentUsage{Chunks: c.chunks, UsedBytes: c.used, TrashBytes: c.trash, FreeBytes: c.free}

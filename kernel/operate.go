@@ -22,7 +22,8 @@ type operations struct {
 
 type operation struct {
 	origin
-	invite *eventpb.Invite // of nodes:invite
+	invite *eventpb.Invite           // of nodes:invite
+	list   *eventpb.NodesListRequest // of nodes:list that asks for totals first
 }
 
 func (u *operations) init(k *Kernel) {
@@ -40,6 +41,14 @@ func (u *operations) about() about {
 func (u *operations) code(c *coder) {
 	objects(c, &u.table, queriesMax, num[uint64], func(c *coder, p *operation) {
 		p.origin.code(c)
+		listed := p.list != nil
+		if c.bool(&listed); listed {
+			if c.reading {
+				p.list = &eventpb.NodesListRequest{}
+			}
+			text(c, &p.list.After)
+			num(c, &p.list.Limit)
+		}
 		var b []byte
 		if !c.reading && p.invite != nil {
 			b = event.Payload(p.invite)
@@ -107,11 +116,15 @@ func (u *operations) begin(p *operation, e *eventpb.Envelope) *inos.Error {
 	}
 	switch e.EventType {
 	case event.NodesList:
+		if list.Limit > membersPage {
+			return inos.Errorf(inos.CodeBadRequest, op, "a page of %d nodes, at most %d", list.Limit, membersPage)
+		}
 		if k.lone() {
+			p.list = &list
 			u.ask(p, opLoneTotals, event.Totals, &eventpb.TotalsRequest{})
 			return nil
 		}
-		u.show(p, k.members.describe(nil))
+		u.show(p, k.members.describe(&list, nil))
 	case event.NodesInvite:
 		return u.invite(p, invite.Invite)
 	case event.NodesSet:
@@ -215,7 +228,7 @@ func (u *operations) end(p *operation, a *answer) *inos.Error {
 		if event.Open(a.env, &r) != nil {
 			return bad()
 		}
-		u.show(p, k.members.describe(&r))
+		u.show(p, k.members.describe(p.list, &r))
 	case opListRepairs:
 		var r eventpb.ListRepairsReply
 		if event.Open(a.env, &r) != nil {

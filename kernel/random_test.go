@@ -261,7 +261,7 @@ func randomWorld(t *testing.T, seed int64) {
 		t.Errorf("%d uploads keep their pins", len(w.pins))
 	}
 	for _, id := range sortedKeys(w.chunks) {
-		if w.rows[id] == nil && len(k.collector.sweep.wanted) == 0 && k.collector.sweep.node == "" {
+		if w.rows[id] == nil && len(k.collector.sweep.wanted.list) == 0 && k.collector.sweep.node == "" {
 			t.Errorf("chunk %x is on disk and has no row", id[:4])
 		}
 	}

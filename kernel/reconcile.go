@@ -27,7 +27,7 @@ const (
 // A node gets half of the time for it, the other half is for what it is there for.
 type reconciles struct {
 	k      *Kernel
-	wanted []inos.NodeID
+	wanted nodeLine
 	table  map[string]*reconcile // by node
 	looked bool                  // all members were put in line after the boot
 }
@@ -85,7 +85,7 @@ func (u *reconciles) about() about {
 func (u *reconciles) hear(*input) {}
 
 func (u *reconciles) code(c *coder) {
-	list(c, &u.wanted, membersMax, text[inos.NodeID])
+	u.wanted.code(c)
 	objects(c, &u.table, reconcilesMax, text[string], func(c *coder, x *reconcile) { x.code(c) })
 	c.bool(&u.looked)
 }
@@ -98,9 +98,7 @@ func (u *reconciles) want(node inos.NodeID) {
 		}
 		return
 	}
-	if !slices.Contains(u.wanted, node) && len(u.wanted) < membersMax {
-		u.wanted = append(u.wanted, node)
-	}
+	u.wanted.add(node)
 }
 
 // progress tells how many copies of a node were checked, for a person; busy says that it is being reconciled or waits for it.
@@ -108,7 +106,7 @@ func (u *reconciles) progress(node inos.NodeID) (checked, lost uint64, busy bool
 	if x := u.table[string(node)]; x != nil {
 		return x.checked, x.lost, true
 	}
-	return 0, 0, slices.Contains(u.wanted, node)
+	return 0, 0, u.wanted.has(node)
 }
 
 // busy says that a node is being reconciled: nothing is trimmed on it meanwhile.
@@ -133,7 +131,7 @@ func (u *reconciles) act() {
 			}
 		}
 	}
-	u.wanted = slices.DeleteFunc(u.wanted, func(node inos.NodeID) bool {
+	u.wanted.leave(func(node inos.NodeID) bool {
 		switch {
 		case k.members.dead(node) || !k.members.has(node):
 			return true // its return asks again

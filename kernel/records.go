@@ -50,8 +50,9 @@ type records struct {
 	pending  uint64             // versions that the scan under way could do nothing about
 	lately   uint64             // and the last one
 	short    bool               // the scan left something that may be done later
-	gone     []inos.NodeID      // whose records are to be made pending
-	ungoing  bool               // semantic:unsettle_records is under way, for the first of them
+	gone     nodeLine           // whose records are to be made pending
+	going    inos.NodeID        // whose records are being made pending; empty: nobody's
+	ungoing  bool               // semantic:unsettle_records is under way, for that one
 	goneAt   inos.Micros
 }
 
@@ -113,8 +114,9 @@ func (u *records) code(c *coder) {
 	num(c, &u.pending)
 	num(c, &u.lately)
 	c.bool(&u.short)
-	list(c, &u.gone, membersMax, text[inos.NodeID])
-	if c.bool(&u.ungoing); u.ungoing && len(u.gone) == 0 {
+	u.gone.code(c)
+	text(c, &u.going)
+	if c.bool(&u.ungoing); u.ungoing && u.going == "" {
 		c.fail("records of no node are being made pending")
 	}
 	num(c, &u.goneAt)
@@ -165,14 +167,13 @@ func keyOfRecord(r *eventpb.Record) *eventpb.RecordKey {
 
 // nodeGone makes the records that a node held pending again, once more when that is under way: it may have passed what was noted since.
 func (u *records) nodeGone(node inos.NodeID) {
-	waiting := u.gone
-	if u.ungoing {
-		waiting = waiting[1:]
-	}
-	if !slices.Contains(waiting, node) && len(u.gone) < membersMax {
-		u.gone = append(u.gone, node)
+	if u.ungoing || node != u.going {
+		u.gone.add(node)
 	}
 }
+
+// leaves says that a node's records wait to be made pending, and none are under way.
+func (u *records) leaves() bool { return !u.ungoing && (u.going != "" || len(u.gone.list) > 0) }
 
 func (u *records) act() {
 	k := u.k
@@ -195,9 +196,12 @@ func (u *records) act() {
 	if k.node.draining {
 		return
 	}
-	if len(u.gone) > 0 && !u.ungoing && u.goneAt <= k.now {
+	if u.leaves() && u.goneAt <= k.now {
+		if u.going == "" {
+			u.going = u.gone.first()
+		}
 		u.ungoing = true
-		k.send(nil, ask{owner: threadRecords, op: opUnsettle}, event.UnsettleRecords, &eventpb.UnsettleRecordsRequest{Node: string(u.gone[0]), Limit: unsettlePage})
+		k.send(nil, ask{owner: threadRecords, op: opUnsettle}, event.UnsettleRecords, &eventpb.UnsettleRecordsRequest{Node: string(u.going), Limit: unsettlePage})
 	}
 	u.scan()
 }
@@ -214,7 +218,7 @@ func (u *records) wake() (at inos.Micros) {
 	if k.node.draining {
 		return at
 	}
-	if len(u.gone) > 0 && !u.ungoing {
+	if u.leaves() {
 		at = earlier(at, max(u.goneAt, 1))
 	}
 	if !u.scanning || len(u.page) == 0 && !u.asked {
@@ -366,7 +370,7 @@ func (u *records) unsettled(a *answer) {
 	case a.err != nil || event.Open(a.env, &r) != nil:
 		u.goneAt = u.k.now + retryBackoffMax
 	case r.Unsettled < unsettlePage:
-		u.gone = u.gone[1:]
+		u.going = ""
 		u.rescan()
 	default:
 		u.rescan()

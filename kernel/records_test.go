@@ -72,11 +72,10 @@ func TestRecordNotedBehindADrain(t *testing.T) {
 		m.row = &eventpb.Member{Node: "n2", State: uint32(state)}
 		k.members.table["n2"] = m
 		u := &k.records
-		u.nodeGone("n2")
-		u.ungoing = true
+		u.going, u.ungoing = "n2", true
 		u.settling[1] = settling{key: &eventpb.RecordKey{}, nodes: []string{"n2"}, full: true}
 		u.settled(&answer{work: 1, env: &eventpb.Envelope{Payload: event.Payload(&eventpb.SettleRecordReply{})}})
-		if again := len(u.gone) == 2; again != (state != inos.MemberActive) {
+		if again := u.gone.has("n2"); again != (state != inos.MemberActive) {
 			t.Errorf("%s: made pending again %t", state, again)
 		}
 	}
@@ -171,7 +170,7 @@ func TestRecordOfAPageThatWasOvertaken(t *testing.T) {
 			k.inspections.answer(&answer{op: opProofLost, env: &eventpb.Envelope{Payload: event.Payload(&eventpb.UnsettleRecordsReply{Unsettled: 1})}})
 		}, false},
 		"a node has left": {func(k *Kernel) {
-			k.records.gone, k.records.ungoing = []inos.NodeID{"n3"}, true
+			k.records.going, k.records.ungoing = "n3", true
 			k.records.answer(&answer{op: opUnsettle, env: &eventpb.Envelope{Payload: event.Payload(&eventpb.UnsettleRecordsReply{Unsettled: 1})}})
 		}, false},
 	} {

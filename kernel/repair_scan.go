@@ -13,13 +13,13 @@ import (
 // start, when the members change, and in turn, a hundredth of the time; and what one node holds when it did not come back, when it is back and its copies have been looked at, and
 // while it is drained.
 type scan struct {
-	nodes    []inos.NodeID // whose chunks are to be looked at
-	again    bool          // and the whole map
-	at       inos.Micros   // not before, for the whole map
-	turn     inos.Micros   // when to look through it in any case
-	began    inos.Micros   // when the one under way did
-	seen     inos.Micros   // the change of the members that was noticed last
-	whole    inos.Micros   // when the whole map was looked through last
+	nodes    nodeLine    // whose chunks are to be looked at
+	again    bool        // and the whole map
+	at       inos.Micros // not before, for the whole map
+	turn     inos.Micros // when to look through it in any case
+	began    inos.Micros // when the one under way did
+	seen     inos.Micros // the change of the members that was noticed last
+	whole    inos.Micros // when the whole map was looked through last
 	running  bool
 	of       inos.NodeID // whose chunks; empty: the whole map
 	after    []byte
@@ -30,8 +30,8 @@ type scan struct {
 	pageAt   inos.Micros
 	tries    uint32
 
-	returned []inos.NodeID // are being compared with the map, and looked at after that
-	checkAt  inos.Micros   // when to see whether they are done, and what is left on those that are drained
+	returned nodeLine    // are being compared with the map, and looked at after that
+	checkAt  inos.Micros // when to see whether they are done, and what is left on those that are drained
 
 	short   uint64 // chunks of the scan under way that are short while nothing can be done
 	before  uint64 // of the last whole one
@@ -75,7 +75,7 @@ func (t *stuckOn) code(c *coder) {
 }
 
 func (s *scan) code(c *coder) {
-	list(c, &s.nodes, membersMax, text[inos.NodeID])
+	s.nodes.code(c)
 	c.bool(&s.again)
 	num(c, &s.at)
 	num(c, &s.turn)
@@ -91,7 +91,7 @@ func (s *scan) code(c *coder) {
 	num(c, &s.asked)
 	num(c, &s.pageAt)
 	num(c, &s.tries)
-	list(c, &s.returned, membersMax, text[inos.NodeID])
+	s.returned.code(c)
 	num(c, &s.checkAt)
 	num(c, &s.short)
 	num(c, &s.before)
@@ -103,18 +103,10 @@ func (s *scan) code(c *coder) {
 }
 
 // node has what a node holds looked at.
-func (s *scan) node(node inos.NodeID) {
-	if !slices.Contains(s.nodes, node) && len(s.nodes) < membersMax {
-		s.nodes = append(s.nodes, node)
-	}
-}
+func (s *scan) node(node inos.NodeID) { s.nodes.add(node) }
 
 // compared has a node looked at when its copies have been compared with the map.
-func (s *scan) compared(node inos.NodeID) {
-	if !slices.Contains(s.returned, node) && len(s.returned) < membersMax {
-		s.returned = append(s.returned, node)
-	}
-}
+func (s *scan) compared(node inos.NodeID) { s.returned.add(node) }
 
 func (s *scan) act(u *repairs) {
 	k := u.k
@@ -133,8 +125,8 @@ func (s *scan) act(u *repairs) {
 	}
 	switch {
 	case s.running:
-	case len(s.nodes) > 0:
-		s.of, s.nodes = s.nodes[0], s.nodes[1:]
+	case len(s.nodes.list) > 0:
+		s.of = s.nodes.first()
 		s.begin(k.now)
 	case s.again && s.at <= k.now:
 		s.of, s.again = "", false
@@ -150,7 +142,7 @@ func (s *scan) wake(u *repairs) (at inos.Micros) {
 	at = earlier(s.checkAt, s.turn)
 	switch {
 	case s.underWay || u.full():
-	case s.running || len(s.nodes) > 0:
+	case s.running || len(s.nodes.list) > 0:
 		at = earlier(at, max(s.pageAt, 1))
 	case s.again:
 		at = earlier(at, max(s.pageAt, s.at))
@@ -168,7 +160,7 @@ func (s *scan) begin(now inos.Micros) {
 func (s *scan) check(u *repairs) {
 	k := u.k
 	s.checkAt = k.now + scanCheckEvery
-	s.returned = slices.DeleteFunc(s.returned, func(node inos.NodeID) bool {
+	s.returned.leave(func(node inos.NodeID) bool {
 		m := k.members.member(node)
 		_, _, busy := k.reconciles.progress(node)
 		if m != nil && (busy || m.distrust || m.doubtful) {

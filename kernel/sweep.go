@@ -16,10 +16,10 @@ import (
 // A sweep may have been too early: what it cannot decide yet somebody else is about to, and behind a time in which the node was silent
 // what was on its way to it lands, a late write above all. Then another one follows.
 type sweep struct {
-	node    inos.NodeID   // that is being swept; empty: none is
-	wanted  []inos.NodeID // wait for their turn
-	from    []byte        // the page begins behind this id
-	to      []byte        // and ends with this one
+	node    inos.NodeID // that is being swept; empty: none is
+	wanted  nodeLine    // wait for their turn
+	from    []byte      // the page begins behind this id
+	to      []byte      // and ends with this one
 	trashed uint64
 	adopted uint64
 	at      inos.Micros
@@ -38,7 +38,7 @@ type sweep struct {
 
 func (s *sweep) code(c *coder) {
 	text(c, &s.node)
-	list(c, &s.wanted, membersMax, text[inos.NodeID])
+	s.wanted.code(c)
 	c.bytes(&s.from)
 	c.bytes(&s.to)
 	num(c, &s.trashed)

@@ -60,12 +60,9 @@ func (u *collector) sweepNode(node inos.NodeID) { u.sweepBehind(node, 0) }
 func (u *collector) sweepLate(node inos.NodeID) { u.sweepBehind(node, sweepSettle) }
 
 func (u *collector) sweepBehind(node inos.NodeID, settle inos.Micros) {
-	waiting := slices.Contains(u.sweep.wanted, node)
-	if !waiting && len(u.sweep.wanted) >= membersMax {
-		return
-	}
-	if !waiting {
-		u.sweep.wanted = append(u.sweep.wanted, node)
+	waiting := u.sweep.wanted.has(node)
+	if u.sweep.wanted.add(node); !u.sweep.wanted.has(node) {
+		return // there is no room
 	}
 	if m := u.k.members.member(node); m != nil {
 		m.sweep.ask(u.k.now, settle, waiting)
@@ -106,10 +103,10 @@ func (u *collector) sweepDue() bool {
 		return s.at <= u.k.now
 	}
 	u.takeTurn()
-	u.sweep.wanted = slices.DeleteFunc(s.wanted, func(node inos.NodeID) bool { return u.gone(node) })
-	for i, node := range s.wanted {
+	s.wanted.leave(func(node inos.NodeID) bool { return u.gone(node) })
+	for i, node := range s.wanted.list {
 		if u.sweepAt(node) <= u.k.now && (node == u.k.self() || u.k.members.alive(node)) {
-			s.wanted = slices.Delete(s.wanted, i, i+1)
+			s.wanted.take(i)
 			s.node, s.from, s.trashed, s.adopted, s.tries, s.pages, s.at, s.worked, s.again = node, nil, 0, 0, 0, 0, u.k.now, 0, false
 			return true
 		}
@@ -157,7 +154,7 @@ func (u *collector) sweepWake() (at inos.Micros) {
 	if s.node != "" {
 		return s.at
 	}
-	for _, node := range s.wanted {
+	for _, node := range s.wanted.list {
 		due := u.sweepAt(node)
 		if due <= u.k.now {
 			due = u.k.now + collectEvery // it does not answer

@@ -125,7 +125,7 @@ func TestSweepThatWasTooEarly(t *testing.T) {
 		if c.happens(k); u.sweep.node != "" {
 			u.sweepDone()
 		}
-		if again := slices.Contains(u.sweep.wanted, "n1"); again != c.again || again && m.sweep.at < k.now+sweepSettle {
+		if again := u.sweep.wanted.has("n1"); again != c.again || again && m.sweep.at < k.now+sweepSettle {
 			t.Errorf("%s: swept again %v, in %d us", name, again, m.sweep.at-k.now)
 		}
 	}

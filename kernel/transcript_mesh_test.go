@@ -101,6 +101,7 @@ func describeMesh(e *eventpb.Envelope) string {
 		gone    eventpb.UnsettleRecordsRequest
 		copying eventpb.ContentCopyRequest
 		admit   eventpb.AdmitNodeRequest
+		nodes   eventpb.ListNodesRequest
 	)
 	switch e.EventType {
 	case event.AddCopies, event.ConfirmCopies, event.AuditCopies:
@@ -142,6 +143,10 @@ func describeMesh(e *eventpb.Envelope) string {
 	case event.ContentCopy:
 		if open(&copying) {
 			return fmt.Sprintf(" %x source=%s", copying.ChunkId[:4], copying.Source)
+		}
+	case event.ListNodes:
+		if open(&nodes) && nodes.After != "" {
+			return " after=" + nodes.After
 		}
 	case event.AdmitNode:
 		if open(&admit) {

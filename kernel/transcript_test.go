@@ -21,7 +21,7 @@ var rewrite = flag.Bool("rewrite", false, "write what the kernel does into testd
 
 // A transcript is a file of commands, each followed by a line "----" and what the kernel did, up to an empty line:
 //
-//	boot workers=2 [unclean] [quality=Q] [buffers=MiB] [deadline=D of a module call]
+//	boot workers=2 [unclean] [quality=Q] [buffers=MiB] [deadline=D of a module call] [page=members of one]
 //	session token=T [subject=S] [caps=a,b] [ttl=1h]      revoke token=T
 //	put path=P bytes=N[MiB] [same] [name=N] [length=N] [replicas=N] [expect] [id=K] [token=T]
 //	get path=P [encoded] [discard] [offset=N] [length=N]
@@ -222,6 +222,7 @@ func (s *script) run(line string) {
 	case "boot":
 		w.boot.Workers = uint32(number("workers", 2))
 		w.boot.Unclean = has("unclean")
+		w.page = uint32(number("page", 0))
 		w.boot.BrotliQuality = uint32(number("quality", 0))
 		w.boot.BufferBytesMax = uint64(number("buffers", 64)) << 20
 		w.boot.ModuleDeadlineUs = uint64(duration("deadline"))

@@ -279,11 +279,29 @@ func (u *verifies) next(v *verify) {
 		detail += ", " + plural(v.badCount, "is bad", "are bad")
 	}
 	r := &eventpb.FilesVerifyReply{Chunks: v.chunks, StoredBytes: v.stored, BadChunkIds: v.bad, Bad: v.badCount}
+	var nodes []*eventpb.NodeVerified
 	for _, n := range v.nodes {
-		r.Nodes = append(r.Nodes, &eventpb.NodeVerified{Node: string(n.node), Chunks: n.chunks, StoredBytes: n.stored, Bad: n.bad, Error: n.err})
+		nodes = append(nodes, &eventpb.NodeVerified{Node: string(n.node), Chunks: n.chunks, StoredBytes: n.stored, Bad: n.bad, Error: n.err})
 	}
+	nameVerified(r, nodes)
 	u.k.complete(&v.origin, r, detail)
 	u.clean(v)
+}
+
+// nameVerified puts what was found on each node into a reply. Of more nodes than it takes, those come first of which a person should know.
+func nameVerified(r *eventpb.FilesVerifyReply, nodes []*eventpb.NodeVerified) {
+	if len(nodes) > nodesVerifiedMax {
+		fine := func(n *eventpb.NodeVerified) int {
+			if n.Bad > 0 || n.Error != "" {
+				return 0
+			}
+			return 1
+		}
+		slices.SortStableFunc(nodes, func(a, b *eventpb.NodeVerified) int { return fine(a) - fine(b) })
+		r.NodesLeftOut = uint64(len(nodes) - nodesVerifiedMax)
+		nodes = nodes[:nodesVerifiedMax]
+	}
+	r.Nodes = nodes
 }
 
 func (u *verifies) clean(v *verify) {

@@ -16,6 +16,7 @@ type fakeMesh struct {
 	records  map[string]stored // commit records on the node's own disk
 	others   map[string]*disk  // of the other nodes
 	members  map[string]*eventpb.Member
+	page     uint32                         // members of one page at most; 0: as many as are asked for
 	invites  map[string]string              // id -> node that used it
 	pendings map[string]*eventpb.Record     // owner path -> highest version whose record is not settled in full
 	settled  map[string]*eventpb.Record     // owner path -> version settled last
@@ -417,10 +418,22 @@ func (w *world) performMesh(e *eventpb.Envelope) (event.Message, *inos.Error) {
 		}
 		return &eventpb.AdmitNodeReply{Member: m.CloneVT()}, nil
 	case event.ListNodes:
+		var q eventpb.ListNodesRequest
+		w.open(e, &q)
+		if w.page != 0 {
+			q.Limit = min(q.Limit, w.page)
+		}
 		r := &eventpb.ListNodesReply{}
 		for _, id := range sortedKeys(w.members) {
+			if id <= q.After {
+				continue
+			}
+			if len(r.Members) == int(q.Limit) {
+				r.More = true
+				break
+			}
 			m := w.members[id].CloneVT()
-			m.Copies, m.PlacedBytes = 0, 0
+			m.Grant, m.Copies, m.PlacedBytes = nil, 0, 0
 			for _, chunk := range sortedKeys(w.rows) {
 				if w.rows[chunk].copies[id] != nil {
 					m.Copies, m.PlacedBytes = m.Copies+1, m.PlacedBytes+w.rows[chunk].entry.StoredBytes

@@ -81,6 +81,9 @@ func (a *app) printVerified(r *api.VerifyResult) error {
 		if err := a.printNodesVerified(r.Nodes); err != nil {
 			return err
 		}
+		if r.NodesMore > 0 {
+			a.note("%s more are not shown; those with something bad come first", plural(r.NodesMore, "node"))
+		}
 		if !a.quiet {
 			if err := a.printf("verified %s, %s stored: %d bad\n", plural(r.Chunks, "chunk"), sizeText(r.StoredBytes), r.Bad); err != nil {
 				return err

@@ -16,7 +16,7 @@ func meshVerbs(m inos.Semantic) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
 		"chunk copies":   func(ctx context.Context) error { _, err := m.ChunkCopies(ctx, ids); return err },
 		"admit node":     func(ctx context.Context) error { _, err := m.AdmitNode(ctx, memberOf("a"), "", 1); return err },
-		"list nodes":     func(ctx context.Context) error { _, err := m.ListNodes(ctx); return err },
+		"list nodes":     func(ctx context.Context) error { _, _, err := m.ListNodes(ctx, "", 1); return err },
 		"set node":       func(ctx context.Context) error { _, err := m.SetNode(ctx, "a", inos.MemberActive, nil); return err },
 		"distrust node":  func(ctx context.Context) error { _, err := m.DistrustNode(ctx, "a"); return err },
 		"raise orders":   func(ctx context.Context) error { _, err := m.RaiseOrders(ctx, 1); return err },

@@ -44,9 +44,10 @@ func (w *twins) admit(t *rapid.T) {
 
 // members compares all members: their counters after any verb.
 func (w *twins) members(t *rapid.T) {
-	w.both(t, "members", func(m inos.Semantic) (any, error) {
-		members, err := m.ListNodes(background)
-		return briefMembers(members), err
+	after, limit := inos.NodeID(rapid.SampledFrom([]string{"", "", "", "b", "zz"}).Draw(t, "after")), rapid.IntRange(0, 3).Draw(t, "limit")
+	w.both(t, fmt.Sprintf("%d members after %q", limit, after), func(m inos.Semantic) (any, error) {
+		members, more, err := m.ListNodes(background, after, limit)
+		return fmt.Sprint(briefMembers(members), more), err
 	})
 }
 

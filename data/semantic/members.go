@@ -157,14 +157,15 @@ func (s *Store) AdmitNode(ctx context.Context, m inos.Member, invite string, now
 }
 
 func (t *tx) insertMember(op string, m *inos.Member, invite string) error {
-	var members int
-	if err := t.row(countMembers).Scan(&members); err != nil {
+	members, err := t.memberCount()
+	if err != nil {
 		return err
 	}
 	if members >= inos.MembersMax {
 		return tooManyMembers(op)
 	}
 	delete(t.members, m.ID)
+	t.delta.members++
 	return t.exec(insertMember, string(m.ID), m.Operator, m.Zone, m.Host, string(m.Tier), int64(m.OfferedBytes), encodeList(m.Addrs),
 		int64(m.JoinedAt), int64(m.State), int64(m.Epoch), int64(m.Copies), int64(m.PlacedBytes), filled(m.Grant), invite)
 }
@@ -178,21 +179,18 @@ func filled(b []byte) []byte {
 }
 
 // ListNodes implements inos.SemanticMesh.
-func (s *Store) ListNodes(ctx context.Context) (members []inos.Member, err error) {
-	const op = "semantic:list_nodes"
-	rows, err := s.reads[selectMembers].QueryContext(ctx)
+func (s *Store) ListNodes(ctx context.Context, after inos.NodeID, limit int) (members []inos.Member, more bool, err error) {
+	limit = page(limit, NodesPageMax)
+	rows, err := s.reads[listMembers].QueryContext(ctx, string(after), limit+1)
+	members, err = collect(rows, err, func(scan func(...any) error) (inos.Member, error) {
+		m, _, err := scanMember(func(columns ...any) error { return scan(columns[:len(columns)-1]...) }) // all but the last, the grant
+		return m, err
+	})
 	if err != nil {
-		return nil, s.wrap(op, err)
+		return nil, false, s.wrap("semantic:list_nodes", err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		m, _, err := scanMember(rows.Scan)
-		if err != nil {
-			return nil, s.wrap(op, err)
-		}
-		members = append(members, m)
-	}
-	return members, s.wrap(op, rows.Err())
+	members, more = cut(members, limit)
+	return members, more, nil
 }
 
 // SetNode implements inos.SemanticMesh.

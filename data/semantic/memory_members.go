@@ -3,7 +3,6 @@ package semantic
 import (
 	"cmp"
 	"context"
-	"maps"
 	"slices"
 
 	"github.com/inos-mesh/inos"
@@ -79,9 +78,11 @@ func (m *Memory) AdmitNode(ctx context.Context, member inos.Member, invite strin
 		return inos.Member{}, err
 	}
 	defer m.mu.Unlock()
-	for id, other := range m.members {
-		if invite != "" && other.invite == invite && id != member.ID {
-			return inos.Member{}, inviteUsed(op, member.ID)
+	if invite != "" {
+		for id, other := range m.members {
+			if other.invite == invite && id != member.ID {
+				return inos.Member{}, inviteUsed(op, member.ID)
+			}
 		}
 	}
 	known := m.members[member.ID]
@@ -100,12 +101,24 @@ func (m *Memory) AdmitNode(ctx context.Context, member inos.Member, invite strin
 }
 
 // ListNodes implements inos.SemanticMesh.
-func (m *Memory) ListNodes(ctx context.Context) ([]inos.Member, error) {
+func (m *Memory) ListNodes(ctx context.Context, after inos.NodeID, limit int) (members []inos.Member, more bool, err error) {
 	if err := m.enter(ctx, "semantic:list_nodes"); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	defer m.mu.Unlock()
-	return m.counted(slices.Sorted(maps.Keys(m.members))...), nil
+	var above []inos.NodeID
+	for id := range m.members {
+		if id > after {
+			above = append(above, id)
+		}
+	}
+	slices.Sort(above)
+	above, more = cut(above, page(limit, NodesPageMax))
+	members = m.counted(above...)
+	for i := range members {
+		members[i].Grant = nil
+	}
+	return members, more, nil
 }
 
 // SetNode implements inos.SemanticMesh.

@@ -12,7 +12,6 @@ var scans = map[statement]string{
 	anyUpload:         "stops at the first row",
 	selectCollectable: "walks the index of the chunks without a reference, to a limit",
 	countMembers:      "a mesh has few members, and a newcomer is rare",
-	selectMembers:     "all of them are asked for",
 	selectTotals:      "a mesh has few members, and only their counters are added up",
 	selectReady:       "walks the queue in its order, to a limit; anyReady asks first",
 	listRepairs:       "walks the queue in its order, to a limit",

@@ -100,7 +100,7 @@ const (
 
 	memberEpoch
 	selectMember
-	selectMembers
+	listMembers
 	countMembers
 	memberOfInvite
 	insertMember
@@ -229,7 +229,8 @@ const (
 	grantColumns  = `grant_id, owner, prefix, grantee, verbs, expires_us, uses_max, uses, granted_by, created_us, link`
 	entryColumns  = `seq, event_id, account, amount, at_us, reason`
 	openColumns   = `upload_id, subject, owner, path, plain_bytes, file_id, content_type, replicas, sync, tier, created_us, expires_us, held`
-	memberColumns = `node, operator, zone, host, tier, offered_bytes, addrs, joined_us, state, epoch, copies, placed_bytes, granted`
+	listedColumns = `node, operator, zone, host, tier, offered_bytes, addrs, joined_us, state, epoch, copies, placed_bytes`
+	memberColumns = listedColumns + `, granted`
 	repairColumns = `chunk_id, reason, live, added_us, not_before_us, tries, lease, lease_until_us, holder`
 )
 
@@ -343,7 +344,7 @@ var text = [statements]string{
 
 	memberEpoch:    `SELECT epoch, state FROM members WHERE node = $1`,
 	selectMember:   `SELECT ` + memberColumns + ` FROM members WHERE node = $1`,
-	selectMembers:  `SELECT ` + memberColumns + ` FROM members ORDER BY node`,
+	listMembers:    `SELECT ` + listedColumns + ` FROM members WHERE node > $1 ORDER BY node LIMIT $2`,
 	countMembers:   `SELECT count(*) FROM members`,
 	memberOfInvite: `SELECT node FROM members WHERE invite = $1 AND invite <> ''`,
 	insertMember:   `INSERT INTO members (` + memberColumns + `, invite) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,

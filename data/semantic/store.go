@@ -37,6 +37,7 @@ const (
 	// AccountEntriesMax bounds the entries of one account within inos.LedgerEntryLife: none that takes from it is written beyond, but for what gives
 	// back what was pledged. Older ones can be folded (FoldEntries).
 	AccountEntriesMax = 1 << 17
+	NodesPageMax      = 128 // members of one page of ListNodes: with the longest texts they still fit into a reply
 	GroupsPageMax     = 32  // groups of one page of ListGroups
 	SessionsPageMax   = 256 // sessions of one page of ListSessions
 	GrantsPageMax     = 256 // grants of one page of ListGrants
@@ -62,7 +63,7 @@ var _ inos.Semantic = (*Store)(nil)
 
 var readStatements = []statement{
 	selectTotals, findHolding, selectFile, selectFileByID, listFiles, existsChunk, selectChunk, selectCopies, selectNodeChunks, selectToken,
-	selectMembers, selectAbove, scanChunks, selectPending, selectRecordCopies, listRepairs, countRepairs, selectSightings, existsSealed, selectNodeRecords,
+	listMembers, selectAbove, scanChunks, selectPending, selectRecordCopies, listRepairs, countRepairs, selectSightings, existsSealed, selectNodeRecords,
 	selectUser, listUsers, existsUser, selectDevice, listDevices, listGroups, selectMembersOf, selectGroupsOf, selectSession, listSessions,
 	selectGrant, selectLink, listGrantsOf, listGrantsTo, readAccess, selectBalance, listEntries, selectChanged, selectOpen, selectSlot, listOpen, expiredOpen, listSlots, selectReply,
 }

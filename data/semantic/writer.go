@@ -205,7 +205,7 @@ func (s *Store) exec(query string) error {
 
 // delta is what the verbs of a batch add to the totals.
 type delta struct {
-	files, plainBytes, chunks, storedBytes, collectable, uploads, generations, repairs, leases, entries int64
+	files, plainBytes, chunks, storedBytes, collectable, uploads, generations, repairs, leases, entries, members int64
 }
 
 // tx is the transaction that a verb runs in.
@@ -215,13 +215,14 @@ type tx struct {
 	base    int64                         // generation that the transaction began with
 	leases  int64                         // lease that it began with
 	entries int64                         // number of the last entry of the ledger that it began with
+	counted int64                         // members that it began with; -1: not counted yet
 	members map[inos.NodeID]presentMember // those looked up, as they are now
 	placed  map[inos.NodeID]placed        // what the verb adds to the members' counters
 	sums    map[inos.NodeID]placed        // what the verbs before it in the batch have added
 }
 
 func newTx(stmts *[statements]*sql.Stmt) *tx {
-	return &tx{stmts: stmts, members: map[inos.NodeID]presentMember{}, placed: map[inos.NodeID]placed{}, sums: map[inos.NodeID]placed{}}
+	return &tx{stmts: stmts, counted: -1, members: map[inos.NodeID]presentMember{}, placed: map[inos.NodeID]placed{}, sums: map[inos.NodeID]placed{}}
 }
 
 // nextGeneration returns a number larger than every generation before.
@@ -240,6 +241,19 @@ func (t *tx) nextLease() int64 {
 func (t *tx) nextEntry() int64 {
 	t.delta.entries++
 	return t.entries + t.delta.entries
+}
+
+// memberCount returns how many members there are. They are counted once for all that a batch lets in: a large mesh would else be as slow to come together
+// as the square of its members.
+func (t *tx) memberCount() (int64, error) {
+	if t.counted < 0 {
+		var n int64
+		if err := t.row(countMembers).Scan(&n); err != nil {
+			return 0, err
+		}
+		t.counted = n - t.delta.members
+	}
+	return t.counted + t.delta.members, nil
 }
 
 func (t *tx) exec(s statement, args ...any) error {

@@ -16,16 +16,12 @@ func admitNode(c call, q *eventpb.AdmitNodeRequest) (event.Message, error) {
 	return &eventpb.AdmitNodeReply{Member: MemberPayload(&m)}, nil
 }
 
-func listNodes(c call, _ *eventpb.ListNodesRequest) (event.Message, error) {
-	members, err := c.sem.ListNodes(c.ctx)
+func listNodes(c call, q *eventpb.ListNodesRequest) (event.Message, error) {
+	members, more, err := c.sem.ListNodes(c.ctx, inos.NodeID(q.After), int(q.Limit))
 	if err != nil {
 		return nil, err
 	}
-	reply := &eventpb.ListNodesReply{Members: make([]*eventpb.Member, len(members))}
-	for i := range members {
-		reply.Members[i] = MemberPayload(&members[i])
-	}
-	return reply, nil
+	return &eventpb.ListNodesReply{Members: payloads(members, MemberPayload), More: more}, nil
 }
 
 func setNode(c call, q *eventpb.SetNodeRequest) (event.Message, error) {

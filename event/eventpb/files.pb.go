@@ -942,7 +942,8 @@ type FilesVerifyReply struct {
 	StoredBytes   uint64          `protobuf:"varint,2,opt,name=stored_bytes,json=storedBytes,proto3" json:"storedBytes,omitempty"`
 	BadChunkIds   [][]byte        `protobuf:"bytes,3,rep,name=bad_chunk_ids,json=badChunkIds,proto3" json:"badChunkIds,omitempty"` // at most 1,024
 	Bad           uint64          `protobuf:"varint,4,opt,name=bad,proto3" json:"bad,omitempty"`
-	Nodes         []*NodeVerified `protobuf:"bytes,5,rep,name=nodes,proto3" json:"nodes,omitempty"` // of a verification of every stored chunk
+	Nodes         []*NodeVerified `protobuf:"bytes,5,rep,name=nodes,proto3" json:"nodes,omitempty"`                                    // of a verification of every stored chunk; at most 512, of more those first on which something is bad or unread
+	NodesLeftOut  uint64          `protobuf:"varint,6,opt,name=nodes_left_out,json=nodesLeftOut,proto3" json:"nodesLeftOut,omitempty"` // how many more there are
 }
 
 func (x *FilesVerifyReply) Reset() {
@@ -984,6 +985,13 @@ func (x *FilesVerifyReply) GetNodes() []*NodeVerified {
 		return x.Nodes
 	}
 	return nil
+}
+
+func (x *FilesVerifyReply) GetNodesLeftOut() uint64 {
+	if x != nil {
+		return x.NodesLeftOut
+	}
+	return 0
 }
 
 type NodeVerified struct {
@@ -1464,6 +1472,7 @@ func (m *FilesVerifyReply) CloneVT() *FilesVerifyReply {
 	r.Chunks = m.Chunks
 	r.StoredBytes = m.StoredBytes
 	r.Bad = m.Bad
+	r.NodesLeftOut = m.NodesLeftOut
 	if rhs := m.BadChunkIds; rhs != nil {
 		r.BadChunkIds = make([][]byte, len(rhs))
 		for k, v := range rhs {
@@ -2181,6 +2190,9 @@ func (this *FilesVerifyReply) EqualVT(that *FilesVerifyReply) bool {
 				return false
 			}
 		}
+	}
+	if this.NodesLeftOut != that.NodesLeftOut {
+		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
 }
@@ -3505,6 +3517,11 @@ func (m *FilesVerifyReply) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.NodesLeftOut != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.NodesLeftOut))
+		i--
+		dAtA[i] = 0x30
+	}
 	if len(m.Nodes) > 0 {
 		for iNdEx := len(m.Nodes) - 1; iNdEx >= 0; iNdEx-- {
 			size, err := m.Nodes[iNdEx].MarshalToSizedBufferVT(dAtA[:i])
@@ -4153,6 +4170,9 @@ func (m *FilesVerifyReply) SizeVT() (n int) {
 			l = e.SizeVT()
 			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 		}
+	}
+	if m.NodesLeftOut != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.NodesLeftOut))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -6671,6 +6691,15 @@ func (m *FilesVerifyReply) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
+		case 6:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field NodesLeftOut", wireType)
+			}
+			m.NodesLeftOut = 0
+			m.NodesLeftOut, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])

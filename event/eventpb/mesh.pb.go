@@ -1019,9 +1019,11 @@ func (x *InviteSignReply) GetText() string {
 	return ""
 }
 
-// nodes:list:v1
+// nodes:list:v1: a page of the members. What it says of the mesh as a whole, it says on the first one.
 type NodesListRequest struct {
 	unknownFields []byte
+	After         string `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"`
+	Limit         uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
 }
 
 func (x *NodesListRequest) Reset() {
@@ -1029,6 +1031,20 @@ func (x *NodesListRequest) Reset() {
 }
 
 func (*NodesListRequest) ProtoMessage() {}
+
+func (x *NodesListRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *NodesListRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
 
 type NodesListReply struct {
 	unknownFields []byte
@@ -1038,6 +1054,7 @@ type NodesListReply struct {
 	Survives      string      `protobuf:"bytes,4,opt,name=survives,proto3" json:"survives,omitempty"`
 	Stored        string      `protobuf:"bytes,5,opt,name=stored,proto3" json:"stored,omitempty"`
 	ChunksShort   uint64      `protobuf:"varint,6,opt,name=chunks_short,json=chunksShort,proto3" json:"chunksShort,omitempty"`
+	Next          string      `protobuf:"bytes,7,opt,name=next,proto3" json:"next,omitempty"`
 }
 
 func (x *NodesListReply) Reset() {
@@ -1086,6 +1103,13 @@ func (x *NodesListReply) GetChunksShort() uint64 {
 		return x.ChunksShort
 	}
 	return 0
+}
+
+func (x *NodesListReply) GetNext() string {
+	if x != nil {
+		return x.Next
+	}
+	return ""
 }
 
 type NodeInfo struct {
@@ -2044,6 +2068,8 @@ func (m *NodesListRequest) CloneVT() *NodesListRequest {
 		return (*NodesListRequest)(nil)
 	}
 	r := new(NodesListRequest)
+	r.After = m.After
+	r.Limit = m.Limit
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = slices.Clone(m.unknownFields)
 	}
@@ -2064,6 +2090,7 @@ func (m *NodesListReply) CloneVT() *NodesListReply {
 	r.Survives = m.Survives
 	r.Stored = m.Stored
 	r.ChunksShort = m.ChunksShort
+	r.Next = m.Next
 	if rhs := m.Nodes; rhs != nil {
 		r.Nodes = make([]*NodeInfo, len(rhs))
 		for k, v := range rhs {
@@ -2980,6 +3007,12 @@ func (this *NodesListRequest) EqualVT(that *NodesListRequest) bool {
 	} else if this == nil || that == nil {
 		return false
 	}
+	if this.After != that.After {
+		return false
+	}
+	if this.Limit != that.Limit {
+		return false
+	}
 	return string(this.unknownFields) == string(that.unknownFields)
 }
 
@@ -3026,6 +3059,9 @@ func (this *NodesListReply) EqualVT(that *NodesListReply) bool {
 		return false
 	}
 	if this.ChunksShort != that.ChunksShort {
+		return false
+	}
+	if this.Next != that.Next {
 		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
@@ -4780,6 +4816,18 @@ func (m *NodesListRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Limit != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Limit))
+		i--
+		dAtA[i] = 0x10
+	}
+	if len(m.After) > 0 {
+		i -= len(m.After)
+		copy(dAtA[i:], m.After)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.After)))
+		i--
+		dAtA[i] = 0xa
+	}
 	return len(dAtA) - i, nil
 }
 
@@ -4812,6 +4860,13 @@ func (m *NodesListReply) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if len(m.Next) > 0 {
+		i -= len(m.Next)
+		copy(dAtA[i:], m.Next)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Next)))
+		i--
+		dAtA[i] = 0x3a
 	}
 	if m.ChunksShort != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.ChunksShort))
@@ -6037,6 +6092,13 @@ func (m *NodesListRequest) SizeVT() (n int) {
 	}
 	var l int
 	_ = l
+	l = len(m.After)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	if m.Limit != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Limit))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -6070,6 +6132,10 @@ func (m *NodesListReply) SizeVT() (n int) {
 	}
 	if m.ChunksShort != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.ChunksShort))
+	}
+	l = len(m.Next)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -9072,6 +9138,39 @@ func (m *NodesListRequest) UnmarshalVT(dAtA []byte) error {
 			return fmt.Errorf("proto: NodesListRequest: illegal tag %d (wire type %d)", fieldNum, wire)
 		}
 		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field After", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.After, err = text(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Limit", wireType)
+			}
+			m.Limit = 0
+			m.Limit, iNdEx, err = protobuf_go_lite.DecodeVarintUint32(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
@@ -9230,6 +9329,30 @@ func (m *NodesListReply) UnmarshalVT(dAtA []byte) error {
 			if err != nil {
 				return err
 			}
+		case 7:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Next", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Next, err = text(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])

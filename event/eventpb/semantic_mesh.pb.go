@@ -124,9 +124,11 @@ func (x *AdmitNodeReply) GetMember() *Member {
 	return nil
 }
 
-// semantic:list_nodes:v1
+// semantic:list_nodes:v1: a page of the members, without their grants.
 type ListNodesRequest struct {
 	unknownFields []byte
+	After         string `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"`
+	Limit         uint32 `protobuf:"varint,2,opt,name=limit,proto3" json:"limit,omitempty"`
 }
 
 func (x *ListNodesRequest) Reset() {
@@ -135,9 +137,24 @@ func (x *ListNodesRequest) Reset() {
 
 func (*ListNodesRequest) ProtoMessage() {}
 
+func (x *ListNodesRequest) GetAfter() string {
+	if x != nil {
+		return x.After
+	}
+	return ""
+}
+
+func (x *ListNodesRequest) GetLimit() uint32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
 type ListNodesReply struct {
 	unknownFields []byte
 	Members       []*Member `protobuf:"bytes,1,rep,name=members,proto3" json:"members,omitempty"`
+	More          bool      `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
 }
 
 func (x *ListNodesReply) Reset() {
@@ -151,6 +168,13 @@ func (x *ListNodesReply) GetMembers() []*Member {
 		return x.Members
 	}
 	return nil
+}
+
+func (x *ListNodesReply) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
 }
 
 // semantic:set_node:v1
@@ -903,6 +927,8 @@ func (m *ListNodesRequest) CloneVT() *ListNodesRequest {
 		return (*ListNodesRequest)(nil)
 	}
 	r := new(ListNodesRequest)
+	r.After = m.After
+	r.Limit = m.Limit
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = slices.Clone(m.unknownFields)
 	}
@@ -918,6 +944,7 @@ func (m *ListNodesReply) CloneVT() *ListNodesReply {
 		return (*ListNodesReply)(nil)
 	}
 	r := new(ListNodesReply)
+	r.More = m.More
 	if rhs := m.Members; rhs != nil {
 		r.Members = make([]*Member, len(rhs))
 		for k, v := range rhs {
@@ -1556,6 +1583,12 @@ func (this *ListNodesRequest) EqualVT(that *ListNodesRequest) bool {
 	} else if this == nil || that == nil {
 		return false
 	}
+	if this.After != that.After {
+		return false
+	}
+	if this.Limit != that.Limit {
+		return false
+	}
 	return string(this.unknownFields) == string(that.unknownFields)
 }
 
@@ -1588,6 +1621,9 @@ func (this *ListNodesReply) EqualVT(that *ListNodesReply) bool {
 				return false
 			}
 		}
+	}
+	if this.More != that.More {
+		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
 }
@@ -2515,6 +2551,18 @@ func (m *ListNodesRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Limit != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Limit))
+		i--
+		dAtA[i] = 0x10
+	}
+	if len(m.After) > 0 {
+		i -= len(m.After)
+		copy(dAtA[i:], m.After)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.After)))
+		i--
+		dAtA[i] = 0xa
+	}
 	return len(dAtA) - i, nil
 }
 
@@ -2547,6 +2595,16 @@ func (m *ListNodesReply) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.More {
+		i--
+		if m.More {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x10
 	}
 	if len(m.Members) > 0 {
 		for iNdEx := len(m.Members) - 1; iNdEx >= 0; iNdEx-- {
@@ -3887,6 +3945,13 @@ func (m *ListNodesRequest) SizeVT() (n int) {
 	}
 	var l int
 	_ = l
+	l = len(m.After)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	if m.Limit != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Limit))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -3902,6 +3967,9 @@ func (m *ListNodesReply) SizeVT() (n int) {
 			l = e.SizeVT()
 			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 		}
+	}
+	if m.More {
+		n += 2
 	}
 	n += len(m.unknownFields)
 	return n
@@ -4711,6 +4779,39 @@ func (m *ListNodesRequest) UnmarshalVT(dAtA []byte) error {
 			return fmt.Errorf("proto: ListNodesRequest: illegal tag %d (wire type %d)", fieldNum, wire)
 		}
 		switch fieldNum {
+		case 1:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field After", wireType)
+			}
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.After, err = text(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Limit", wireType)
+			}
+			m.Limit = 0
+			m.Limit, iNdEx, err = protobuf_go_lite.DecodeVarintUint32(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
@@ -4779,6 +4880,18 @@ func (m *ListNodesReply) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
+		case 2:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field More", wireType)
+			}
+			var v int
+			var _v uint64
+			_v, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			v = int(_v)
+			if err != nil {
+				return err
+			}
+			m.More = bool(v != 0)
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])

@@ -11,9 +11,39 @@ import (
 	"github.com/inos-mesh/inos"
 )
 
-// Nodes returns the members of the mesh. Only a switchboard knows them: CodeNotSwitchboard.
+// Nodes returns all members of the mesh, sorted by id, page by page; CodeBadFormat when a page does not lie behind the one before it. Only a
+// switchboard knows them: CodeNotSwitchboard.
 func (c *Client) Nodes(ctx context.Context) (n NodesReply, err error) {
-	return n, c.callJSON(ctx, "GET", "/v1/nodes", &n)
+	if n, err = c.NodesPage(ctx, "", 0); err != nil {
+		return NodesReply{}, err
+	}
+	for n.Next != "" {
+		page, err := c.NodesPage(ctx, n.Next, 0)
+		if err != nil {
+			return NodesReply{}, err
+		}
+		if page.Next != "" && page.Next <= n.Next {
+			return NodesReply{}, inos.Errorf(inos.CodeBadFormat, "list nodes", "the page behind %.80q ends with %.80q: it does not lie behind it", n.Next, page.Next)
+		}
+		n.Nodes, n.Next = append(n.Nodes, page.Nodes...), page.Next
+	}
+	return n, nil
+}
+
+// NodesPage returns at most limit (0 or above 128: 128) members behind one, and on the first page, behind none, what there is to say of the mesh as a whole.
+func (c *Client) NodesPage(ctx context.Context, after string, limit int) (n NodesReply, err error) {
+	q := url.Values{}
+	if after != "" {
+		q.Set("after", after)
+	}
+	if limit > 0 {
+		q.Set("limit", strconv.Itoa(min(limit, nodesLimitMax)))
+	}
+	address := "/v1/nodes"
+	if len(q) > 0 {
+		address += "?" + q.Encode()
+	}
+	return n, c.callJSON(ctx, "GET", address, &n)
 }
 
 // SetNode sets the state of a member: active, draining or removed. CodeNodeUnknown.

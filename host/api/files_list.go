@@ -123,6 +123,7 @@ func (x *exchange) verify(target) error {
 	result := &VerifyResult{
 		VerifyCounts: VerifyCounts{Chunks: reply.Chunks, StoredBytes: reply.StoredBytes, Bad: reply.Bad},
 		BadChunkIDs:  make([]string, len(reply.BadChunkIds)),
+		NodesMore:    reply.NodesLeftOut,
 	}
 	for i, id := range reply.BadChunkIds {
 		result.BadChunkIDs[i] = hash(id)

@@ -46,6 +46,7 @@ const (
 	repairsLimitMax    = 1000             // repairs of a page
 	replicasMax        = 255              // of a file
 	nodesMeasuredMax   = 256              // nodes that metrics tell apart; a scrape has to end
+	nodesLimitMax      = 128              // nodes of a page
 	pageKeyMax         = 128              // bytes of where a page of users, tokens and the like begins
 	writePieceBytes    = 256 << 10        // given to the connection at once: each has the stall time for itself
 	rangesMax          = 16               // ranges of one request; each is a read of its own

@@ -21,10 +21,24 @@ const (
 	inviteLifeMax     = 30 * inos.Day
 )
 
-// nodes answers with the members of the mesh: GET /v1/nodes.
+// nodes answers with a page of the members of the mesh: GET /v1/nodes?after=&limit=.
 func (x *exchange) nodes(target) error {
+	values, err := x.query("after", "limit")
+	if err != nil {
+		return err
+	}
+	limit, err := number(values, "limit", 0, nodesLimitMax)
+	if err != nil {
+		return err
+	}
+	after := values.Get("after")
+	if after != "" {
+		if err := checkNodeID(after); err != nil {
+			return err
+		}
+	}
 	var reply eventpb.NodesListReply
-	if err := x.ask(event.NodesList, &eventpb.NodesListRequest{}, &reply); err != nil {
+	if err := x.ask(event.NodesList, &eventpb.NodesListRequest{After: after, Limit: uint32(limit)}, &reply); err != nil {
 		return err
 	}
 	x.writeJSON(http.StatusOK, NodesOf(&reply))

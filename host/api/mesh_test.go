@@ -61,6 +61,13 @@ func (d *double) mesh(e *eventpb.Envelope) (event.Message, error) {
 			Total:   4, Done: 10, Bytes: 1000, Trimmed: 1, BytesPerSecond: 50, BytesPerSecondMax: 100, EtaUs: 6, Scanning: true,
 		}, nil
 	}
+	var q eventpb.NodesListRequest
+	if err := event.Open(e, &q); err != nil {
+		return nil, err
+	}
+	if q.After == "n2" {
+		return &eventpb.NodesListReply{Nodes: []*eventpb.NodeInfo{{Member: &eventpb.Member{Node: "n3", State: uint32(inos.MemberDraining)}, Liveness: "suspect"}}}, nil
+	}
 	return &eventpb.NodesListReply{
 		Nodes: []*eventpb.NodeInfo{
 			{
@@ -68,9 +75,8 @@ func (d *double) mesh(e *eventpb.Envelope) (event.Message, error) {
 				AuditsPassed: 20, AuditsFailed: 1, Complaints: 3, LatencyUs: 1500, Notice: "returning", Self: true, Version: "v1", Unchecked: 4,
 			},
 			{Member: &eventpb.Member{Node: "n2", State: uint32(inos.MemberRemoved)}, Liveness: "dead"},
-			{Member: &eventpb.Member{Node: "n3", State: uint32(inos.MemberDraining)}, Liveness: "suspect"},
 		},
-		Level: "host", Domains: 2, Survives: "one host",
+		Next: "n2", Level: "host", Domains: 2, Survives: "one host",
 	}, nil
 }
 
@@ -93,8 +99,14 @@ func TestMeshOverTheClient(t *testing.T) {
 	if got := nodes.Nodes[0]; fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) || *got.Content != (Content{Chunks: 6, UsedBytes: 600, Records: 2}) {
 		t.Errorf("%+v\nwant %+v", got, want)
 	}
-	if nodes.Level != "host" || nodes.Domains != 2 || nodes.Survives != "one host" || nodes.Nodes[1].State != "removed" || nodes.Nodes[2].Content != nil {
+	if nodes.Level != "host" || nodes.Domains != 2 || nodes.Survives != "one host" || nodes.Next != "" || len(nodes.Nodes) != 3 || nodes.Nodes[1].State != "removed" || nodes.Nodes[2].Content != nil {
 		t.Errorf("%+v", nodes)
+	}
+	if page, err := c.NodesPage(ctx, "n2", 1); err != nil || len(page.Nodes) != 1 || page.Nodes[0].Node != "n3" || page.Next != "" {
+		t.Errorf("%+v (%v)", page, err)
+	}
+	for _, query := range []string{"limit=129", "limit=x", "after=../x", "first=n1"} {
+		wantCode(t, c.callJSON(ctx, "GET", "/v1/nodes?"+query, &nodes), inos.CodeBadRequest)
 	}
 	m, err := c.SetNode(ctx, "n1", inos.MemberDraining)
 	if err != nil || m.State != "draining" {

@@ -16,10 +16,8 @@ func (x *exchange) meshMetrics(e *exposition, s *Status) {
 	e.single("inos_members_alive", "gauge", "Members whose heartbeats come.", float64(s.MembersAlive))
 	e.single("inos_repairs_queued", "gauge", "Chunks that wait for repair.", float64(s.Repairs))
 	e.single("inos_commit_records_pending", "gauge", "Versions whose commit record is not on all of its nodes.", float64(s.RecordsPending))
-	var nodes eventpb.NodesListReply
-	if x.ask(event.NodesList, &eventpb.NodesListRequest{}, &nodes) == nil {
-		list := NodesOf(&nodes)
-		memberMetrics(e, &list)
+	if list, ok := x.measured(); ok {
+		memberMetrics(e, list)
 	}
 	var repairs eventpb.RepairsListReply
 	if x.ask(event.RepairsList, &eventpb.RepairsListRequest{Limit: 1}, &repairs) == nil {
@@ -32,14 +30,33 @@ func (x *exchange) meshMetrics(e *exposition, s *Status) {
 	}
 }
 
-// memberMetrics writes a sample for each member; of a large mesh those that need an operator first.
+// measured walks the pages of the members and returns those that metrics tell apart: of a large mesh the ones that need an operator first.
+func (x *exchange) measured() (*NodesReply, bool) {
+	var list NodesReply
+	for after := ""; ; {
+		var reply eventpb.NodesListReply
+		if x.ask(event.NodesList, &eventpb.NodesListRequest{After: after}, &reply) != nil || reply.Next != "" && reply.Next <= after {
+			return nil, false
+		}
+		page := NodesOf(&reply)
+		if after == "" {
+			list.Domains = page.Domains
+		}
+		list.Nodes = append(list.Nodes, slices.DeleteFunc(page.Nodes, func(n NodeInfo) bool { return n.State == inos.MemberRemoved.String() })...)
+		slices.SortStableFunc(list.Nodes, func(a, b NodeInfo) int {
+			return cmp.Compare(truth(a.Liveness == "alive"), truth(b.Liveness == "alive"))
+		})
+		list.Nodes = list.Nodes[:min(len(list.Nodes), nodesMeasuredMax)]
+		if after = reply.Next; after == "" {
+			return &list, true
+		}
+	}
+}
+
+// memberMetrics writes a sample for each member.
 func memberMetrics(e *exposition, r *NodesReply) {
 	e.single("inos_domains_alive", "gauge", "Failure domains alive, at the level that files spread over.", float64(r.Domains))
-	nodes := slices.DeleteFunc(slices.Clone(r.Nodes), func(n NodeInfo) bool { return n.State == inos.MemberRemoved.String() })
-	slices.SortStableFunc(nodes, func(a, b NodeInfo) int {
-		return cmp.Compare(truth(a.Liveness == "alive"), truth(b.Liveness == "alive"))
-	})
-	nodes = nodes[:min(len(nodes), nodesMeasuredMax)]
+	nodes := r.Nodes
 	e.family("inos_member_up", "gauge", "Whether a member's heartbeats come.")
 	for i := range nodes {
 		n := &nodes[i]

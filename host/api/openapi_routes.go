@@ -145,7 +145,7 @@ var describedFiles = map[route]description{
 	}},
 	routeTrace: {[]string{"/v1/traces/{trace_id}"}, map[string]operation{"GET": {summary: "the stages of one request", answers: ok(Trace{})}}},
 
-	routeNodes: {[]string{"/v1/nodes"}, map[string]operation{"GET": {summary: "the members of the mesh", answers: ok(NodesReply{})}}},
+	routeNodes: {[]string{"/v1/nodes"}, map[string]operation{"GET": {summary: "the members of the mesh, a page", parameters: []parameter{inAfter, inLimit}, answers: ok(NodesReply{})}}},
 	routeNode: {[]string{"/v1/nodes/{node}"}, map[string]operation{"PATCH": {
 		summary: "what the operator wants of a member", request: NodeQuestion{}, answers: ok(Member{}), codes: [][]inos.Code{whereQuestion, {inos.CodeNodeUnknown, inos.CodeConflict}},
 	}}},

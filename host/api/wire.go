@@ -125,7 +125,8 @@ type VerifyCounts struct {
 type VerifyResult struct {
 	VerifyCounts
 	BadChunkIDs []string       `json:"bad_chunk_ids"`   // the first 1,024
-	Nodes       []NodeVerified `json:"nodes,omitempty"` // of a verification of every stored chunk
+	Nodes       []NodeVerified `json:"nodes,omitempty"` // of a verification of every stored chunk; at most 512, those first on which something is bad or unread
+	NodesMore   uint64         `json:"nodes_left_out,omitempty"`
 }
 
 // NodeVerified says what a verification of every stored chunk found on one node.

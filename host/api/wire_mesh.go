@@ -38,9 +38,10 @@ type NodeInfo struct {
 	Unchecked    uint64   `json:"unchecked"` // copies that are not trusted yet
 }
 
-// NodesReply is the mesh as its switchboard sees it.
+// NodesReply is the mesh as its switchboard sees it: a page of its members, and on the first one what there is to say of the whole.
 type NodesReply struct {
 	Nodes    []NodeInfo `json:"nodes"`
+	Next     string     `json:"next"`         // pass as after; empty at the end
 	Level    string     `json:"level"`        // zone, host or process: what a file with the default replicas spreads over
 	Domains  uint32     `json:"domains"`      // of that level, alive
 	Survives string     `json:"survives"`     // a new file, for a person
@@ -129,7 +130,7 @@ func memberOf(m *eventpb.Member) Member {
 
 // NodesOf returns a list of nodes as JSON shows it.
 func NodesOf(r *eventpb.NodesListReply) NodesReply {
-	out := NodesReply{Nodes: make([]NodeInfo, len(r.Nodes)), Level: r.Level, Domains: r.Domains, Survives: r.Survives, Stored: r.Stored, Short: r.ChunksShort}
+	out := NodesReply{Nodes: make([]NodeInfo, len(r.Nodes)), Level: r.Level, Domains: r.Domains, Survives: r.Survives, Stored: r.Stored, Short: r.ChunksShort, Next: r.Next}
 	for i, n := range r.Nodes {
 		out.Nodes[i] = NodeInfo{
 			Member: memberOf(n.Member), Liveness: n.Liveness, SeenUs: n.SeenUs, InFlight: n.InFlight, AuditsPassed: n.AuditsPassed,

@@ -8,8 +8,9 @@ import (
 
 // Bounds of the engine. Sizes are bytes.
 const (
-	// KernelMemoryBytesMax bounds the linear memory of the kernel.
-	KernelMemoryBytesMax = 128 << 20
+	// KernelMemoryBytesMax bounds the linear memory of the kernel. A small mesh takes some tens of MiB; inos.MembersMax members whose calls were all measured
+	// take about 180, and a snapshot of them as much again while it is made.
+	KernelMemoryBytesMax = 512 << 20
 	// WorkerMemoryBytesMax bounds the linear memory of a module, whatever its manifest or the caller asks for. With the
 	// process around it a worker stays below 150 MiB.
 	WorkerMemoryBytesMax = 96 << 20

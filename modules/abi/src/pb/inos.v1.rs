@@ -379,9 +379,12 @@ pub struct FilesVerifyReply {
     pub bad_chunk_ids: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
     #[prost(uint64, tag = "4")]
     pub bad: u64,
-    /// of a verification of every stored chunk
+    /// of a verification of every stored chunk; at most 512, of more those first on which something is bad or unread
     #[prost(message, repeated, tag = "5")]
     pub nodes: ::prost::alloc::vec::Vec<NodeVerified>,
+    /// how many more there are
+    #[prost(uint64, tag = "6")]
+    pub nodes_left_out: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NodeVerified {
@@ -1521,9 +1524,14 @@ pub struct InviteSignReply {
     #[prost(string, tag = "1")]
     pub text: ::prost::alloc::string::String,
 }
-/// nodes:list:v1
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct NodesListRequest {}
+/// nodes:list:v1: a page of the members. What it says of the mesh as a whole, it says on the first one.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NodesListRequest {
+    #[prost(string, tag = "1")]
+    pub after: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub limit: u32,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct NodesListReply {
     #[prost(message, repeated, tag = "1")]
@@ -1538,6 +1546,8 @@ pub struct NodesListReply {
     pub stored: ::prost::alloc::string::String,
     #[prost(uint64, tag = "6")]
     pub chunks_short: u64,
+    #[prost(string, tag = "7")]
+    pub next: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct NodeInfo {
@@ -2462,13 +2472,20 @@ pub struct AdmitNodeReply {
     #[prost(message, optional, tag = "1")]
     pub member: ::core::option::Option<Member>,
 }
-/// semantic:list_nodes:v1
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct ListNodesRequest {}
+/// semantic:list_nodes:v1: a page of the members, without their grants.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListNodesRequest {
+    #[prost(string, tag = "1")]
+    pub after: ::prost::alloc::string::String,
+    #[prost(uint32, tag = "2")]
+    pub limit: u32,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ListNodesReply {
     #[prost(message, repeated, tag = "1")]
     pub members: ::prost::alloc::vec::Vec<Member>,
+    #[prost(bool, tag = "2")]
+    pub more: bool,
 }
 /// semantic:set_node:v1
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
