@@ -335,6 +335,9 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
+		if string(IDOf(b)) != e.Id {
+			t.Fatalf("the id alone reads as %q, not as %q", IDOf(b), e.Id)
+		}
 		once := Encode(nil, e)
 		again, err := Decode(once)
 		if err != nil {

@@ -113,6 +113,21 @@ func expectWire(wire, want int) error {
 	return nil
 }
 
+// IDOf returns the id of an encoded envelope, which shares memory with b, without reading the rest of it; nothing of one that is malformed.
+func IDOf(b []byte) (id []byte) {
+	for len(b) > 0 {
+		number, wire, content, rest, err := nextField(b)
+		if err != nil {
+			return nil
+		}
+		if number == 1 && wire == wireBytes {
+			id = content
+		}
+		b = rest
+	}
+	return id
+}
+
 // nextField reads one field of b. content is set for a length-delimited field.
 func nextField(b []byte) (number uint32, wire int, content, rest []byte, err error) {
 	tag, n := binary.Uvarint(b)

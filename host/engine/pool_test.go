@@ -23,6 +23,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event"
+	"github.com/inos-mesh/inos/event/eventpb"
 )
 
 // The test binary is its own worker: "worker-process KIND [path of storage.wasm]".
@@ -56,6 +58,19 @@ func workerMain(kind string) int {
 		_, _ = os.Stdout.WriteString("\xff\xff\xff\xff....")
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		return 0
+	case "twice": // answers each call twice
+		answer := binary.LittleEndian.AppendUint32(nil, uint32(len(manifestAnswer())))
+		_, _ = os.Stdout.Write(append(answer, manifestAnswer()...))
+		_, _, _ = readFrame(os.Stdin, nil)
+		for {
+			envelope, bulk, err := readFrame(os.Stdin, nil)
+			if err != nil {
+				return 0
+			}
+			for range 2 {
+				_, _ = writeFrame(os.Stdout, nil, envelope, bulk)
+			}
+		}
 	case "hasty": // answers twice and reads nothing
 		answer := binary.LittleEndian.AppendUint32(nil, uint32(len(manifestAnswer())))
 		answer = append(answer, manifestAnswer()...)
@@ -428,7 +443,10 @@ func TestPoolAnswerBeforeTheRequestHasLeft(t *testing.T) {
 	result := make(chan error, 1)
 	go func() {
 		bulk := make([]byte, 4<<20)
-		_, _, err := p.Call(context.Background(), 0, []byte("E"), bulk, nil)
+		question, _, err := event.SplitGuest(manifestAnswer()) // of the same id
+		if err == nil {
+			_, _, err = p.Call(context.Background(), 0, question, bulk, nil)
+		}
 		clear(bulk)
 		result <- err
 	}()
@@ -447,6 +465,22 @@ func TestPoolAnswerBeforeTheRequestHasLeft(t *testing.T) {
 	}
 	if err := <-result; inos.CodeOf(err) != inos.CodeWorkerLost {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestPoolAnswersOfAnotherCall: a worker that is out of step is lost, and nobody is given the answer to another's call.
+func TestPoolAnswersOfAnotherCall(t *testing.T) {
+	p := newTestPool(t, "twice")
+	p.start(t, 0)
+	for i, want := range []inos.Code{0, inos.CodeWorkerLost, inos.CodeWorkerLost} {
+		e := event.Encode(nil, &eventpb.Envelope{Id: fmt.Sprint("call ", i), EventType: "test:echo:v1:requested"})
+		reply, _, err := p.Call(t.Context(), 0, e, nil, nil)
+		if inos.CodeOf(err) != want || err == nil && !bytes.Equal(reply, e) {
+			t.Errorf("call %d: %q, %v", i, reply, err)
+		}
+	}
+	if e := <-p.exits; !strings.Contains(e.reason, "answered another call") {
+		t.Errorf("%+v", e)
 	}
 }
 

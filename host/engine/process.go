@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event"
 	"github.com/inos-mesh/inos/event/eventpb"
 )
 
@@ -203,6 +205,11 @@ func (w *process) read() {
 		reply, bulkOut, err := readFrame(w.stdout, c.out)
 		if err != nil {
 			w.die(readCause(err))
+			return
+		}
+		// A question that the module cannot decode is answered without an id.
+		if id := event.IDOf(reply); c != w.first && len(id) > 0 && !bytes.Equal(id, event.IDOf(c.envelope)) {
+			w.die("it answered another call than the one it was asked") // and so would every answer that follows
 			return
 		}
 		if !w.hasLeft(c) {
