@@ -49,7 +49,7 @@ and keep the folder readable for yourself alone, as it is made.`,
 						"data": config.DataDir, "zone": invite.Zone, "host": invite.Host, "tier": invite.Tier, "operator": invite.Operator, "offered_bytes": invite.OfferedBytes,
 					})
 				}
-				a.note("start it with: inos node --data %s", config.DataDir)
+				a.note("start it with: inos node --data %s", shellWord(config.DataDir))
 				return nil
 			}
 			f.apply(&config)
