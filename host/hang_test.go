@@ -136,24 +136,31 @@ func testChunkThatEndsWorkers(t *testing.T, word string) {
 		t.Fatalf("put of a chunk that ends workers: %v", err)
 	}
 	t.Logf("%v; meanwhile %d and %d files were stored", err, len(bodies[0]), len(bodies[1]))
-	mustHaveLost := func(workers uint32) {
+	lost := func() (workers uint32) {
 		t.Helper()
-		n.waitFor("the workers are back", func(s *eventpb.NodeStatusReply) bool { return workersReady(s) && s.Puts == 0 })
-		s, err := n.Status(context.Background())
-		if err != nil {
-			t.Fatal(err)
+		quarantined := uint64(0)
+		n.waitFor("the workers are back", func(s *eventpb.NodeStatusReply) bool {
+			workers, quarantined = s.Workers[0].Restarts+s.Workers[1].Restarts, uint64(s.Quarantined)
+			return workersReady(s) && s.Puts == 0
+		})
+		if quarantined != 1 {
+			t.Errorf("%d inputs are in quarantine", quarantined)
 		}
-		if lost := s.Workers[0].Restarts + s.Workers[1].Restarts; lost != workers || s.Quarantined != 1 {
-			t.Errorf("%d workers were lost, %d inputs are in quarantine", lost, s.Quarantined)
-		}
+		return workers
 	}
-	mustHaveLost(2)
+	// One that is given no time for as long as the deadline is killed too; by what it was at nobody is quarantined who does it again in time.
+	first := lost()
+	if first < 2 || first > 2 && word == wordTrap {
+		t.Errorf("%d workers were lost", first)
+	}
 
 	// It is known from here on: nothing is lost when it comes again.
 	if _, err := n.put("/again", poison[3*inos.ChunkBytesMax:4*inos.ChunkBytesMax]); inos.CodeOf(err) != inos.CodeInputQuarantined {
 		t.Errorf("put of the same chunk again: %v", err)
 	}
-	mustHaveLost(2)
+	if more := lost() - first; more >= 2 || more > 0 && word == wordTrap {
+		t.Errorf("%d more workers were lost", more)
+	}
 	for client, paths := range bodies {
 		for i, path := range paths {
 			n.mustHold(path, fineBody(client, i))
