@@ -11,8 +11,16 @@ func TestPathIn(t *testing.T) {
 		path, prefix inos.Path
 		in           bool
 	}{
-		{"/photos", "/photos", true}, {"/photos/a", "/photos", true}, {"/photos2", "/photos", false}, {"/phot", "/photos", false},
-		{"/", "/photos", false}, {"/a", "/", true}, {"/", "/", true}, {"", "/", false}, {"/a", "", false}, {"", "", false},
+		{"/photos", "/photos", true},
+		{"/photos/a", "/photos", true},
+		{"/photos2", "/photos", false},
+		{"/phot", "/photos", false},
+		{"/", "/photos", false},
+		{"/a", "/", true},
+		{"/", "/", true},
+		{"", "/", false},
+		{"/a", "", false},
+		{"", "", false},
 	} {
 		if got := c.path.In(c.prefix); got != c.in {
 			t.Errorf("%q in %q: %v", c.path, c.prefix, got)
