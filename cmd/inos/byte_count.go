@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"math"
 	"strconv"
 	"strings"
 )
@@ -14,6 +13,9 @@ var byteUnits = []struct {
 }{
 	{"Ki", 1 << 10}, {"Mi", 1 << 20}, {"Gi", 1 << 30}, {"Ti", 1 << 40}, {"K", 1e3}, {"M", 1e6}, {"G", 1e9}, {"T", 1e12}, {"", 1},
 }
+
+// anyDisk is what no node may offer more than: of more an invite would be made that lets nobody in.
+const anyDisk = 1 << 60
 
 // byteCount is a flag: a number of bytes that is at least 1, like 1000000, 500G (powers of 1000) or 2Ti (of 1024).
 type byteCount int64
@@ -29,7 +31,7 @@ func (b *byteCount) Set(s string) error {
 		if err != nil || n == 0 {
 			break
 		}
-		if n > uint64(math.MaxInt64/u.bytes) {
+		if n > uint64(anyDisk/u.bytes) {
 			return fmt.Errorf("%s is more than any disk has", s)
 		}
 		*b = byteCount(int64(n) * u.bytes)

@@ -137,13 +137,13 @@ func TestRangeFlag(t *testing.T) {
 }
 
 func TestByteCount(t *testing.T) {
-	for s, want := range map[string]byteCount{"1": 1, "10G": 10e9, "10Gi": 10 << 30, "2Ti": 2 << 40, "3T": 3e12, "7K": 7000, "7Ki": 7168, "5M": 5e6, "8Mi": 8 << 20} {
+	for s, want := range map[string]byteCount{"1": 1, "10G": 10e9, "10Gi": 10 << 30, "2Ti": 2 << 40, "3T": 3e12, "7K": 7000, "7Ki": 7168, "5M": 5e6, "8Mi": 8 << 20, "1152921504606846976": 1 << 60, "1048576Ti": 1 << 60} {
 		var b byteCount
 		if err := b.Set(s); err != nil || b != want {
 			t.Errorf("%q: %d %v, want %d", s, b, err, want)
 		}
 	}
-	for _, s := range []string{"", "0", "0G", "-1", "+1", "10X", "10GB", "1.5G", "G", "Gi", " 1", "9999999999999999999", "99999999999Ti"} {
+	for _, s := range []string{"", "0", "0G", "-1", "+1", "10X", "10GB", "1.5G", "G", "Gi", " 1", "9999999999999999999", "99999999999Ti", "1152921504606846977", "1048577Ti", "1152922T"} {
 		var b byteCount
 		if err := b.Set(s); err == nil {
 			t.Errorf("%q gave %d", s, b)
