@@ -39,9 +39,11 @@ func (l *loop) performRecord(ctx context.Context, e *eventpb.Envelope) (event.Me
 		return nil, err
 	}
 	l.node.recorded.announce()
-	if l.node.batches.Add(1)%episodicTrimEvery == 0 {
+	if l.node.batches.Add(1) >= episodicTrimEvery {
+		l.node.batches.Store(0)
 		if _, err := l.node.episodic.Trim(ctx, l.node.clock.Now()); err != nil {
-			return nil, err
+			l.node.batches.Store(episodicTrimEvery) // the next batch tries again: this one is recorded
+			l.node.logf("trim history: %v", err)
 		}
 	}
 	return &eventpb.RecordReply{}, nil

@@ -14,7 +14,8 @@ import (
 )
 
 const (
-	// segmentBytesMax is the size at which a segment of the replay log ends and the next begins with a snapshot.
+	// segmentBytesMax is the size at which a segment of the replay log ends and the next begins with a snapshot. One whose snapshot is more than half of that
+	// ends at twice the snapshot's size, or each step would be a segment.
 	segmentBytesMax = 32 << 20
 	// segmentsMax is how many segments are kept; the oldest goes when one more begins.
 	segmentsMax = 16
@@ -34,7 +35,8 @@ type recorder struct {
 	file      *os.File
 	buffered  *bufio.Writer
 	log       *event.LogWriter
-	written   int64
+	written   int64 // bytes of the current segment
+	ends      int64 // bytes at which it ends
 	lastFlush inos.Micros
 	stopped   bool // it gave way
 }
@@ -91,6 +93,7 @@ func (r *recorder) next(kernelID [inos.HashBytes]byte, snapshot []byte) error {
 		return diskError("create log segment", err)
 	}
 	r.file, r.buffered, r.written = file, bufio.NewWriterSize(file, 256<<10), int64(len(snapshot))
+	r.ends = max(segmentBytesMax, 2*r.written)
 	if r.log, err = event.NewLogWriter(r.buffered, kernelID, snapshot); err != nil {
 		return diskError("write log segment", err)
 	}
@@ -146,7 +149,7 @@ func (r *recorder) append(now inos.Micros, envelope []byte, wake inos.Micros, ef
 }
 
 // full says that the segment should end; the caller begins the next with a snapshot between two steps.
-func (r *recorder) full() bool { return r != nil && !r.stopped && r.written >= segmentBytesMax }
+func (r *recorder) full() bool { return r != nil && !r.stopped && r.written >= r.ends }
 
 // finish ends the recording with the node.
 func (r *recorder) finish() {
