@@ -117,8 +117,7 @@ func (w *World) forgetUnrecorded() {
 			if slices.ContainsFunc(w.nodes, func(p *process) bool { return w.recorded(p, v, false) }) {
 				break
 			}
-			h.restart(v.number - 1)
-			w.truth.changes++
+			w.truth.restart(h, v.number-1)
 		}
 	}
 }
@@ -181,9 +180,8 @@ func (w *World) compare() {
 			}
 			f, ok := found[h.path]
 			if !v.tomb && f.Version < v.number && w.forsaken(v) {
-				h.restart(f.Version) // what the world took cannot be restored: the path goes on from what was
+				w.truth.restart(h, f.Version) // what the world took cannot be restored: the path goes on from what was
 				w.lacked = true
-				w.truth.changes++
 				continue
 			}
 			switch {

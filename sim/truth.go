@@ -135,9 +135,17 @@ func (t *truth) restored(w *World, r *eventpb.Record) {
 	v.restored = true
 }
 
-// restart forgets the versions above one.
-func (h *history) restart(number uint64) {
-	h.versions = slices.DeleteFunc(h.versions, func(v *version) bool { return v.number > number })
+// restart forgets the versions of a path above one, and that their requests made them: who asks again makes another. A key may name another version by
+// now, which stays.
+func (t *truth) restart(h *history, number uint64) {
+	t.changes++
+	h.versions = slices.DeleteFunc(h.versions, func(v *version) bool {
+		gone := v.number > number
+		if gone && t.byKey[v.key] == v {
+			delete(t.byKey, v.key)
+		}
+		return gone
+	})
 }
 
 func (h *history) last() *version {
