@@ -67,6 +67,44 @@ func TestVoidCopyOfPut(t *testing.T) {
 	}
 }
 
+// A sweep has found a copy that the map does not name where copies were short, and is about to enter it, when a claim ends void whose repair has made the same
+// copy: it is not trashed, nor trimmed, or the map would name a copy that is gone; and that it is lost is told behind its adoption.
+func TestVoidCopyThatIsAdopted(t *testing.T) {
+	id := inos.ChunkID{1}
+	for name, adopt := range map[string]func(s *sweep){
+		"nobody":       func(*sweep) {},
+		"another node": func(s *sweep) { s.node, s.adopt = "n3", [][]byte{id[:]} },
+		"another":      func(s *sweep) { s.node, s.adopt = "n2", [][]byte{hashOf("another")} },
+		"is hashed":    func(s *sweep) { s.node, s.adopt = "n2", [][]byte{hashOf("another"), id[:]} },
+		"is entered":   func(s *sweep) { s.node, s.good = "n2", [][]byte{id[:]} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := New()
+			k.node.id, k.node.switchboard, k.numbering.ceiling = "node-1", true, inos.OrdersMax
+			adopt(&k.collector.sweep)
+			adopted := name == "is hashed" || name == "is entered"
+			x := &mending{work: 7, id: id, step: mendVoid, added: []inos.NodeID{"n2"}}
+			k.repairs.table[x.work] = x
+			k.collector.live(id)
+			k.repairs.voided(x, &answer{env: &eventpb.Envelope{Payload: event.Payload(&eventpb.ChunkStatesReply{States: []*eventpb.ChunkState{{ChunkId: id[:]}}})}})
+			if trashing := x.step == mendTrash; trashing == adopted {
+				t.Errorf("trashed: %t", trashing)
+			}
+			if swept := k.collector.sweep.wanted.has("n2"); swept != adopted {
+				t.Errorf("its node is swept once more: %t", swept)
+			}
+			if k.losses.named("n2", id) != adopted {
+				t.Errorf("that it is lost waits for the adoption: %t", !adopted)
+			}
+			if k.repairs.trim.add(id); adopted {
+				if k.repairs.trim.act(&k.repairs); k.repairs.trim.working {
+					t.Error("it is trimmed")
+				}
+			}
+		})
+	}
+}
+
 // A node that the map does not know and that holds something comes in only while the map is made again: what only it knows would be trashed.
 func TestStrangerIsLeftAlone(t *testing.T) {
 	invite := &eventpb.Invite{Id: "i", Operator: "ann", Zone: "home", Host: "nas2", Tier: "cold", OfferedBytes: 1}

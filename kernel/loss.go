@@ -296,7 +296,7 @@ func (u *losses) named(node inos.NodeID, id inos.ChunkID) bool {
 	if u.k.lone() {
 		return u.k.collector.lives[string(id[:])] > 0
 	}
-	return u.k.puts.writing(node, id) || u.k.puts.telling(node, id) || u.k.repairs.telling(node, id)
+	return u.k.puts.writing(node, id) || u.k.puts.telling(node, id) || u.k.repairs.telling(node, id) || u.k.collector.adopts(node, id)
 }
 
 // awaited says that a copy is not to be dropped yet: the semantic memory is about to be told of it, or an audit of it is under way, which

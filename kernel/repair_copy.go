@@ -411,8 +411,14 @@ func (u *repairs) voided(x *mending, a *answer) {
 	u.trashVoid(x)
 }
 
-// trashVoid trashes the next copy of a void claim.
+// trashVoid trashes the next copy of a void claim. One that a sweep is about to enter into the map stays: the map would name a copy that is gone.
 func (u *repairs) trashVoid(x *mending) {
+	for _, node := range slices.Clone(x.added) {
+		if u.k.collector.adopts(node, x.id) {
+			x.forget(node)
+			u.k.collector.sweepNode(node)
+		}
+	}
 	if len(x.added) == 0 {
 		u.end(x)
 		return

@@ -213,6 +213,13 @@ func (u *collector) adoptNext() {
 	}
 }
 
+// adopts says that a node's copy of a chunk is about to be entered into the map: it must not go to the trash meanwhile, nor be taken off the map before.
+func (u *collector) adopts(node inos.NodeID, id inos.ChunkID) bool {
+	s := &u.sweep
+	is := func(b []byte) bool { return string(b) == string(id[:]) }
+	return s.node == node && (slices.ContainsFunc(s.adopt, is) || slices.ContainsFunc(s.good, is))
+}
+
 // before returns the id that a page has to begin behind for its first chunk to be this one, if it is there.
 func before(id []byte) []byte {
 	b := slices.Clone(id)

@@ -64,7 +64,7 @@ func (t *trims) act(u *repairs) {
 	for !t.working && len(t.queue) > 0 && t.at <= k.now {
 		id := t.queue[0]
 		t.queue = t.queue[1:]
-		if k.collector.lives[string(id[:])] > 0 || k.holds(id) || u.busy(id) {
+		if k.collector.lives[string(id[:])] > 0 || k.holds(id) || u.busy(id) || k.collector.adopts(k.collector.sweep.node, id) {
 			continue // somebody relies on it or is at it: the next scan finds it
 		}
 		t.chunk, t.working = id, true
