@@ -49,6 +49,7 @@ const (
 	badChunksMax      = 1024     // bad chunks that one verification names
 	listMax           = 1000     // files of one page
 	statChunksMax     = 1024     // chunks of one page
+	statNodesMax      = 16       // manifest nodes above them: of each level the page begins in one and ends in the next
 	tracesMax         = 1024     // traces whose stages are summed
 	stagesPerTrace    = 32       // stages of one trace
 	stagesMax         = 64       // stages with a histogram
@@ -75,6 +76,7 @@ const (
 	lateMax           = 8192     // late copies that wait to be added to their rows
 	probesMax         = 1024     // nodes that one put asks at a time whether they hold what it found
 	pinsMax           = 1024     // uploads whose pins could not be dropped
+	pinsAtOnce        = 2048     // chunks of a put from which on its pins are dropped once more behind its commit
 	nodesGathering    = 16       // nodes that say what they hold at a time
 	recordsRestoring  = 8        // commit records that are being restored
 	recordReadsMax    = 8        // rounds over the nodes that hold one, while some send other bytes

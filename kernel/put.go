@@ -34,6 +34,7 @@ const (
 	opReread                 // a chunk that the upload has for another offset is fetched
 	opChain                  // storage:admit_chunk of such a chunk
 	opEmptySlots             // semantic:empty_slots of chunks that turned out to be gone
+	opBring                  // a chunk that was found elsewhere than the rest of its put is fetched
 )
 
 // Phases of a put.
@@ -112,6 +113,7 @@ type put struct {
 	writes   []uint64               // fanouts with something under way
 	avoid    map[string]inos.Micros // nodes that failed lately -> until when
 	drawn    []inos.NodeID          // to which the first chunk went, sorted
+	mixed    bool                   // some chunks were found, and may be elsewhere than those that are written
 	patience inos.Micros            // until when the commit waits for late copies; 0: not yet
 	held     holding                // of the chunks whose copies are all decided
 	pinned   bool                   // the upload exists in the semantic memory
@@ -242,6 +244,7 @@ func (p *put) code(c *coder) {
 	list(c, &p.writes, fanoutsMax, num[uint64])
 	table(c, &p.avoid, membersMax, text[string], num[inos.Micros])
 	list(c, &p.drawn, fanoutNodesMax, text[inos.NodeID])
+	c.bool(&p.mixed)
 	num(c, &p.patience)
 	p.held.code(c)
 	c.bool(&p.pinned)
@@ -477,7 +480,7 @@ func (p *put) place(op uint8, slot uint64) string {
 	switch op {
 	case opBuild, opWriteNode:
 		return string(p.path) + ", manifest"
-	case opRead, opEncode, opDescribe, opWrite, opAdmitPiece, opFill, opReread, opChain:
+	case opRead, opEncode, opDescribe, opWrite, opAdmitPiece, opFill, opReread, opChain, opBring:
 		return string(p.path) + ", chunk " + strconv.FormatUint(slot, 10)
 	}
 	return string(p.path)
@@ -539,6 +542,8 @@ func (u *puts) answer(a *answer) {
 		err = u.reread(p, a)
 	case opChain:
 		err = u.chained(p, a)
+	case opBring:
+		u.brought(p, a)
 	case opCommit:
 		u.committed(p, a)
 		return
@@ -562,6 +567,7 @@ func (u *puts) advance(p *put) {
 	u.look(p)
 	u.checkFound(p)
 	u.pinFound(p)
+	u.writeHeld(p)
 	u.collect(p)
 	if p.phase == putRunning {
 		u.stage(p)

@@ -15,7 +15,7 @@ const (
 	chunkTwin    // waits for an equal chunk of this put
 	chunkKnown   // found; pinned and described side by side
 	chunkEncoding
-	chunkHeld // waits until its id may be written (Kernel.holds) and there is room
+	chunkHeld // waits until its id may be written (Kernel.holds), there is room, and it is known where the put's chunks go (puts.undecided)
 	chunkWriting
 	chunkDone
 	chunkStates
@@ -43,6 +43,7 @@ type chunk struct {
 	pinned bool          // of a known one
 	told   bool          // of a known one: described
 	miss   bool          // of a known one that turned out to be gone
+	stray  bool          // of a known one: to be brought to where the rest of the put is
 	room
 }
 
@@ -66,6 +67,7 @@ func (x *chunk) code(c *coder) {
 	c.bool(&x.pinned)
 	c.bool(&x.told)
 	c.bool(&x.miss)
+	c.bool(&x.stray)
 	x.room.code(c)
 }
 
@@ -276,9 +278,10 @@ func (u *puts) hasPinned(p *put, a *answer) *inos.Error {
 			u.missed(p, x)
 			continue
 		}
-		x.pinned = true
-		p.held.count(u.k, x.have, p.wanted)
-		u.wantMore(p, x.found, x.have, p.wanted)
+		x.pinned, p.mixed = true, true
+		if x.stray = u.lacksIt(p, u.carrier(p, x)) > 0; !x.stray {
+			u.stays(p, x)
+		}
 		if !p.assembles() {
 			p.saved += uint64(x.bytes)
 		}
@@ -312,7 +315,11 @@ func (u *puts) described(p *put, a *answer) *inos.Error {
 
 // known ends a chunk that is pinned and described.
 func (u *puts) known(p *put, x *chunk) {
-	if x.pinned && x.told {
+	switch {
+	case !x.pinned || !x.told:
+	case x.stray:
+		u.bring(p, x)
+	default:
 		u.done(p, x)
 	}
 }
@@ -358,7 +365,7 @@ func (u *puts) encoded(p *put, a *answer) *inos.Error {
 // formed writes a chunk whose stored form is at hand, as soon as its id may be written.
 func (u *puts) formed(p *put, x *chunk) {
 	u.k.release(&x.input)
-	if u.k.holds(x.entry.ChunkID) {
+	if u.k.holds(x.entry.ChunkID) || u.undecided(p) {
 		x.state = chunkHeld
 		return
 	}
@@ -376,15 +383,23 @@ func (u *puts) write(p *put, x *chunk) {
 // unheld writes what waited for the collector or for a loss to be told.
 func (u *puts) unheld() {
 	for _, p := range u.active {
-		for _, x := range p.chunks {
-			if p.phase == putRunning && x.state == chunkHeld && !x.roomless && !u.k.holds(x.entry.ChunkID) {
-				u.write(p, x)
-			}
-		}
+		u.writeHeld(p)
 		for _, n := range p.tree.nodes {
 			if p.phase == putRunning && n.state == nodeHeld && !n.roomless && !u.k.holds(n.entry.ChunkID) {
 				u.writeNode(p, n)
 			}
+		}
+	}
+}
+
+// writeHeld writes the chunks of a put that nothing keeps waiting any more.
+func (u *puts) writeHeld(p *put) {
+	if p.phase != putRunning || u.undecided(p) {
+		return
+	}
+	for _, x := range p.chunks {
+		if p.phase == putRunning && x.state == chunkHeld && !x.roomless && !u.k.holds(x.entry.ChunkID) {
+			u.write(p, x)
 		}
 	}
 }

@@ -138,6 +138,10 @@ func (u *puts) committed(p *put, a *answer) {
 		u.stagedRows(p)
 		u.wantRepairs(p.shorts...)
 	}
+	if p.pinned && p.tree.chunks >= pinsAtOnce && len(u.pins) < pinsMax {
+		u.pins = append(u.pins, p.upload) // more than go with the commit's own transaction
+		u.pinsAt = u.k.now + unpinEvery
+	}
 	p.shorts = nil
 	u.k.records.write(&p.origin, threadPut, &eventpb.Record{File: r.File}, p.quorum, prefer, within)
 }
@@ -205,9 +209,7 @@ func (u *puts) fail(p *put, err *inos.Error) {
 		p.underWay--
 		u.unfilled(p, j.op, j.slot)
 	}
-	if p.assembles() {
-		u.k.fetches.void(threadPut, p.work)
-	}
+	u.k.fetches.void(threadPut, p.work)
 	u.unliveFound(p, p.check)
 	u.unliveFound(p, p.pin)
 	p.check, p.pin = nil, nil
@@ -234,7 +236,7 @@ func (u *puts) settle(p *put, a *answer) {
 	case opMissing, opFoundCopies:
 		u.unliveFound(p, p.checking)
 		p.checking = nil // of several questions the first end lets go
-	case opReread:
+	case opReread, opBring:
 		u.k.release(&a.buffer)
 	case opFill:
 		if a.err != nil {
@@ -295,6 +297,9 @@ func (u *puts) clean(p *put) {
 // letGo gives back what a failed put holds, when nothing of it is under way.
 func (u *puts) letGo(p *put) {
 	p.phase = putCleaning
+	if p.assembles() {
+		p.upload, p.pinned = event.NewID(u.k.now, u.k.random.ten()), false // its upload may be ended at any time
+	}
 	for ; p.asked > 0; p.asked-- {
 		u.k.unreserve(&u.buffers)
 	}

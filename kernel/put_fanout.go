@@ -153,6 +153,9 @@ func (u *puts) extend(s *fanout, avoid []inos.NodeID) {
 		return
 	}
 	avoid = append(append(s.nodes(copyFailed), slow...), avoid...)
+	if p := u.table[s.put]; p != nil && p.mixed && len(s.copies) == 0 {
+		have = u.beside(s, p, avoid)
+	}
 	for _, x := range k.members.placeBy(s.home, s.id, s.wanted, have, avoid, s.bytes) {
 		if len(s.copies) < fanoutNodesMax || s.copy(x) != nil {
 			u.writeTo(s, x)

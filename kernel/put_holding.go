@@ -74,16 +74,40 @@ func (u *puts) scattered(p *put) bool {
 // astray returns the domains that hold all of a put but for this chunk, when they are to have it too: else fewer than a quorum would be left
 // of those that hold everything. What is under way counts as held.
 func (u *puts) astray(s *fanout, p *put) []string {
-	rest := u.reach(p, s, true)
+	domains, _ := u.lacking(s, p)
+	return domains
+}
+
+// lacking is astray, and says in how many of these domains the chunk lacks a copy.
+func (u *puts) lacking(s *fanout, p *put) ([]string, int) {
+	rest := u.expected(p, s)
 	if !rest.counted {
-		return nil
+		return nil, 0
 	}
 	all := rest
 	all.count(u.k, append(s.kept(), s.nodes(copyAsked)...), p.wanted)
-	if len(all.domains) >= min(int(p.quorum), len(rest.domains)) {
-		return nil
+	missing := min(int(p.quorum), len(rest.domains)) - len(all.domains)
+	if missing <= 0 {
+		return nil, 0
 	}
-	return slices.DeleteFunc(slices.Clone(rest.domains), func(d string) bool { return slices.Contains(all.domains, d) })
+	return slices.DeleteFunc(slices.Clone(rest.domains), func(d string) bool { return slices.Contains(all.domains, d) }), missing
+}
+
+// expected returns where all of a put but for one chunk is, or is to be. Of chunks that are being written for the first time none can be astray unless
+// others were found.
+func (u *puts) expected(p *put, but *fanout) holding {
+	x := u.reach(p, but, true)
+	if !p.mixed {
+		return x
+	}
+	for _, work := range sortedKeys(u.fanouts) {
+		if s := u.fanouts[work]; s != but && s.put == p.work && !s.reached && !s.dropped {
+			if nodes := append(s.kept(), s.nodes(copyAsked)...); len(nodes) > 0 {
+				x.count(u.k, nodes, p.wanted)
+			}
+		}
+	}
+	return x
 }
 
 // gather has a chunk written to domains that hold all else of its put, also to nodes that the put avoids. As long as every chunk goes to the nodes to
@@ -94,7 +118,7 @@ func (u *puts) gather(s *fanout, p *put) {
 	if len(p.drawn) == 0 {
 		p.drawn = nodes
 	}
-	if s.regainTill == 0 && slices.Equal(nodes, p.drawn) {
+	if s.regainTill == 0 && !p.mixed && slices.Equal(nodes, p.drawn) {
 		return
 	}
 	domains := u.astray(s, p)

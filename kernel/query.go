@@ -48,7 +48,7 @@ type query struct {
 	file     *eventpb.FileInfo
 	way      walk
 	entries  []inos.Entry
-	asked    bool // for the nodes of the entries
+	above    []inos.ChunkID // manifest nodes on the way to them
 	underWay uint32
 	usage    *eventpb.ContentUsage
 	totals   *eventpb.TotalsReply
@@ -102,7 +102,7 @@ func (q *query) code(c *coder) {
 	fileInfo(c, &q.file)
 	q.way.code(c)
 	list(c, &q.entries, statChunksMax, func(c *coder, e *inos.Entry) { c.entry(e) })
-	c.bool(&q.asked)
+	list(c, &q.above, statNodesMax, func(c *coder, id *inos.ChunkID) { c.fixed(id[:]) })
 	num(c, &q.underWay)
 	usageCode(c, &q.usage)
 	totalsCode(c, &q.totals)
@@ -318,6 +318,9 @@ func (u *queries) answer(a *answer) {
 		err = u.k.nodeRead(q, a)
 	case opNodeOpen:
 		if err = u.k.nodeOpened(q, a); err == nil {
+			if len(q.above) < statNodesMax {
+				q.above = append(q.above, q.way.want)
+			}
 			err = u.page(q)
 		}
 	case opQueryNodes:
@@ -436,6 +439,9 @@ func (u *queries) page(q *query) *inos.Error {
 	for i := range q.entries {
 		m.ChunkIds = append(m.ChunkIds, q.entries[i].ChunkID[:])
 	}
+	for i := range q.above { // who has not got these has not got the file
+		m.ChunkIds = append(m.ChunkIds, q.above[i][:])
+	}
 	u.send(q, opQueryNodes, event.ChunkCopies, m)
 	return nil
 }
@@ -445,8 +451,8 @@ func (u *queries) located(q *query, a *answer) *inos.Error {
 		return a.err
 	}
 	var r eventpb.ChunkCopiesReply
-	if err := event.Open(a.env, &r); err != nil || len(r.Chunks) != len(q.entries) {
-		return inos.Errorf(inos.CodeInternal, "semantic:chunk_copies", "%d answers to %d questions", len(r.Chunks), len(q.entries))
+	if err := event.Open(a.env, &r); err != nil || len(r.Chunks) != len(q.entries)+len(q.above) {
+		return inos.Errorf(inos.CodeInternal, "semantic:chunk_copies", "%d answers to %d questions", len(r.Chunks), len(q.entries)+len(q.above))
 	}
 	reply := &eventpb.FilesStatReply{File: q.file}
 	first := q.way.end - uint64(len(q.entries))

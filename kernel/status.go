@@ -85,7 +85,7 @@ func (k *Kernel) status(q *query) *eventpb.NodeStatusReply {
 	return r
 }
 
-// held says what chunks of a file survive now: the domains that hold every one of them, on nodes that are alive. The file is told how
+// held says what chunks of a file, and manifest nodes above them, survive now: the domains that hold every one of them, on nodes that are alive. The file is told how
 // many replicas they have reached.
 func (k *Kernel) held(f *eventpb.FileInfo, chunks []*eventpb.CopyList) *eventpb.Receipt {
 	wanted := f.ReplicasWanted

@@ -95,17 +95,6 @@ type stored struct {
 	fileID  []byte
 }
 
-type body struct {
-	name   string
-	length uint64
-	read   uint64
-	same   bool    // every chunk equals the first
-	form   *stored // a chunk in its stored form
-	wrote  uint64
-	parts  []string
-	gone   bool
-}
-
 type fakeRow struct {
 	entry      inos.Entry
 	owners     map[string]bool
@@ -466,7 +455,11 @@ func (w *world) perform(e *eventpb.Envelope) (event.Message, *inos.Error) {
 		if b.same {
 			index = 0
 		}
-		name := fmt.Sprintf("%s/%d/%d", b.name, index, n)
+		of := b.name
+		if index < uint64(len(b.of)) {
+			of, index = b.of[index], 0
+		}
+		name := fmt.Sprintf("%s/%d/%d", of, index, n)
 		b.read += n
 		if b.form != nil {
 			w.fill(q.Output, held{stored: b.form})

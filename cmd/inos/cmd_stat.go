@@ -139,10 +139,12 @@ func (a *app) printDomains(label string, r *api.Receipt) error {
 		domains[i] = names.domain(d)
 	}
 	slices.Sort(domains)
-	if len(domains) > 0 { // else no single one has every chunk
-		if err := a.printf("  %-8s  %s: %s\n", label, levelCount(r.Level, len(domains)), strings.Join(domains, ", ")); err != nil {
-			return err
-		}
+	where := "no " + printable(r.Level) + " alone has all of it"
+	if len(domains) > 0 {
+		where = levelCount(r.Level, len(domains)) + ": " + strings.Join(domains, ", ")
+	}
+	if err := a.printf("  %-8s  %s\n", label, where); err != nil {
+		return err
 	}
 	if r.Survives == "" {
 		return nil

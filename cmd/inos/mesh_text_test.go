@@ -155,6 +155,13 @@ func TestPrintReceipt(t *testing.T) {
 	if want := "  replicas  2 of 3, degraded: repair follows\n  receipt   2 hosts: garage/box, home/nas\n  survives  one host\n  trace     t\n"; !strings.HasSuffix(out.String(), want) {
 		t.Errorf("%s\nwant %s", out, want)
 	}
+	r.Receipt.Domains = nil
+	if err := a.printReceipt(r); err != nil {
+		t.Fatal(err)
+	}
+	if want := "  receipt   no host alone has all of it\n  survives  one host\n  trace     t\n"; !strings.HasSuffix(out.String(), want) {
+		t.Errorf("%s\nwant %s", out, want)
+	}
 }
 
 func TestPrintRepairs(t *testing.T) {

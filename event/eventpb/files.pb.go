@@ -297,7 +297,7 @@ func (x *FilesPutReply) GetReceipt() *Receipt {
 	return nil
 }
 
-// Receipt says what an acknowledged file survives: it stays readable while one of the domains lives.
+// Receipt says what an acknowledged file survives: it stays readable while one of the domains lives. It may name none: then no domain alone has all of it.
 type Receipt struct {
 	unknownFields []byte
 	Level         string   `protobuf:"bytes,1,opt,name=level,proto3" json:"level,omitempty"`       // zone, host or process: what the domains are
@@ -705,7 +705,7 @@ type FilesStatReply struct {
 	unknownFields []byte
 	File          *FileInfo    `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"` // with chunks: replicas_reached is theirs, now
 	Chunks        []*ChunkInfo `protobuf:"bytes,2,rep,name=chunks,proto3" json:"chunks,omitempty"`
-	Receipt       *Receipt     `protobuf:"bytes,3,opt,name=receipt,proto3" json:"receipt,omitempty"` // domains that hold every chunk of the page now; absent without chunks
+	Receipt       *Receipt     `protobuf:"bytes,3,opt,name=receipt,proto3" json:"receipt,omitempty"` // domains that hold every chunk of the page, and the manifest nodes above them, now; absent without chunks
 }
 
 func (x *FilesStatReply) Reset() {

@@ -173,7 +173,7 @@ pub struct FilesPutReply {
     #[prost(message, optional, tag = "3")]
     pub receipt: ::core::option::Option<Receipt>,
 }
-/// Receipt says what an acknowledged file survives: it stays readable while one of the domains lives.
+/// Receipt says what an acknowledged file survives: it stays readable while one of the domains lives. It may name none: then no domain alone has all of it.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Receipt {
     /// zone, host or process: what the domains are
@@ -307,7 +307,7 @@ pub struct FilesStatReply {
     pub file: ::core::option::Option<FileInfo>,
     #[prost(message, repeated, tag = "2")]
     pub chunks: ::prost::alloc::vec::Vec<ChunkInfo>,
-    /// domains that hold every chunk of the page now; absent without chunks
+    /// domains that hold every chunk of the page, and the manifest nodes above them, now; absent without chunks
     #[prost(message, optional, tag = "3")]
     pub receipt: ::core::option::Option<Receipt>,
 }
