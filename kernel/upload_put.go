@@ -23,8 +23,9 @@ func (p *put) home() string {
 // assembles says that the put makes a file of an upload.
 func (p *put) assembles() bool { return p.into != "" && !p.piece }
 
-// aborts says that what the put has pinned is to be let go of when it fails. What an upload has stays until that is over.
-func (p *put) aborts() bool { return p.pinned && (!p.assembles() || p.file != nil) }
+// aborts says that what the put has pinned is to be let go of when it fails. What an upload has stays until that is over; what its commit gives to the
+// collector is pinned under another name (puts.letGo).
+func (p *put) aborts() bool { return p.pinned && (!p.assembles() || p.phase == putCleaning) }
 
 // acceptPiece reads an uploads:send.
 func (u *puts) acceptPiece(p *put, e *eventpb.Envelope) *inos.Error {
@@ -153,8 +154,12 @@ func (u *puts) joins(p *put, r *eventpb.FindUploadReply) *inos.Error {
 		return u.crowded(p)
 	}
 	switch {
+	case k.uploads.ending(p.into):
+		return k.uploads.mayUse(&p.origin, nil, p.into)
 	case u.assembling(p.into, p.work):
 		return inos.Errorf(inos.CodeConflict, p.stage(), "the upload %s is being committed", p.into)
+	case u.entering(p.into):
+		return again(inos.Errorf(inos.CodeBusy, p.stage(), "a commit of the upload %s that has failed is being taken back", p.into))
 	case up.Held < up.Chunks:
 		return inos.Errorf(inos.CodeUploadIncomplete, p.stage(), "%s of %d are missing", plural(up.Chunks-up.Held, "chunk", "chunks"), up.Chunks)
 	case len(up.FileId) != 0 && len(p.expected) != 0 && string(up.FileId) != string(p.expected):
@@ -170,6 +175,17 @@ func (u *puts) joins(p *put, r *eventpb.FindUploadReply) *inos.Error {
 func (u *puts) assembling(upload string, work uint64) bool {
 	for _, w := range sortedKeys(u.table) {
 		if p := u.table[w]; w != work && p.assembles() && p.into == upload && (p.total > 0 || p.ended) && p.phase < putFailing {
+			return true
+		}
+	}
+	return false
+}
+
+// entering says that a commit of the upload which has failed is about to pin something still: were the upload ended before, it would be there again, and
+// nobody would end it.
+func (u *puts) entering(upload string) bool {
+	for _, work := range sortedKeys(u.table) {
+		if p := u.table[work]; p.assembles() && p.into == upload && p.phase == putFailing && len(p.pinning)+len(p.staging) > 0 {
 			return true
 		}
 	}

@@ -38,6 +38,7 @@ type transfer struct {
 	first   uint64
 	count   uint64
 	since   inos.Micros // of a claim that waits
+	ends    bool        // the upload is being ended
 }
 
 func (u *uploads) init(k *Kernel) {
@@ -61,6 +62,7 @@ func (u *uploads) code(c *coder) {
 		num(c, &t.first)
 		num(c, &t.count)
 		num(c, &t.since)
+		c.bool(&t.ends)
 	})
 	list(c, &u.waiting, transfersMax, num[uint64])
 	num(c, &u.expireAt)
@@ -264,12 +266,21 @@ func (u *uploads) found(t *transfer, a *answer) {
 		t.since = u.k.now
 		u.waiting = append(u.waiting, t.work) // act looks whether it may go on
 	default:
-		if u.k.puts.assembling(t.upload, 0) {
+		if u.k.puts.assembling(t.upload, 0) || u.k.puts.entering(t.upload) {
 			u.fail(t, inos.Errorf(inos.CodeConflict, "uploads:drop", "the upload %s is being committed", t.upload))
 			return
 		}
+		t.ends = true
 		u.send(t, opTransferDo, event.AbortUpload, &eventpb.AbortUploadRequest{Upload: t.upload})
 	}
+}
+
+// ending says that an upload is being ended: no commit of it begins, which would pin its chunks anew.
+func (u *uploads) ending(upload string) bool {
+	if u.expiring && len(u.expired) > 0 && u.expired[0] == upload {
+		return true
+	}
+	return slices.ContainsFunc(sortedKeys(u.table), func(work uint64) bool { return u.table[work].ends && u.table[work].upload == upload })
 }
 
 // done answers a request.
@@ -356,7 +367,7 @@ func (u *uploads) act() {
 		u.expireAt = k.now + inos.Minute
 	}
 	switch {
-	case len(u.expired) > 0 && k.puts.coming(u.expired[0], 0, 1<<63, true), len(u.expired) > 0 && k.puts.assembling(u.expired[0], 0):
+	case len(u.expired) > 0 && k.puts.coming(u.expired[0], 0, 1<<63, true), len(u.expired) > 0 && (k.puts.assembling(u.expired[0], 0) || k.puts.entering(u.expired[0])):
 		u.expired = u.expired[1:] // somebody goes on with it after all
 	case len(u.expired) > 0:
 		u.expiring = true
