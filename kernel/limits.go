@@ -81,6 +81,7 @@ const (
 	recordsRestoring  = 8        // commit records that are being restored
 	recordReadsMax    = 8        // rounds over the nodes that hold one, while some send other bytes
 	recordPage        = 256      // records of one page of a rebuild
+	recordsVainMax    = 4096     // records of a pass of a rebuild that brought nothing, remembered so that they are read and counted once
 	unreadableMax     = 1024     // versions that a rebuild could not restore and remembers
 	unreadableNamed   = 8        // of them in the status
 	shortsPerPut      = 1024     // chunks of one put on fewer domains than wanted that are remembered until its commit

@@ -1,7 +1,6 @@
 package kernel
 
 import (
-	"bytes"
 	"slices"
 
 	"github.com/inos-mesh/inos"
@@ -16,6 +15,7 @@ const (
 	opSight                     // semantic:sight
 	opRecordPage                // content:inventory of records, once more
 	opRecordHolders             // semantic:sighted of a page of records
+	opRecordUnread              // semantic:unknown_records of those that a node before was to give
 	opRecordFetch               // content:read_chunk of a sealed record
 	opRecordOpen                // record:open
 	opProbeVersion              // semantic:restore_version, to see whether its content is staged or it is superseded
@@ -65,6 +65,7 @@ type rebuilding struct {
 	after   []byte
 	last    bool // the page is the node's last
 	page    []recordHeld
+	later   []recordHeld // of the page: another node that was gone through before was to give them
 	asked   bool
 	mute    inos.Micros // since when the node has not given its page; 0: it does
 	anew    bool        // a node came during the pass: there is another
@@ -72,6 +73,9 @@ type rebuilding struct {
 	bad     []*eventpb.Record // versions that could not be restored, as far as they are remembered
 	badMore uint64
 	check   int // of bad, in a recheck
+
+	read map[string]bool // records of the pass that brought nothing, as far as they are remembered: whether they were read
+	left []inos.NodeID   // nodes that died before they had said what they hold, and have not come back
 
 	withheld uint64      // records that no node gave in the pass which was seen to hold them
 	wanting  bool        // these, or manifest nodes: another pass may get them
@@ -105,7 +109,7 @@ type recordHeld struct {
 
 func (u *rebuilding) init(k *Kernel) {
 	u.k = k
-	u.nodes, u.table = map[inos.NodeID]*gathering{}, map[uint64]*restoring{}
+	u.nodes, u.table, u.read = map[inos.NodeID]*gathering{}, map[uint64]*restoring{}, map[string]bool{}
 }
 
 func (u *rebuilding) about() about {
@@ -162,10 +166,14 @@ func (u *rebuilding) code(c *coder) {
 	}
 	c.bytes(&u.after)
 	c.bool(&u.last)
-	list(c, &u.page, inventoryPage, func(c *coder, h *recordHeld) {
-		c.bytes(&h.id)
-		list(c, &h.nodes, fanoutNodesMax, text[inos.NodeID])
-	})
+	for _, l := range []*[]recordHeld{&u.page, &u.later} {
+		list(c, l, inventoryPage, func(c *coder, h *recordHeld) {
+			c.bytes(&h.id)
+			list(c, &h.nodes, fanoutNodesMax, text[inos.NodeID])
+		})
+	}
+	table(c, &u.read, recordsVainMax, text[string], (*coder).bool)
+	list(c, &u.left, membersMax, text[inos.NodeID])
 	c.bool(&u.asked)
 	num(c, &u.mute)
 	c.bool(&u.anew)
@@ -240,14 +248,15 @@ func (u *rebuilding) idle() bool {
 	return !u.underWay && !u.asked && len(u.table) == 0 && !slices.ContainsFunc(sortedKeys(u.nodes), func(n inos.NodeID) bool { return u.nodes[n].underWay })
 }
 
-// later pauses after a failure of the semantic memory or the host.
-func (u *rebuilding) later() { u.again = u.k.now + retryBackoffMax }
+// retry pauses after a failure of the semantic memory or the host.
+func (u *rebuilding) retry() { u.again = u.k.now + retryBackoffMax }
 
 // meet takes up nodes that have come.
 func (u *rebuilding) meet() {
 	for _, node := range u.k.members.all() {
 		if u.nodes[node] == nil && len(u.nodes) < membersMax && (node == u.k.self() && u.k.node.provider || u.k.members.alive(node)) {
 			u.nodes[node] = &gathering{}
+			u.left = slices.DeleteFunc(u.left, func(n inos.NodeID) bool { return n == node })
 			u.came, u.anew = u.k.now, true
 		}
 	}
@@ -299,11 +308,12 @@ func (u *rebuilding) answer(a *answer) {
 		u.underWay = false
 		switch {
 		case a.err != nil:
-			u.later()
+			u.retry()
 		case a.op == opForgetSights:
 			u.phase = rebuildGather
 		default:
-			u.phase, u.nodes, u.order, u.at, u.page = rebuildDone, map[inos.NodeID]*gathering{}, nil, 0, nil
+			u.phase, u.nodes, u.order, u.at, u.page, u.left = rebuildDone, map[inos.NodeID]*gathering{}, nil, 0, nil, nil
+			clear(u.read)
 			u.narrow = true
 			u.note(event.StateCompleted)
 		}
@@ -313,6 +323,8 @@ func (u *rebuilding) answer(a *answer) {
 		u.paged(a)
 	case opRecordHolders:
 		u.held(a)
+	case opRecordUnread:
+		u.unread(a)
 	case opRecheck:
 		u.rechecked(a)
 	default:
@@ -333,15 +345,7 @@ func (u *rebuilding) gathered(a *answer) {
 	}
 	if a.op == opRebuildList {
 		var r eventpb.ContentInventoryReply
-		bad := a.err != nil || event.Open(a.env, &r) != nil || len(r.ChunkIds) > inventoryPage || len(r.ChunkIds) == 0 && !r.End
-		for i, id := range r.ChunkIds {
-			prior := g.after
-			if i > 0 {
-				prior = r.ChunkIds[i-1]
-			}
-			bad = bad || len(id) != inos.HashBytes || bytes.Compare(id, prior) <= 0
-		}
-		if bad {
+		if a.err != nil || event.Open(a.env, &r) != nil || !ascends(g.after, r.ChunkIds, inventoryPage) || len(r.ChunkIds) == 0 && !r.End {
 			g.underWay, g.again = false, k.now+retryBackoffMax
 			if g.silent == 0 {
 				g.silent = k.now

@@ -14,10 +14,12 @@ func (u *rebuilding) begin() {
 	u.order = sortedKeys(u.nodes)
 	u.at, u.after, u.last, u.page, u.asked = 0, nil, false, nil, false
 	u.records, u.refused, u.bad, u.badMore, u.check = 0, 0, nil, 0, 0
-	u.withheld, u.wanting, u.mute = 0, false, 0
+	u.withheld, u.wanting, u.mute, u.later = 0, false, 0, nil
+	clear(u.read)
 }
 
-// pass reads the records of one node after another, a page at a time. A record that several nodes hold is read with the first of them.
+// pass reads the records of one node after another, a page at a time. A record that several nodes hold is read with the first of them, and with another one
+// when the map has no version of it then: the first may not have named it any more.
 func (u *rebuilding) pass() {
 	k := u.k
 	if u.asked {
@@ -36,6 +38,7 @@ func (u *rebuilding) pass() {
 	}
 	for u.at < len(u.order) && u.order[u.at] != k.self() && !k.members.alive(u.order[u.at]) {
 		delete(u.nodes, u.order[u.at]) // it is met again when it is back
+		u.left = append(u.left, u.order[u.at])
 		u.at, u.after = u.at+1, nil
 	}
 	if u.at < len(u.order) {
@@ -64,7 +67,7 @@ func (u *rebuilding) passOver(node inos.NodeID) {
 func (u *rebuilding) paged(a *answer) {
 	k := u.k
 	var r eventpb.ContentInventoryReply
-	if a.err != nil || event.Open(a.env, &r) != nil || len(r.ChunkIds) > recordPage || len(r.ChunkIds) == 0 && !r.End {
+	if a.err != nil || event.Open(a.env, &r) != nil || !ascends(u.after, r.ChunkIds, recordPage) || len(r.ChunkIds) == 0 && !r.End {
 		u.asked = false
 		u.again = k.now + rebuildLook // another try, or the node is passed over when it is dead
 		if u.mute == 0 {
@@ -79,9 +82,7 @@ func (u *rebuilding) paged(a *answer) {
 	u.last, u.mute = r.End, 0
 	u.page = nil
 	for _, id := range r.ChunkIds {
-		if len(id) == inos.HashBytes {
-			u.page = append(u.page, recordHeld{id: id})
-		}
+		u.page = append(u.page, recordHeld{id: id})
 	}
 	if len(u.page) == 0 {
 		u.asked, u.last = false, true
@@ -99,27 +100,74 @@ func (u *rebuilding) holders() {
 	u.k.send(nil, ask{owner: threadRebuild, op: opRecordHolders}, event.Sighted, q)
 }
 
-// held keeps of the page the records that are read with this node.
+// held keeps of the page the records that are read with this node. Who was seen to hold one may have lost it since, or have lied: of those that a node
+// before was to give the map is asked whether it has them.
 func (u *rebuilding) held(a *answer) {
+	k := u.k
 	var r eventpb.SightedReply
 	if a.err != nil || event.Open(a.env, &r) != nil || len(r.Chunks) != len(u.page) {
-		u.asked, u.page = false, nil
-		u.last = false
-		if len(u.after) > 0 {
-			u.after = nil // the node is read from its beginning: restoring twice does no harm
+		u.reread()
+		return
+	}
+	node, page := u.order[u.at], u.page
+	u.page, u.later = nil, nil
+	for i, h := range page {
+		if done := u.read[string(h.id)]; done {
+			continue
 		}
-		u.later()
+		h.nodes = known(u, r.Chunks[i].Nodes)
+		if !slices.Contains(h.nodes, node) && (node == k.self() || k.members.alive(node)) {
+			h.nodes = append([]inos.NodeID{node}, h.nodes[:min(len(h.nodes), fanoutNodesMax-1)]...)
+		}
+		switch {
+		case len(h.nodes) == 0:
+		case h.nodes[0] == node:
+			u.page = append(u.page, h)
+		default:
+			u.later = append(u.later, h)
+		}
+	}
+	if len(u.later) == 0 {
+		u.asked = false
+		return
+	}
+	q := &eventpb.UnknownRecordsRequest{}
+	for i := range u.later {
+		q.RecordIds = append(q.RecordIds, u.later[i].id)
+	}
+	k.send(nil, ask{owner: threadRebuild, op: opRecordUnread}, event.UnknownRecords, q)
+}
+
+// unread keeps those that the map has not.
+func (u *rebuilding) unread(a *answer) {
+	var r eventpb.UnknownRecordsReply
+	if a.err != nil || event.Open(a.env, &r) != nil {
+		u.reread()
 		return
 	}
 	u.asked = false
-	page := u.page
-	u.page = nil
-	for i, h := range page {
-		h.nodes = known(u, r.Chunks[i].Nodes)
-		if len(h.nodes) > 0 && h.nodes[0] == u.order[u.at] {
+	for _, h := range u.later {
+		if slices.ContainsFunc(r.RecordIds, func(id []byte) bool { return string(id) == string(h.id) }) {
 			u.page = append(u.page, h)
 		}
 	}
+	u.later = nil
+}
+
+// reread has the node gone through from its beginning: restoring twice does no harm.
+func (u *rebuilding) reread() {
+	u.asked, u.page, u.later, u.last, u.after = false, nil, nil, false, nil
+	u.retry()
+}
+
+// brought notes that a record brought nothing, and says that this is the first time: other nodes hold it too. One that was read and opened is not read again.
+func (u *rebuilding) brought(x *restoring, read bool) (first bool) {
+	key := string(x.held.id)
+	before, known := u.read[key]
+	if known || len(u.read) < recordsVainMax {
+		u.read[key] = before || read
+	}
+	return !known
 }
 
 // known returns those of the nodes that are members and answer, or are this node.
@@ -151,7 +199,7 @@ func (u *rebuilding) recheck() {
 	case u.wanting && u.hopes():
 		u.phase = rebuildGather
 		u.again = k.now + rebuildAgain
-	case len(u.bad) > 0 && u.came+rebuildPatience > k.now:
+	case len(u.bad) > 0 && u.came+rebuildPatience > k.now, u.missed() && u.hopes():
 		u.meet()
 		if u.anew {
 			u.phase = rebuildGather
@@ -161,6 +209,12 @@ func (u *rebuilding) recheck() {
 	default:
 		u.phase = rebuildEnd
 	}
+}
+
+// missed says that a node which was there has not said all that it holds.
+func (u *rebuilding) missed() bool {
+	u.left = slices.DeleteFunc(u.left, func(node inos.NodeID) bool { return !u.k.members.has(node) })
+	return len(u.left) > 0
 }
 
 // hopes says that it is not long since a pass brought a version, or a node came: what a node does not give now it may give in a moment.
@@ -178,7 +232,7 @@ func (u *rebuilding) rechecked(a *answer) {
 	case a.err != nil && a.err.Code == inos.CodeConflict:
 		u.check++
 	case a.err != nil:
-		u.later()
+		u.retry()
 	default:
 		if event.Open(a.env, &r) == nil && r.Restored {
 			u.versions++ // another file brought its content

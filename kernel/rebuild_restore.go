@@ -86,12 +86,14 @@ func (u *rebuilding) readRecord(x *restoring) {
 		x.rounds++
 	}
 	if x.try >= len(x.held.nodes) {
-		if x.absent {
+		first := u.brought(x, !x.absent)
+		switch {
+		case x.absent && first:
 			u.withheld++
-			u.wanting = true
-		} else {
+		case !x.absent && first:
 			u.refused++
 		}
+		u.wanting = u.wanting || x.absent
 		u.drop(x)
 		return
 	}
@@ -120,6 +122,10 @@ func (u *rebuilding) stepped(x *restoring, a *answer) {
 			return
 		}
 		u.records++
+		if read, known := u.read[string(x.held.id)]; known && !read {
+			u.withheld-- // another node gives it
+			delete(u.read, string(x.held.id))
+		}
 		k.send(nil, u.ask(x, opRecordOpen), event.RecordOpen, &eventpb.RecordOpenRequest{Input: x.buffer})
 	case opRecordOpen:
 		k.release(&x.buffer)
@@ -135,11 +141,11 @@ func (u *rebuilding) stepped(x *restoring, a *answer) {
 	case opRestoreSighted:
 		u.sighted(x, a)
 	case opRestoreStage:
+		x.staged = true // it may be so all the same
 		if a.err != nil {
 			u.unreadable(x, a.err)
 			return
 		}
-		x.staged = true
 		u.advance(x)
 	case opRestore:
 		u.restored(x, a)
@@ -163,7 +169,9 @@ func (u *rebuilding) opened(x *restoring, a *answer) {
 	}
 	if a.err != nil || event.Open(a.env, &r) != nil || r.Record == nil || r.Record.File == nil || r.Record.File.Version == 0 ||
 		inos.CheckPath(inos.Path(r.Record.File.Path)) != nil || !r.Record.Tombstone && !whole(r.Record) {
-		u.refused++
+		if u.brought(x, true) {
+			u.refused++
+		}
 		u.drop(x)
 		return
 	}
@@ -200,6 +208,7 @@ func (u *rebuilding) probed(x *restoring, a *answer) {
 		u.versions++
 		u.drop(x)
 	case x.record.Tombstone || x.record.File.Owner == "":
+		u.brought(x, true)
 		u.drop(x)
 	default: // superseded, or there already
 		f := x.record.File
@@ -212,6 +221,7 @@ func (u *rebuilding) probed(x *restoring, a *answer) {
 func (u *rebuilding) agrees(x *restoring, a *answer) {
 	var r eventpb.LookupFileReply
 	f := x.record.File
+	u.brought(x, true)
 	if a.err == nil && event.Open(a.env, &r) == nil && r.File != nil && r.File.Version == f.Version && string(r.File.ManifestId) != string(f.ManifestId) {
 		u.refused++
 		u.k.watcher.note("node:rebuild:v1:requested", event.StateFailed, "two records of version "+strconv.FormatUint(f.Version, 10)+" of "+f.Path+" differ; the one that was made later counts")
@@ -380,7 +390,8 @@ func (u *rebuilding) sighted(x *restoring, a *answer) {
 				row.Children = append(row.Children, e[:inos.HashBytes])
 			}
 		}
-		if row.Nodes = held.Nodes; len(row.Nodes) == 0 {
+		row.Nodes = slices.DeleteFunc(held.Nodes, func(node string) bool { return !k.members.has(inos.NodeID(node)) })
+		if len(row.Nodes) == 0 {
 			u.unreadable(x, nil)
 			return
 		}
@@ -412,9 +423,9 @@ func (u *rebuilding) unreadable(x *restoring, err *inos.Error) {
 	k := u.k
 	if err != nil && (err.Code == inos.CodeIO || err.Code == inos.CodeShuttingDown || err.Code == inos.CodeWorkerLost || err.Code == inos.CodeNodeUnknown) {
 		u.anew = true
-	} else if len(u.bad) < unreadableMax {
+	} else if first := u.brought(x, true); first && len(u.bad) < unreadableMax {
 		u.bad = append(u.bad, x.record)
-	} else {
+	} else if first {
 		u.badMore++
 	}
 	if x.staged {

@@ -360,6 +360,77 @@ func TestRebuildOfWhatIsWithheld(t *testing.T) {
 	}
 }
 
+// Of a record that several nodes were seen to hold it counts who gives it: one that says later that it has none, or that comes to no end, keeps nobody from
+// bringing it back.
+func TestRebuildPastAFickleNode(t *testing.T) {
+	for _, fickle := range []string{"none", "same"} {
+		t.Run(fickle, func(t *testing.T) {
+			old, _ := builtWorld(t, 2)
+			old.others["n2"].fickle, old.others["n2"].lists = fickle, 0
+			k := New()
+			w := old.emptied(&pair{t: t, k: k, every: 50})
+			w.start()
+			w.drive(t, k, func() bool { return !k.rebuilding.active() })
+			if got := w.namespace(); !slices.Equal(got, old.namespace()) {
+				t.Errorf("it was\n%v\nit is\n%v", old.namespace(), got)
+			}
+			if p := k.rebuilding.progress(); p.Refused != 0 || p.Unreadable != 0 {
+				t.Errorf("progress %v", p)
+			}
+		})
+	}
+}
+
+// A node that stops in the middle of a rebuild is waited for, for a while: a record may be nowhere else. One that stays away, or is removed, is not.
+func TestRebuildWaitsForANodeThatStopped(t *testing.T) {
+	for name, c := range map[string]struct {
+		back   func(w *world)
+		wanted bool
+	}{
+		"it comes back": {func(w *world) { w.others["n2"].down = false }, true},
+		"it stays away": {func(*world) {}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			old, _ := builtWorld(t, 2)
+			at := sortedKeys(old.files)[0]
+			id := string(old.settled[at].RecordId)
+			for _, node := range sortedKeys(old.others) {
+				if s, ok := old.others[node].records[id]; ok {
+					delete(old.others[node].records, id)
+					old.others["n2"].records[id] = s
+				}
+			}
+			k := New()
+			w := old.emptied(native{k})
+			w.start()
+			for k.rebuilding.phase != rebuildRecords { // not a step more
+				w.now += 1000
+				if len(w.pending) > 0 {
+					w.finish(0)
+					continue
+				}
+				for _, node := range sortedKeys(w.others) {
+					w.beat(node)
+				}
+				w.tick(w.now + inos.Second)
+			}
+			w.others["n2"].down = true
+			w.drive(t, k, func() bool {
+				return !k.rebuilding.active() || k.rebuilding.phase == rebuildRecheck && len(w.pending) == 0
+			})
+			c.back(w)
+			from := w.now
+			w.drive(t, k, func() bool { return !k.rebuilding.active() })
+			if found := w.files[at] != nil && w.files[at].Version == old.files[at].Version; found != c.wanted {
+				t.Errorf("%s is restored: %t", at, found)
+			}
+			if took := w.now - from; took > 2*rebuildPatience || !c.wanted && took < rebuildPatience/2 {
+				t.Errorf("it took %s", seconds(took))
+			}
+		})
+	}
+}
+
 // What a rebuild has brought back may never have been safe: its record may lie on one node. Nothing is collected before it lies on others too.
 func TestRebuildCollectsWhenRecordsAreSafe(t *testing.T) {
 	old, _ := builtWorld(t, 5)

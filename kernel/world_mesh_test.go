@@ -39,6 +39,8 @@ type disk struct {
 	full                   bool            // it takes no chunk
 	mum                    bool            // it does not say which records it holds
 	withholds              bool            // it does not send them
+	fickle                 string          // after it has listed its records once: it says that it has "none", or the "same" one over and over
+	lists                  int             // how often it has begun to list them
 	rotten                 map[string]bool // chunks whose bytes went bad and nobody has looked at since
 }
 
@@ -318,6 +320,17 @@ func (w *world) performContent(d *disk, e *eventpb.Envelope) (m event.Message, o
 				}
 			}
 			return r, nil, nil
+		}
+		if q.Record && len(q.After) == 0 {
+			d.lists++
+		}
+		if q.Record && d.lists > 1 {
+			switch held := sortedKeys(held); d.fickle {
+			case "none":
+				ids, end = nil, true
+			case "same":
+				ids, end = held[:1], false
+			}
 		}
 		r := &eventpb.ContentInventoryReply{End: end}
 		for _, id := range ids {
