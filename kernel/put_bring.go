@@ -64,9 +64,8 @@ func (u *puts) stays(p *put, x *chunk) {
 	u.wantMore(p, x.found, x.have, p.wanted)
 }
 
-// bring fetches a chunk that is to be written elsewhere too. Its plain bytes are not needed any more.
+// bring fetches a chunk that is to be written elsewhere too. Its plain bytes stay until it is seen that a quorum holds it.
 func (u *puts) bring(p *put, x *chunk) {
-	u.k.release(&x.input, &x.raw)
 	var copies []*eventpb.Copy
 	for _, node := range x.have {
 		copies = append(copies, &eventpb.Copy{Node: string(node), Trusted: true})
@@ -75,10 +74,17 @@ func (u *puts) bring(p *put, x *chunk) {
 	u.k.fetch(&p.origin, ask{owner: threadPut, op: opBring, work: p.work, slot: x.index}, x.found, x.entry.StoredBytes, copies)
 }
 
-// brought writes it. Where it cannot be read now the put goes on without: the chunk is safe where it was found.
+// brought writes it. Where it cannot be read now the put goes on without: the chunk is safe where it was found. Copies that the read found bad count no
+// more; is it on too few nodes without them, then it is written as a new one.
 func (u *puts) brought(p *put, a *answer) {
 	x := p.chunk(a.slot)
 	x.stray = false
+	x.have = slices.DeleteFunc(slices.Clone(x.have), func(node inos.NodeID) bool { return slices.Contains(a.bad, node) || u.k.losses.holds(node, x.found) })
+	if u.k.members.distinct(x.have, p.wanted) < p.quorum {
+		u.renew(p, x, a)
+		return
+	}
+	u.k.release(&x.input, &x.raw)
 	s := u.carrier(p, x)
 	domains, missing := u.lacking(s, p)
 	targets := u.targets(p, s, domains)
@@ -96,6 +102,28 @@ func (u *puts) brought(p *put, a *answer) {
 	for _, node := range targets[:min(missing, len(targets))] {
 		u.writeTo(s, node)
 	}
-	x.have = slices.Clone(x.have)
 	u.done(p, x)
+}
+
+// renew writes a chunk that was found and is on too few nodes, or encodes it once more when nobody gave it.
+func (u *puts) renew(p *put, x *chunk, a *answer) {
+	if !p.assembles() {
+		p.saved -= uint64(x.bytes)
+	}
+	if a.err != nil {
+		u.missed(p, x)
+		return
+	}
+	u.k.release(&x.input, &x.raw)
+	x.output = a.buffer
+	u.formed(p, x)
+}
+
+// unbrought takes a lost copy off a chunk that is still to be brought: whether enough of it is left is looked at when it is (brought).
+func (p *put) unbrought(node inos.NodeID, id inos.ChunkID) {
+	for _, x := range p.chunks {
+		if x.stray && x.found == id {
+			x.have = slices.DeleteFunc(slices.Clone(x.have), func(n inos.NodeID) bool { return n == node })
+		}
+	}
 }

@@ -48,6 +48,7 @@ func (u *puts) lost(node inos.NodeID, id inos.ChunkID) {
 		}
 	}
 	for _, p := range slices.Clone(u.active) {
+		p.unbrought(node, id)
 		if p.phase != putRunning || !p.relies(id) || !u.k.lone() && u.otherwise(p, node, id) {
 			continue
 		}
@@ -75,7 +76,7 @@ func (u *puts) otherwise(p *put, node inos.NodeID, id inos.ChunkID) bool {
 		}
 	}
 	for _, x := range p.chunks {
-		if x.state == chunkKnown && x.found == id && x.pinned && !enough(x.have) {
+		if x.state == chunkKnown && x.found == id && x.pinned && !x.stray && !enough(x.have) {
 			return false
 		}
 	}
