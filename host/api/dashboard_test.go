@@ -95,7 +95,7 @@ func TestDashboardSession(t *testing.T) {
 		{"a read of another site's page", "GET", "/v1/status", 403, "origin_refused", with("Sec-Fetch-Site", "cross-site")},
 		{"a change", "DELETE", "/v1/files/a", 404, "file_not_found", with(csrfHeader, csrf, "Origin", s.URL)},
 		{"a change without the CSRF token", "DELETE", "/v1/files/a", 403, "origin_refused", with("Origin", s.URL)},
-		{"a change with another CSRF token", "DELETE", "/v1/files/a", 403, "origin_refused", with("Origin", s.URL, csrfHeader, "x"+csrf[1:])},
+		{"a change with another CSRF token", "DELETE", "/v1/files/a", 403, "origin_refused", with("Origin", s.URL, csrfHeader, "."+csrf[1:])},
 		{"a change of no page's", "DELETE", "/v1/files/a", 403, "origin_refused", with(csrfHeader, csrf)},
 		{"a change of another port's page", "DELETE", "/v1/files/a", 403, "origin_refused", with(csrfHeader, csrf, "Origin", "http://127.0.0.1:1")},
 		{"a change of nowhere's page", "DELETE", "/v1/files/a", 403, "origin_refused", with(csrfHeader, csrf, "Origin", "null")},

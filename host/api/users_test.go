@@ -49,7 +49,7 @@ func TestManagement(t *testing.T) {
 			"GET", "/v1/devices?user=ann", "", event.DevicesList, &eventpb.DevicesListRequest{User: "ann"}, &eventpb.DevicesListReply{Devices: []*eventpb.Device{{Id: "d1", User: "ann", Name: "phone", Revoked: true}}}, 200,
 			`{"devices":[{"id":"d1","user":"ann","name":"phone","created_us":0,"revoked":true}]}`,
 		},
-		{"DELETE", "/v1/devices/d1?user=ann", "", event.DevicesRevoke, &eventpb.DevicesRevokeRequest{Device: "d1", User: "ann"}, &eventpb.DevicesRevokeReply{Sessions: 2}, 200, `{"sessions":2}`},
+		{"DELETE", "/v1/devices/d1?user=ann", "", event.DevicesRevoke, &eventpb.DevicesRevokeRequest{Device: "d1", User: "ann"}, &eventpb.DevicesRevokeReply{Sessions: 2, Tokens: 3}, 200, `{"sessions":2,"tokens":3}`},
 		{
 			"GET", "/v1/groups", "", event.GroupsList, &eventpb.GroupsListRequest{}, &eventpb.GroupsListReply{Groups: []*eventpb.Group{{Name: "family", Members: []string{"ann"}}}}, 200,
 			`{"groups":[{"name":"family","members":["ann"]}],"next":""}`,
