@@ -134,11 +134,12 @@ func TestKeysAreExchangedUnderLoad(t *testing.T) {
 	if _, err := r.operator.PutUser(ctx, "ann", api.UserQuestion{Create: true}); err != nil {
 		t.Fatal(err)
 	}
-	first := r.newPhone("ann")
+	first, second := r.newPhone("ann"), r.newPhone("ann")
 	var current atomic.Pointer[phone]
 	current.Store(first)
 	ann := r.client(func(ctx context.Context, refused string) (string, error) { return current.Load().token(ctx, refused) })
-	issued, err := ann.IssueToken(ctx, api.TokenQuestion{Name: "program", Capabilities: []string{"files:*:*"}, LifeUs: int64(inos.Hour)})
+	// It is issued by the device that stays, for what a device has issued goes with it.
+	issued, err := r.client(second.token).IssueToken(ctx, api.TokenQuestion{Name: "program", Capabilities: []string{"files:*:*"}, LifeUs: int64(inos.Hour)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,7 +198,6 @@ func TestKeysAreExchangedUnderLoad(t *testing.T) {
 	if _, err := r.operator.RotateKey(ctx, "operator", false); inos.CodeOf(err) != inos.CodeBusy {
 		t.Errorf("the operator's secret again while the one before counts: %v", err)
 	}
-	second := r.newPhone("ann")
 	step("the device, the new one in", func() error { current.Store(second); return nil })
 	step("the device, the old one out", func() error {
 		_, err := r.operator.RevokeDevice(ctx, "ann", first.reply.Session.Device)
