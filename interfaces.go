@@ -73,6 +73,7 @@ type ChunkRow struct {
 	Manifest bool      // a manifest node, not data
 	Children []ChunkID // what a manifest node refers to
 	Known    bool      // the caller found it by FindChunks and wrote no bytes for it
+	Promised uint32    // replicas that the put wants whose receipt may name the chunk's nodes, those that the memory knows already too; 0: none
 }
 
 // ChunkGeneration names a chunk at one generation: a new reference raises the generation, so an order to delete that

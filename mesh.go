@@ -65,6 +65,7 @@ type Copy struct {
 	Node      NodeID
 	Trusted   bool   // written or confirmed in the node's present epoch
 	AuditedAt Micros // last challenge passed in this epoch; 0: none
+	Promised  uint32 // the fewest replicas that a put wanted whose receipt may name the node; 0: none does
 }
 
 // ChunkState is what repair has to know of a chunk.
@@ -154,7 +155,7 @@ type SemanticMesh interface {
 	// AddCopies adds a node to those that hold the chunks, trusted, in the epoch named (CodeConflict when it is over). A chunk
 	// without a row or condemned is passed over; the ones taken are returned in the order given. A copy that is there already is
 	// confirmed. At most 4,096 ids.
-	AddCopies(ctx context.Context, node NodeID, epoch uint64, ids []ChunkID) (taken []ChunkID, err error)
+	AddCopies(ctx context.Context, node NodeID, epoch uint64, ids []ChunkID, promised uint32) (taken []ChunkID, err error)
 	// ConfirmCopies trusts those of the copies that the map lists for the node, in the epoch named (CodeConflict when it is over), and
 	// returns the ids it does not list. At most 4,096 ids.
 	ConfirmCopies(ctx context.Context, node NodeID, epoch uint64, ids []ChunkID) (unlisted []ChunkID, err error)

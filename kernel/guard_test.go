@@ -349,13 +349,13 @@ func TestCopyLostWhileItIsTold(t *testing.T) {
 		"a row": func(k *Kernel) func() {
 			rows := []*row{{fanout: 1}}
 			k.puts.fanouts[1].copies[0].state = copyWritten
-			k.puts.chunkRow(rows[0])
+			k.puts.chunkRow(&put{}, rows[0])
 			return func() { k.puts.rowed(&put{phase: putRunning}, rows) }
 		},
 		"a row that fails": func(k *Kernel) func() {
 			rows := []*row{{fanout: 1}}
 			k.puts.fanouts[1].copies[0].state = copyWritten
-			k.puts.chunkRow(rows[0])
+			k.puts.chunkRow(&put{}, rows[0])
 			return func() { k.puts.unrowed(rows) }
 		},
 		"a late copy": func(k *Kernel) func() {

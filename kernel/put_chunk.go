@@ -253,7 +253,7 @@ func (u *puts) pinFound(p *put) {
 	p.pinning, p.pin = p.pin, nil
 	q := &eventpb.StageChunksRequest{Upload: p.upload, Owner: string(p.owner)}
 	for _, index := range p.pinning {
-		q.Chunks = append(q.Chunks, u.chunkRow(&row{entry: p.chunk(index).entry, known: true}))
+		q.Chunks = append(q.Chunks, u.chunkRow(p, &row{entry: p.chunk(index).entry, known: true}))
 	}
 	u.send(p, opPin, 0, event.StageChunks, 0, q)
 }

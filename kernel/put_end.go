@@ -37,7 +37,7 @@ func (u *puts) sendStage(p *put) {
 	p.staging, p.rows = slices.Clone(p.rows[:n]), slices.Clone(p.rows[n:])
 	q := &eventpb.StageChunksRequest{Upload: p.upload, Owner: string(p.owner)}
 	for _, r := range p.staging {
-		q.Chunks = append(q.Chunks, u.chunkRow(r))
+		q.Chunks = append(q.Chunks, u.chunkRow(p, r))
 	}
 	u.send(p, opStage, 0, event.StageChunks, 0, q)
 }
@@ -86,7 +86,7 @@ func (u *puts) sendCommit(p *put) {
 	root := p.root
 	q := &eventpb.CommitFileRequest{Upload: p.upload, Quota: p.quota, Pledge: pledgeOf(p.wanted, p.stored)}
 	for _, r := range p.staging {
-		q.Chunks = append(q.Chunks, u.chunkRow(r))
+		q.Chunks = append(q.Chunks, u.chunkRow(p, r))
 	}
 	q.Key = p.key()
 	q.File = &eventpb.FileInfo{
@@ -158,6 +158,7 @@ func (u *puts) recorded(work uint64, nodes []inos.NodeID, err *inos.Error) {
 		if p.repeated {
 			held = holding{least: p.quorum} // where the earlier request's are is not known any more
 		}
+		u.receiptGiven(p)
 		k.describeReplicas(p.file)
 		detail := plural(p.file.PlainBytes, "byte", "bytes") + ", stored in " + strconv.FormatUint(p.file.StoredBytes, 10)
 		if all, _ := k.members.domains(p.wanted); p.saved > 0 && held.least < min(p.wanted, all) {
@@ -174,6 +175,17 @@ func (u *puts) recorded(work uint64, nodes []inos.NodeID, err *inos.Error) {
 		return
 	}
 	u.remove(p)
+}
+
+// receiptGiven marks the copies that count for a put's receipt and are in no row yet.
+func (u *puts) receiptGiven(p *put) {
+	for _, work := range sortedKeys(u.fanouts) {
+		if s := u.fanouts[work]; s.put == p.work {
+			for _, x := range s.copies {
+				x.receipt = x.state == copyWritten || x.state == copyStaging || x.state == copyNamed
+			}
+		}
+	}
 }
 
 // receipt says what a file survives whose chunks are each in so many domains, and all of them in those named.

@@ -56,6 +56,7 @@ type fanoutCopy struct {
 	hopeful bool        // the last write failed, and another may succeed: the node did not refuse, or was busy
 	slowAt  inos.Micros // until when the write is waited for alone
 	slow    bool        // and that time is over
+	receipt bool        // one that was given may name it
 }
 
 func (s *fanout) code(c *coder) {
@@ -90,6 +91,7 @@ func (x *fanoutCopy) code(c *coder) {
 	c.bool(&x.hopeful)
 	num(c, &x.slowAt)
 	c.bool(&x.slow)
+	c.bool(&x.receipt)
 	if x.state >= copyStates {
 		c.fail("copy state %d", x.state)
 	}
@@ -503,8 +505,8 @@ func (u *puts) solid(p *put, rows []*row) bool {
 }
 
 // chunkRow returns a row as the semantic memory takes it, with the nodes that have the chunk by now.
-func (u *puts) chunkRow(r *row) *eventpb.ChunkRow {
-	out := &eventpb.ChunkRow{Entry: inos.AppendEntry(nil, &r.entry), Known: r.known, Node: r.node}
+func (u *puts) chunkRow(p *put, r *row) *eventpb.ChunkRow {
+	out := &eventpb.ChunkRow{Entry: inos.AppendEntry(nil, &r.entry), Known: r.known, Node: r.node, Promised: p.wanted}
 	if s := u.fanouts[r.fanout]; s != nil {
 		for _, x := range s.copies {
 			if x.state == copyWritten {

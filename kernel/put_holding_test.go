@@ -192,3 +192,38 @@ func TestReceiptOutlivesFailedWrites(t *testing.T) {
 		})
 	}
 }
+
+// A copy that came to be behind the commit is added to its row as one that a receipt may name when it counted for it, or may yet.
+func TestLateCopyOfAReceipt(t *testing.T) {
+	for name, c := range map[string]struct {
+		underWay, receipt bool
+		want              uint32
+	}{
+		"the put is under way":        {true, false, 3},
+		"the receipt counted it":      {false, true, 3},
+		"it came behind the receipt":  {false, false, 0},
+		"of a put under way, counted": {true, true, 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k, _ := sweptNode()
+			u := &k.puts
+			s := &fanout{work: 1, put: 2, id: inos.ChunkID{1}, wanted: 3, rowed: true, copies: []*fanoutCopy{{node: "n2", epoch: 1, state: copyWritten}}}
+			u.fanouts = map[uint64]*fanout{1: s}
+			if p := (&put{origin: origin{work: 2}}); c.receipt {
+				u.receiptGiven(p)
+			}
+			u.table = map[uint64]*put{}
+			if c.underWay {
+				u.table[2] = &put{origin: origin{work: 2}}
+			}
+			u.lateCopies(s)
+			k.node.draining = true // it waits for no more
+			k.out = nil
+			u.tellLate()
+			var q eventpb.AddCopiesRequest
+			if len(k.out) != 1 || event.Open(k.out[0], &q) != nil || q.Promised != c.want || len(q.ChunkIds) != 1 {
+				t.Errorf("%d effects, promised %d of %d chunks; want %d", len(k.out), q.Promised, len(q.ChunkIds), c.want)
+			}
+		})
+	}
+}

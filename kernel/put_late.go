@@ -28,6 +28,8 @@ type lateCopy struct {
 	id     inos.ChunkID
 	node   inos.NodeID
 	epoch  uint64
+	// Replicas that its put wants, whose receipt may still name the node; 0: the client has been answered.
+	promised uint32
 }
 
 // lateShort is a chunk on fewer domains than wanted.
@@ -48,6 +50,7 @@ func (l *late) code(c *coder) {
 			c.fixed(x.id[:])
 			text(c, &x.node)
 			num(c, &x.epoch)
+			num(c, &x.promised)
 		})
 	}
 	shorts := func(s *[]lateShort) {
@@ -75,7 +78,11 @@ func (u *puts) lateCopies(s *fanout) {
 			x.state, x.unsure = copyFailed, true // the node is compared with the map
 			continue
 		}
-		u.lates.adds = append(u.lates.adds, lateCopy{s.work, s.id, x.node, x.epoch})
+		l := lateCopy{fanout: s.work, id: s.id, node: x.node, epoch: x.epoch}
+		if u.table[s.put] != nil || x.receipt {
+			l.promised = s.wanted
+		}
+		u.lates.adds = append(u.lates.adds, l)
 		if u.lates.since == 0 {
 			u.lates.since = u.k.now
 		}
@@ -122,9 +129,9 @@ func (u *puts) tellLate() {
 	}
 	l.again = 0
 	if len(l.adding) == 0 && len(l.adds) > 0 {
-		q := &eventpb.AddCopiesRequest{Node: string(l.adds[0].node), Epoch: l.adds[0].epoch}
+		q := &eventpb.AddCopiesRequest{Node: string(l.adds[0].node), Epoch: l.adds[0].epoch, Promised: l.adds[0].promised}
 		l.adds = slices.DeleteFunc(l.adds, func(x lateCopy) bool {
-			if len(l.adding) >= rowsPerStage || string(x.node) != q.Node || x.epoch != q.Epoch {
+			if len(l.adding) >= rowsPerStage || string(x.node) != q.Node || x.epoch != q.Epoch || x.promised != q.Promised {
 				return false
 			}
 			l.adding = append(l.adding, x)

@@ -377,7 +377,7 @@ func (u *rebuilding) sighted(x *restoring, a *answer) {
 	count := len(s.entries) / inos.EntryBytes
 	q := &eventpb.StageChunksRequest{Upload: x.upload, Owner: x.record.File.Owner}
 	for i, held := range r.Chunks {
-		row := &eventpb.ChunkRow{}
+		row := &eventpb.ChunkRow{Promised: x.record.File.ReplicasWanted}
 		if s.done < count {
 			at := (s.done + i) * inos.EntryBytes
 			if at >= len(s.entries) {

@@ -304,7 +304,7 @@ func (s *scan) judgeChunk(u *repairs, state *eventpb.ChunkState) {
 			return
 		}
 	}
-	if uint32(len(good)) > state.Wanted || k.drains(state) {
+	if uint32(len(good)) > state.Wanted && !allPromised(state) || k.drains(state) {
 		u.trim.add(id)
 	}
 }

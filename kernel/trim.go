@@ -12,7 +12,7 @@ import (
 // trims takes surplus copies away, one at a time: those that a node's return or a drain has left. A copy goes only while as many domains as are
 // wanted hold others that are trusted, alive and proved by an audit a moment ago; the others are challenged first, for what was proved once may have gone
 // bad since. From the look at the chunk to the end of the trash order no put writes the chunk or comes to rely on it, and none goes that a put relies on
-// already: its receipt may name the domain.
+// already: its receipt may name the domain. For the same reason those stay that a receipt given may name, as long as as many are wanted.
 type trims struct {
 	queue    []inos.ChunkID
 	chunk    inos.ChunkID // in work
@@ -135,10 +135,10 @@ func (t *trims) choose(u *repairs, s *eventpb.ChunkState) bool {
 			rest = append(rest, held)
 		}
 	}
-	// Those are kept that placement would choose, then those on cold nodes, then those that are proved already.
+	// Those are kept that a receipt may name, then those that placement would choose, then those on cold nodes, then those that are proved already.
 	chosen := k.members.place(t.chunk, s.Wanted, nil, nil, 0)
 	slices.SortStableFunc(keepable, func(a, b *eventpb.Copy) int {
-		return cmp.Or(cmp.Compare(k.worth(a, chosen), k.worth(b, chosen)), cmp.Compare(a.Node, b.Node))
+		return cmp.Or(cmp.Compare(k.worth(s, a, chosen), k.worth(s, b, chosen)), cmp.Compare(a.Node, b.Node))
 	})
 	// Those are kept with which the chunk lacks least; the others are surplus when it lacks nothing, or no more than with all of them.
 	var keep, all []inos.NodeID
@@ -161,7 +161,7 @@ func (t *trims) choose(u *repairs, s *eventpb.ChunkState) bool {
 		}
 	}
 	for _, held := range keepable {
-		if !slices.Contains(t.keep, held.Node) {
+		if !slices.Contains(t.keep, held.Node) && !promised(held, s) {
 			rest = append(rest, held)
 		}
 	}
@@ -183,6 +183,17 @@ func (t *trims) choose(u *repairs, s *eventpb.ChunkState) bool {
 	return true
 }
 
+// promised says that a receipt may name a copy's node, and that its put wanted no more replicas than are wanted now. While that node lives the file can be
+// read: its copy is no surplus, however many others there are.
+func promised(held *eventpb.Copy, s *eventpb.ChunkState) bool {
+	return held.Promised > 0 && held.Promised <= s.Wanted
+}
+
+// allPromised says that no copy of a chunk can be surplus.
+func allPromised(s *eventpb.ChunkState) bool {
+	return !slices.ContainsFunc(s.Copies, func(held *eventpb.Copy) bool { return !promised(held, s) })
+}
+
 // provedLately says that a copy was proved so short a time ago that another may go for it.
 func (k *Kernel) provedLately(held *eventpb.Copy) bool {
 	at := inos.Micros(held.AuditedUs)
@@ -190,7 +201,10 @@ func (k *Kernel) provedLately(held *eventpb.Copy) bool {
 }
 
 // worth orders copies that may be kept, the best lowest.
-func (k *Kernel) worth(held *eventpb.Copy, chosen []inos.NodeID) (cost uint64) {
+func (k *Kernel) worth(s *eventpb.ChunkState, held *eventpb.Copy, chosen []inos.NodeID) (cost uint64) {
+	if !promised(held, s) {
+		cost += 8
+	}
 	if !slices.Contains(chosen, inos.NodeID(held.Node)) {
 		cost += 4
 	}

@@ -51,6 +51,29 @@ func TestTrimLeavesWhatAPutCountsOn(t *testing.T) {
 	}
 }
 
+// Of the copies that a receipt may name none goes while as many replicas are wanted as its put wanted: one that a repair has made goes, whatever the
+// placement.
+func TestTrimLeavesWhatAReceiptNames(t *testing.T) {
+	for repaired := range 3 {
+		k, _, state, retired := surplus()
+		for i, held := range state.Copies {
+			if i != repaired {
+				held.Promised = 2
+			}
+		}
+		if !retired() || string(k.repairs.trim.node) != state.Copies[repaired].Node {
+			t.Errorf("copy %d, which a repair has made, is surplus, and %q goes", repaired, k.repairs.trim.node)
+		}
+		state.Copies[repaired].Promised = 1
+		if retired() {
+			t.Errorf("the copy of %s goes, which a receipt may name", k.repairs.trim.node)
+		}
+		if state.Wanted = 1; !retired() {
+			t.Error("three copies stay where one is wanted now")
+		}
+	}
+}
+
 // A surplus copy goes only for copies that were proved a moment ago; the others are challenged, and only they.
 func TestTrimChallengesOldProofs(t *testing.T) {
 	for name, c := range map[string]struct {

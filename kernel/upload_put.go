@@ -262,7 +262,7 @@ func (u *puts) fill(p *put) {
 	}
 	p.staging, p.rows = p.rows, nil
 	u.send(p, opFill, p.index, event.FillSlot, 0, &eventpb.FillSlotRequest{
-		Upload: p.into, Index: p.index, Chunk: u.chunkRow(p.staging[0]), ExpiresUs: int64(u.k.now + uploadLife),
+		Upload: p.into, Index: p.index, Chunk: u.chunkRow(p, p.staging[0]), ExpiresUs: int64(u.k.now + uploadLife),
 	})
 }
 

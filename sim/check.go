@@ -201,7 +201,7 @@ func (w *World) checkPut(r *request, e *eventpb.Envelope) {
 	m := &eventpb.FilesPutReply{}
 	w.open(e, m)
 	if v := w.acked(r, m.File.GetVersion(), false); v != nil {
-		v.receipt = m.Receipt
+		v.receipt, v.told = m.Receipt, w.now
 		w.checkSpread("acknowledgement", v)
 		w.checkReceipt(v, m.Receipt)
 	}

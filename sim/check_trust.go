@@ -55,12 +55,29 @@ func (w *World) named(id inos.ChunkID) []inos.Copy {
 	return copies[0]
 }
 
-// checkRetired looks at a surplus copy that the map has let go of: what is kept for it was proved since its node was last trusted.
+// checkRetired looks at a surplus copy that the map has let go of: what is kept for it was proved since its node was last trusted, and no receipt names
+// it, as far as the node has not lost it meanwhile.
 func (w *World) checkRetired(q *eventpb.RetireCopyRequest) {
 	id := w.chunkID(q.ChunkId)
 	for _, node := range q.Keep {
 		if p := w.byID[inos.NodeID(node)]; p != nil && !p.proved[id] {
 			w.violate("a copy of chunk %s on %s goes for the one on %s, which nobody has proved since that node was last trusted", id, q.Node, node)
+		}
+	}
+	p := w.byID[inos.NodeID(q.Node)]
+	if p == nil || p.draining || p.removed || p.liar.any() || p.disk.hurt || !p.disk.holds(id, false) || !p.looked[id] {
+		return // its copy did not count, or the audits may have named it
+	}
+	trusted := w.trusted(id)
+	for _, h := range w.truth.sorted() {
+		v := h.last()
+		if v == nil || v.tomb || v.receipt == nil || v.at < w.rebuilt || p.wrote[id] > v.told || !slices.Contains(v.chunks, id) {
+			continue
+		}
+		if slices.ContainsFunc(v.receipt.Domains, func(d string) bool {
+			return sameDomain(p, v.receipt.Level, d) && !w.inDomain(v.receipt.Level, d, func(p *process) bool { return slices.Contains(trusted, p.id) })
+		}) {
+			w.violate("the copy of chunk %s on %s goes, which the receipt of version %d of %s names", id, q.Node, v.number, h.path)
 		}
 	}
 }

@@ -103,7 +103,7 @@ func (w *World) rebuild() {
 		p.proved, p.retired, p.distrusted = map[inos.ChunkID]bool{}, map[inos.ChunkID]inos.Micros{}, w.now // in the new map nothing is
 	}
 	w.forge()
-	w.rebuilding = true
+	w.rebuilding, w.rebuilt = true, w.now
 	w.board.clean = true
 	w.start(w.board)
 	w.run(w.now + inos.Minute)

@@ -45,6 +45,7 @@ type version struct {
 	acked    bool
 	settled  bool
 	receipt  *eventpb.Receipt
+	told     inos.Micros    // when it was given
 	chunks   []inos.ChunkID // data chunks and manifest nodes, each once
 	level    string         // at which its copies spread when it was committed
 	restored bool

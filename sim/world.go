@@ -51,6 +51,7 @@ type World struct {
 	proveTime  inos.Micros // of a disk; nothing once the faults have stopped
 	clientPace inos.Micros
 	snooze     inos.Micros // for so long the switchboard is to be stopped when it has claimed a repair
+	rebuilt    inos.Micros // when the switchboard was last emptied: the receipts of before it are only as good as what was found then
 	rebuilding bool
 	lacked     bool // the rebuild could not restore a version, by the world's doing
 	ending     bool // faults have stopped

@@ -3,6 +3,7 @@ package datatest
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/inos-mesh/inos"
@@ -43,6 +44,7 @@ var memberCases = []semanticCase{
 	{"the counters of a member follow its copies", semanticCounters},
 	{"distrust begins an epoch that copies are confirmed into", semanticEpochs},
 	{"copies are added to chunks that are not on their way out", semanticAddCopies},
+	{"what receipts may name is known of copies", semanticPromised},
 	{"a proof counts in its epoch", semanticAudits},
 	{"a copy is retired while trusted ones are kept", semanticRetire},
 	{"the verbs of the mesh end with their context and with the memory", semanticMeshEnds},
@@ -167,7 +169,7 @@ func semanticStrangers(t *testing.T, m inos.Semantic) {
 		_, _, err := m.CommitFile(background, "u", fileOf("ann", "/b", root), []inos.ChunkRow{strange, root}, inos.Quota{}, keyOf("2"), 1)
 		wantCode(t, err, inos.CodeNodeUnknown)
 		for _, call := range []func() error{
-			func() error { _, err := m.AddCopies(background, "stranger", 1, nil); return err },
+			func() error { _, err := m.AddCopies(background, "stranger", 1, nil, 0); return err },
 			func() error { _, err := m.ConfirmCopies(background, "stranger", 1, nil); return err },
 			func() error { _, err := m.DistrustNode(background, "stranger"); return err },
 			func() error {
@@ -286,7 +288,7 @@ func semanticCounters(t *testing.T, m inos.Semantic) {
 	want("b", 2, s1)
 	must(t, m.StageChunks(background, "u", "ann", []inos.ChunkRow{d1, d2, node}, 1))
 	want("a", 3, s1+s2)
-	_, err := m.AddCopies(background, "b", epochOf(t, m, "b"), []inos.ChunkID{d2.Entry.ChunkID, d1.Entry.ChunkID})
+	_, err := m.AddCopies(background, "b", epochOf(t, m, "b"), []inos.ChunkID{d2.Entry.ChunkID, d1.Entry.ChunkID}, 0)
 	must(t, err)
 	want("b", 3, s1+s2)
 	_, err = m.DropCopies(background, "a", []inos.ChunkID{d1.Entry.ChunkID, d1.Entry.ChunkID, {9}})
@@ -350,7 +352,7 @@ func semanticEpochs(t *testing.T, m inos.Semantic) {
 	for _, over := range []uint64{first, epoch + 1} {
 		_, err = m.ConfirmCopies(background, "a", over, []inos.ChunkID{id1})
 		wantCode(t, err, inos.CodeConflict)
-		_, err = m.AddCopies(background, "a", over, []inos.ChunkID{id1})
+		_, err = m.AddCopies(background, "a", over, []inos.ChunkID{id1}, 0)
 		wantCode(t, err, inos.CodeConflict)
 	}
 	wantCopies(t, m, id1, "a b*")
@@ -366,12 +368,55 @@ func semanticEpochs(t *testing.T, m inos.Semantic) {
 	equal(t, "copies", members(t, m)["a"].Copies, 2)
 	epoch, err = m.DistrustNode(background, "a")
 	must(t, err)
-	taken, err := m.AddCopies(background, "a", epoch, []inos.ChunkID{id2})
+	taken, err := m.AddCopies(background, "a", epoch, []inos.ChunkID{id2}, 0)
 	must(t, err)
 	equal(t, "taken", fmt.Sprint(taken), fmt.Sprint([]inos.ChunkID{id2}))
 	wantCopies(t, m, id2, "a*")
 	wantCopies(t, m, id1, "a b*")
 	equal(t, "copies", members(t, m)["a"].Copies, 2)
+}
+
+// A put promises what is known of its chunk when it is staged; a repair promises nothing.
+func semanticPromised(t *testing.T, m inos.Semantic) {
+	d := dataRow(1)
+	id := d.Entry.ChunkID
+	want := func(what, want string) {
+		t.Helper()
+		copies, err := m.ChunkCopies(background, []inos.ChunkID{id})
+		must(t, err)
+		var got []string
+		for _, c := range copies[0] {
+			got = append(got, fmt.Sprintf("%s %d", c.Node, c.Promised))
+		}
+		equal(t, what, strings.Join(got, ", "), want)
+	}
+	commit(t, m, "ann", "/a", "1", 1, d)
+	want("a row without a promise", "node-a 0")
+	d.Promised, d.Nodes = 3, []inos.NodeID{"a", "b"}
+	must(t, m.StageChunks(background, "u", "ann", []inos.ChunkRow{d}, 1))
+	want("a put's", "a 3, b 3, node-a 3")
+	_, err := m.AddCopies(background, "c", epochOf(t, m, "c"), []inos.ChunkID{id}, 0)
+	must(t, err)
+	d.Promised, d.Nodes, d.Known = 2, nil, true
+	want("one that is adopted", "a 3, b 3, c 0, node-a 3")
+	must(t, m.StageChunks(background, "u2", "ann", []inos.ChunkRow{d}, 1))
+	want("a put that found it and wants fewer", "a 2, b 2, c 2, node-a 2")
+	_, err = m.AddCopies(background, "c", epochOf(t, m, "c"), []inos.ChunkID{id}, 5)
+	must(t, err)
+	want("a late copy of a put that wants more", "a 2, b 2, c 2, node-a 2")
+	epoch, err := m.DistrustNode(background, "a")
+	must(t, err)
+	must(t, m.AuditCopies(background, "b", epochOf(t, m, "b"), []inos.ChunkID{id}, 7))
+	_, err = m.ConfirmCopies(background, "a", epoch, []inos.ChunkID{id})
+	must(t, err)
+	_, err = m.AddCopies(background, "node-a", epochOf(t, m, "node-a"), []inos.ChunkID{id}, 0)
+	must(t, err)
+	want("distrusted, confirmed, proved, added again", "a 2, b 2, c 2, node-a 2")
+	_, err = m.DropCopies(background, "a", []inos.ChunkID{id})
+	must(t, err)
+	_, err = m.AddCopies(background, "a", epoch, []inos.ChunkID{id}, 0)
+	must(t, err)
+	want("lost, and there again", "a 0, b 2, c 2, node-a 2")
 }
 
 func semanticAddCopies(t *testing.T, m inos.Semantic) {
@@ -385,13 +430,13 @@ func semanticAddCopies(t *testing.T, m inos.Semantic) {
 	equal(t, "condemned", len(condemned), 1)
 	id := d.Entry.ChunkID
 	for range 2 {
-		taken, err := m.AddCopies(background, "b", epochOf(t, m, "b"), []inos.ChunkID{gone.Entry.ChunkID, id, {5}, id})
+		taken, err := m.AddCopies(background, "b", epochOf(t, m, "b"), []inos.ChunkID{gone.Entry.ChunkID, id, {5}, id}, 0)
 		must(t, err)
 		equal(t, "taken", fmt.Sprint(taken), fmt.Sprint([]inos.ChunkID{id, id}))
 		wantCopies(t, m, id, "b* node-a*")
 		wantCopies(t, m, gone.Entry.ChunkID, "node-a*")
 	}
-	_, err = m.AddCopies(background, "b", 1, make([]inos.ChunkID, 5000))
+	_, err = m.AddCopies(background, "b", 1, make([]inos.ChunkID, 5000), 0)
 	wantCode(t, err, inos.CodeBadRequest)
 	_, err = m.ConfirmCopies(background, "b", 1, make([]inos.ChunkID, 5000))
 	wantCode(t, err, inos.CodeBadRequest)
@@ -414,12 +459,12 @@ func semanticAudits(t *testing.T, m inos.Semantic) {
 	wantCopies(t, m, id, "a*@20 b*")
 	// Staged or added anew in the same epoch it stays proved; dropped and added it does not.
 	must(t, m.StageChunks(background, "u", "ann", []inos.ChunkRow{d}, 1))
-	_, err := m.AddCopies(background, "a", first, []inos.ChunkID{id})
+	_, err := m.AddCopies(background, "a", first, []inos.ChunkID{id}, 0)
 	must(t, err)
 	wantCopies(t, m, id, "a*@20 b*")
 	_, err = m.DropCopies(background, "a", []inos.ChunkID{id})
 	must(t, err)
-	_, err = m.AddCopies(background, "a", first, []inos.ChunkID{id})
+	_, err = m.AddCopies(background, "a", first, []inos.ChunkID{id}, 0)
 	must(t, err)
 	wantCopies(t, m, id, "a* b*")
 	// A proof of an epoch that is over, and one that comes before the copy is confirmed, count for nothing.

@@ -20,7 +20,7 @@ func meshVerbs(m inos.Semantic) map[string]func(context.Context) error {
 		"set node":       func(ctx context.Context) error { _, err := m.SetNode(ctx, "a", inos.MemberActive, nil); return err },
 		"distrust node":  func(ctx context.Context) error { _, err := m.DistrustNode(ctx, "a"); return err },
 		"raise orders":   func(ctx context.Context) error { _, err := m.RaiseOrders(ctx, 1); return err },
-		"add copies":     func(ctx context.Context) error { _, err := m.AddCopies(ctx, "a", 1, ids); return err },
+		"add copies":     func(ctx context.Context) error { _, err := m.AddCopies(ctx, "a", 1, ids, 0); return err },
 		"confirm copies": func(ctx context.Context) error { _, err := m.ConfirmCopies(ctx, "a", 1, ids); return err },
 		"audit copies":   func(ctx context.Context) error { return m.AuditCopies(ctx, "a", 1, ids, 1) },
 		"retire copy":    func(ctx context.Context) error { return m.RetireCopy(ctx, ids[0], 1, "a", []inos.NodeID{"b"}) },
@@ -97,7 +97,7 @@ func semanticMeshConcurrent(t *testing.T, m inos.Semantic) {
 		if _, err := m.WantRepairs(background, []inos.RepairWant{{ID: ids[0]}, {ID: ids[1], Live: 1}}, 1); err != nil {
 			return err
 		}
-		if _, err := m.AddCopies(background, "c", 1, ids); err != nil {
+		if _, err := m.AddCopies(background, "c", 1, ids, 0); err != nil {
 			return err
 		}
 		if err := m.AuditCopies(background, "c", 1, ids, 1); err != nil {

@@ -138,6 +138,7 @@ var (
 			r = inos.ChunkRow{Entry: twinManifest(1).Entry}
 			r.Entry.StoredBytes = 55
 		}
+		r.Promised = rapid.Uint32Range(0, 3).Draw(t, "promised")
 		r.Nodes = rapid.SliceOfN(rapid.SampledFrom([]inos.NodeID{"n1", "n2", "n3"}), 0, 2).Draw(t, "nodes")
 		return r
 	})

@@ -78,8 +78,9 @@ func (w *twins) raiseOrders(t *rapid.T) {
 
 func (w *twins) addCopies(t *rapid.T) {
 	node, epoch, ids := twinNodes.Draw(t, "node"), twinEpochs.Draw(t, "epoch"), drawIDs(t)
-	w.both(t, fmt.Sprintf("add %d copies of %s in %d", len(ids), node, epoch), func(m inos.Semantic) (any, error) {
-		return m.AddCopies(background, node, epoch, ids)
+	promised := rapid.Uint32Range(0, 3).Draw(t, "promised")
+	w.both(t, fmt.Sprintf("add %d copies of %s in %d, promised %d", len(ids), node, epoch, promised), func(m inos.Semantic) (any, error) {
+		return m.AddCopies(background, node, epoch, ids, promised)
 	})
 }
 

@@ -43,7 +43,7 @@ func TestBatchSeesMembers(t *testing.T) {
 	_, rows := smallFile(1)
 	ids := []inos.ChunkID{rows[0].Entry.ChunkID, rows[1].Entry.ChunkID}
 	add := func(node inos.NodeID, epoch uint64) func() error {
-		return func() error { _, err := s.AddCopies(ctx, node, epoch, ids); return err }
+		return func() error { _, err := s.AddCopies(ctx, node, epoch, ids, 0); return err }
 	}
 	admit := func(node inos.NodeID) func() error {
 		return func() error {

@@ -43,7 +43,7 @@ func BenchmarkMesh(b *testing.B) {
 		if _, err := s.SettleRecord(ctx, inos.RecordKey{Owner: f.Owner, Path: f.Path, Version: f.Version}, f.ManifestID, rows[0].Nodes, true); err != nil {
 			return err
 		}
-		_, err = s.AddCopies(ctx, nodes[(n+2)%6], 1, ids)
+		_, err = s.AddCopies(ctx, nodes[(n+2)%6], 1, ids, 0)
 		return err
 	}
 	b.Run("put", func(b *testing.B) {

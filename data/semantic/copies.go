@@ -7,9 +7,9 @@ import (
 	"github.com/inos-mesh/inos"
 )
 
-// addCopy makes a node hold a chunk, trusted in an epoch; size is what the copy takes.
-func (t *tx) addCopy(id inos.ChunkID, node inos.NodeID, epoch, size int64) error {
-	added, err := t.changed(insertCopy, id[:], string(node), epoch)
+// addCopy makes a node hold a chunk, trusted in an epoch; size is what the copy takes. What is promised of a copy that is there already stays.
+func (t *tx) addCopy(id inos.ChunkID, node inos.NodeID, epoch, size int64, promised uint32) error {
+	added, err := t.changed(insertCopy, id[:], string(node), epoch, int64(promised))
 	if err != nil {
 		return err
 	}
@@ -18,6 +18,14 @@ func (t *tx) addCopy(id inos.ChunkID, node inos.NodeID, epoch, size int64) error
 		return nil
 	}
 	return t.exec(confirmCopy, id[:], string(node), epoch)
+}
+
+// promise notes that a receipt may name every node that holds a chunk.
+func (t *tx) promise(id inos.ChunkID, promised uint32) error {
+	if promised == 0 {
+		return nil
+	}
+	return t.exec(promiseCopies, id[:], int64(promised))
 }
 
 // dropCopy takes a node off those that hold a chunk and reports whether it was one of them.
@@ -82,7 +90,7 @@ func (s *Store) inEpoch(ctx context.Context, op string, node inos.NodeID, epoch 
 }
 
 // AddCopies implements inos.SemanticMesh.
-func (s *Store) AddCopies(ctx context.Context, node inos.NodeID, epoch uint64, ids []inos.ChunkID) (taken []inos.ChunkID, err error) {
+func (s *Store) AddCopies(ctx context.Context, node inos.NodeID, epoch uint64, ids []inos.ChunkID, promised uint32) (taken []inos.ChunkID, err error) {
 	err = s.inEpoch(ctx, "semantic:add_copies", node, epoch, ids, func(t *tx) error {
 		for _, id := range ids {
 			c, exists, err := t.chunk(id)
@@ -92,7 +100,10 @@ func (s *Store) AddCopies(ctx context.Context, node inos.NodeID, epoch uint64, i
 			if !exists || c.condemned {
 				continue
 			}
-			if err := t.addCopy(id, node, int64(epoch), storedBytes(&c.entry, c.roles)); err != nil {
+			if err := t.addCopy(id, node, int64(epoch), storedBytes(&c.entry, c.roles), promised); err != nil {
+				return err
+			}
+			if err := t.promise(id, promised); err != nil {
 				return err
 			}
 			taken = append(taken, id)

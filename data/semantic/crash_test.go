@@ -117,7 +117,7 @@ func crashMesh(s *Store, caller, i int, f inos.FileInfo, rows []inos.ChunkRow, s
 		say("settled %s %d", f.Path, f.Version)
 	}
 	if i%3 == 1 {
-		if _, err := s.AddCopies(ctx, crashNode, 1, ids); err != nil {
+		if _, err := s.AddCopies(ctx, crashNode, 1, ids, 0); err != nil {
 			return err
 		}
 	}

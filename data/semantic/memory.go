@@ -208,6 +208,7 @@ func (m *Memory) stage(u *undo, op string, up *twinUpload, owner inos.Subject, r
 			}
 			c.confirm(node, member.Epoch)
 		}
+		c.promise(r.Promised)
 		if r.Manifest {
 			if err := m.adopt(u, op, up, c, r.Children); err != nil {
 				return err

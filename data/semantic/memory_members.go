@@ -16,12 +16,23 @@ type twinMember struct {
 type twinCopy struct {
 	epoch     uint64
 	auditedAt inos.Micros // in that epoch
+	promised  uint32
 }
 
 // confirm makes a node hold the chunk in an epoch; what was audited in an earlier one counts no more.
 func (c *twinChunk) confirm(node inos.NodeID, epoch uint64) {
 	if k, held := c.copies[node]; !held || k.epoch != epoch {
-		c.copies[node] = twinCopy{epoch: epoch}
+		c.copies[node] = twinCopy{epoch: epoch, promised: k.promised}
+	}
+}
+
+// promise notes that a receipt may name every node that holds the chunk.
+func (c *twinChunk) promise(promised uint32) {
+	for node, k := range c.copies {
+		if promised != 0 && (k.promised == 0 || k.promised > promised) {
+			k.promised = promised
+			c.copies[node] = k
+		}
 	}
 }
 
@@ -204,7 +215,7 @@ func (m *Memory) enterEpoch(ctx context.Context, op string, node inos.NodeID, ep
 }
 
 // AddCopies implements inos.SemanticMesh.
-func (m *Memory) AddCopies(ctx context.Context, node inos.NodeID, epoch uint64, ids []inos.ChunkID) (taken []inos.ChunkID, err error) {
+func (m *Memory) AddCopies(ctx context.Context, node inos.NodeID, epoch uint64, ids []inos.ChunkID, promised uint32) (taken []inos.ChunkID, err error) {
 	if err := m.enterEpoch(ctx, "semantic:add_copies", node, epoch, ids); err != nil {
 		return nil, err
 	}
@@ -212,6 +223,7 @@ func (m *Memory) AddCopies(ctx context.Context, node inos.NodeID, epoch uint64, 
 	for _, id := range ids {
 		if c := m.chunks[id]; c != nil && !c.condemned {
 			c.confirm(node, epoch)
+			c.promise(promised)
 			taken = append(taken, id)
 		}
 	}
@@ -252,7 +264,7 @@ func (m *Memory) AuditCopies(ctx context.Context, node inos.NodeID, epoch uint64
 	for _, id := range ids {
 		if c := m.chunks[id]; c != nil {
 			if k, held := c.copies[node]; held && k.epoch == epoch {
-				c.copies[node] = twinCopy{epoch, now}
+				c.copies[node] = twinCopy{epoch, now, k.promised}
 			}
 		}
 	}
@@ -294,7 +306,7 @@ func (m *Memory) copies(c *twinChunk) (copies []inos.Copy) {
 		return nil
 	}
 	for node, k := range c.copies {
-		known := inos.Copy{Node: node}
+		known := inos.Copy{Node: node, Promised: k.promised}
 		if m.trusted(c, node) {
 			known.Trusted, known.AuditedAt = true, k.auditedAt
 		}

@@ -127,7 +127,7 @@ func (t *tx) addRepaired(op string, id inos.ChunkID, added []inos.NodeID) error 
 		if !exists || c.condemned {
 			continue
 		}
-		if err := t.addCopy(id, node, m.epoch, storedBytes(&c.entry, c.roles)); err != nil {
+		if err := t.addCopy(id, node, m.epoch, storedBytes(&c.entry, c.roles), 0); err != nil {
 			return err
 		}
 	}

@@ -169,11 +169,16 @@ CREATE TABLE orders (
 	ceiling BIGINT NOT NULL CHECK (ceiling >= 0)
 );
 INSERT INTO orders (id, ceiling) VALUES (1, 0);
-`, foldSchema, issuedSchema}
+`, foldSchema, issuedSchema, promisedSchema}
 
 // issuedSchema remembers by which device a session was issued. Of those before it, that is not known.
 const issuedSchema = `
 ALTER TABLE sessions ADD COLUMN issued_by TEXT NOT NULL DEFAULT '';
+`
+
+// promisedSchema remembers which copies a receipt may name. Of those before it, that is not known.
+const promisedSchema = `
+ALTER TABLE copies ADD COLUMN promised BIGINT NOT NULL DEFAULT 0;
 `
 
 // foldSchema finds the oldest entries of the ledger, and of each account the one that stands for those of long ago.

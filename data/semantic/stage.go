@@ -67,6 +67,9 @@ func (t *tx) stage(op string, upload inos.UploadID, owner inos.Subject, rows []i
 		if err := t.addNodes(op, r, size); err != nil {
 			return err
 		}
+		if err := t.promise(r.Entry.ChunkID, r.Promised); err != nil {
+			return err
+		}
 		if r.Manifest {
 			if err := t.adopt(op, upload, r, linked); err != nil {
 				return err
@@ -91,7 +94,7 @@ func (t *tx) addNodes(op string, r *inos.ChunkRow, size int64) error {
 		if err != nil {
 			return err
 		}
-		if err := t.addCopy(r.Entry.ChunkID, node, m.epoch, size); err != nil {
+		if err := t.addCopy(r.Entry.ChunkID, node, m.epoch, size, r.Promised); err != nil {
 			return err
 		}
 	}

@@ -31,6 +31,7 @@ const (
 	deleteEdges
 	insertCopy
 	confirmCopy
+	promiseCopies
 	confirmListed
 	auditCopy
 	selectCopies
@@ -259,11 +260,12 @@ var text = [statements]string{
 	insertEdge:      `INSERT INTO edges (parent, child) VALUES ($1, $2) ON CONFLICT (parent, child) DO NOTHING`,
 	selectChildren:  `SELECT child FROM edges WHERE parent = $1 ORDER BY child`,
 	deleteEdges:     `DELETE FROM edges WHERE parent = $1`,
-	insertCopy:      `INSERT INTO copies (chunk_id, node, epoch, audited_us) VALUES ($1, $2, $3, 0) ON CONFLICT (chunk_id, node) DO NOTHING`,
+	insertCopy:      `INSERT INTO copies (chunk_id, node, epoch, audited_us, promised) VALUES ($1, $2, $3, 0, $4) ON CONFLICT (chunk_id, node) DO NOTHING`,
 	confirmCopy:     `UPDATE copies SET epoch = $3, audited_us = 0 WHERE chunk_id = $1 AND node = $2 AND epoch <> $3`,
+	promiseCopies:   `UPDATE copies SET promised = $2 WHERE chunk_id = $1 AND (promised = 0 OR promised > $2)`,
 	confirmListed:   `UPDATE copies SET audited_us = CASE WHEN epoch = $3 THEN audited_us ELSE 0 END, epoch = $3 WHERE chunk_id = $1 AND node = $2`,
 	auditCopy:       `UPDATE copies SET audited_us = $4 WHERE chunk_id = $1 AND node = $2 AND epoch = $3`,
-	selectCopies:    `SELECT k.node, k.epoch = m.epoch, k.audited_us FROM copies k JOIN members m ON m.node = k.node WHERE k.chunk_id = $1 ORDER BY k.node`,
+	selectCopies:    `SELECT k.node, k.epoch = m.epoch, k.audited_us, k.promised FROM copies k JOIN members m ON m.node = k.node WHERE k.chunk_id = $1 ORDER BY k.node`,
 	selectHolders:   `SELECT node FROM copies WHERE chunk_id = $1 ORDER BY node`,
 	selectCopyProof: `SELECT epoch, audited_us FROM copies WHERE chunk_id = $1 AND node = $2`,
 	existsCopy:      `SELECT 1 FROM copies WHERE chunk_id = $1 LIMIT 1`,

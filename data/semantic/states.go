@@ -56,7 +56,7 @@ func (r *snapshot) copies(id inos.ChunkID) (copies []inos.Copy, err error) {
 	defer rows.Close()
 	for rows.Next() {
 		var c inos.Copy
-		if err := rows.Scan(&c.Node, &c.Trusted, &c.AuditedAt); err != nil {
+		if err := rows.Scan(&c.Node, &c.Trusted, &c.AuditedAt, &c.Promised); err != nil {
 			return nil, err
 		}
 		if !c.Trusted {

@@ -84,7 +84,7 @@ func chunkRows(raw []*eventpb.ChunkRow) ([]inos.ChunkRow, error) {
 		if err != nil {
 			return nil, err
 		}
-		rows[i] = inos.ChunkRow{Entry: entry, Nodes: nodeIDs(r.Nodes), Manifest: r.Node, Children: children, Known: r.Known}
+		rows[i] = inos.ChunkRow{Entry: entry, Nodes: nodeIDs(r.Nodes), Manifest: r.Node, Children: children, Known: r.Known, Promised: r.Promised}
 	}
 	return rows, nil
 }
@@ -143,7 +143,7 @@ func MemberPayload(m *inos.Member) *eventpb.Member {
 func copyPayloads(copies []inos.Copy) []*eventpb.Copy {
 	list := make([]*eventpb.Copy, len(copies))
 	for i, c := range copies {
-		list[i] = &eventpb.Copy{Node: string(c.Node), Trusted: c.Trusted, AuditedUs: int64(c.AuditedAt)}
+		list[i] = &eventpb.Copy{Node: string(c.Node), Trusted: c.Trusted, AuditedUs: int64(c.AuditedAt), Promised: c.Promised}
 	}
 	return list
 }

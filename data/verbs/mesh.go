@@ -59,7 +59,7 @@ func addCopies(c call, q *eventpb.AddCopiesRequest) (event.Message, error) {
 	if err != nil {
 		return nil, err
 	}
-	taken, err := c.sem.AddCopies(c.ctx, inos.NodeID(q.Node), q.Epoch, ids)
+	taken, err := c.sem.AddCopies(c.ctx, inos.NodeID(q.Node), q.Epoch, ids, q.Promised)
 	if err != nil {
 		return nil, err
 	}

@@ -16,11 +16,12 @@ import (
 // A chunk as the map knows it: its manifest entry and who holds it.
 type ChunkRow struct {
 	unknownFields []byte
-	Entry         []byte   `protobuf:"bytes,1,opt,name=entry,proto3" json:"entry,omitempty"`       // 128 bytes
-	Nodes         []string `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`       // node ids with a copy on stable storage
-	Node          bool     `protobuf:"varint,3,opt,name=node,proto3" json:"node,omitempty"`        // a manifest node, not data
-	Children      [][]byte `protobuf:"bytes,4,rep,name=children,proto3" json:"children,omitempty"` // chunk ids a manifest node refers to
-	Known         bool     `protobuf:"varint,5,opt,name=known,proto3" json:"known,omitempty"`      // the caller found it (find_chunks) and wrote no bytes: a conflict when it is being collected or no node holds it
+	Entry         []byte   `protobuf:"bytes,1,opt,name=entry,proto3" json:"entry,omitempty"`        // 128 bytes
+	Nodes         []string `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`        // node ids with a copy on stable storage
+	Node          bool     `protobuf:"varint,3,opt,name=node,proto3" json:"node,omitempty"`         // a manifest node, not data
+	Children      [][]byte `protobuf:"bytes,4,rep,name=children,proto3" json:"children,omitempty"`  // chunk ids a manifest node refers to
+	Promised      uint32   `protobuf:"varint,6,opt,name=promised,proto3" json:"promised,omitempty"` // replicas that the put wants whose receipt may name the nodes that hold the chunk, those that are known already too; 0: none
+	Known         bool     `protobuf:"varint,5,opt,name=known,proto3" json:"known,omitempty"`       // the caller found it (find_chunks) and wrote no bytes: a conflict when it is being collected or no node holds it
 }
 
 func (x *ChunkRow) Reset() {
@@ -55,6 +56,13 @@ func (x *ChunkRow) GetChildren() [][]byte {
 		return x.Children
 	}
 	return nil
+}
+
+func (x *ChunkRow) GetPromised() uint32 {
+	if x != nil {
+		return x.Promised
+	}
+	return 0
 }
 
 func (x *ChunkRow) GetKnown() bool {
@@ -672,6 +680,7 @@ type Copy struct {
 	Node          string `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
 	Trusted       bool   `protobuf:"varint,2,opt,name=trusted,proto3" json:"trusted,omitempty"`
 	AuditedUs     int64  `protobuf:"varint,3,opt,name=audited_us,json=auditedUs,proto3" json:"auditedUs,omitempty"`
+	Promised      uint32 `protobuf:"varint,4,opt,name=promised,proto3" json:"promised,omitempty"`
 }
 
 func (x *Copy) Reset() {
@@ -697,6 +706,13 @@ func (x *Copy) GetTrusted() bool {
 func (x *Copy) GetAuditedUs() int64 {
 	if x != nil {
 		return x.AuditedUs
+	}
+	return 0
+}
+
+func (x *Copy) GetPromised() uint32 {
+	if x != nil {
+		return x.Promised
 	}
 	return 0
 }
@@ -935,6 +951,7 @@ func (m *ChunkRow) CloneVT() *ChunkRow {
 	}
 	r := new(ChunkRow)
 	r.Node = m.Node
+	r.Promised = m.Promised
 	r.Known = m.Known
 	if rhs := m.Entry; rhs != nil {
 		r.Entry = slices.Clone(rhs)
@@ -1432,6 +1449,7 @@ func (m *Copy) CloneVT() *Copy {
 	r.Node = m.Node
 	r.Trusted = m.Trusted
 	r.AuditedUs = m.AuditedUs
+	r.Promised = m.Promised
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = slices.Clone(m.unknownFields)
 	}
@@ -1623,6 +1641,9 @@ func (this *ChunkRow) EqualVT(that *ChunkRow) bool {
 		}
 	}
 	if this.Known != that.Known {
+		return false
+	}
+	if this.Promised != that.Promised {
 		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
@@ -2294,6 +2315,9 @@ func (this *Copy) EqualVT(that *Copy) bool {
 	if this.AuditedUs != that.AuditedUs {
 		return false
 	}
+	if this.Promised != that.Promised {
+		return false
+	}
 	return string(this.unknownFields) == string(that.unknownFields)
 }
 
@@ -2527,6 +2551,11 @@ func (m *ChunkRow) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.Promised != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Promised))
+		i--
+		dAtA[i] = 0x30
 	}
 	if m.Known {
 		i--
@@ -3764,6 +3793,11 @@ func (m *Copy) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Promised != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Promised))
+		i--
+		dAtA[i] = 0x20
+	}
 	if m.AuditedUs != 0 {
 		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.AuditedUs))
 		i--
@@ -4189,6 +4223,9 @@ func (m *ChunkRow) SizeVT() (n int) {
 	}
 	if m.Known {
 		n += 2
+	}
+	if m.Promised != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Promised))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -4640,6 +4677,9 @@ func (m *Copy) SizeVT() (n int) {
 	if m.AuditedUs != 0 {
 		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.AuditedUs))
 	}
+	if m.Promised != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Promised))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -4907,6 +4947,15 @@ func (m *ChunkRow) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			m.Known = bool(v != 0)
+		case 6:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Promised", wireType)
+			}
+			m.Promised = 0
+			m.Promised, iNdEx, err = protobuf_go_lite.DecodeVarintUint32(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])
@@ -6954,6 +7003,15 @@ func (m *Copy) UnmarshalVT(dAtA []byte) error {
 			}
 			m.AuditedUs = 0
 			m.AuditedUs, iNdEx, err = protobuf_go_lite.DecodeVarintInt64(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
+		case 4:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Promised", wireType)
+			}
+			m.Promised = 0
+			m.Promised, iNdEx, err = protobuf_go_lite.DecodeVarintUint32(dAtA, iNdEx)
 			if err != nil {
 				return err
 			}

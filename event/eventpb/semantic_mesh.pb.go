@@ -318,6 +318,7 @@ type AddCopiesRequest struct {
 	Node          string   `protobuf:"bytes,1,opt,name=node,proto3" json:"node,omitempty"`
 	Epoch         uint64   `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	ChunkIds      [][]byte `protobuf:"bytes,3,rep,name=chunk_ids,json=chunkIds,proto3" json:"chunkIds,omitempty"`
+	Promised      uint32   `protobuf:"varint,4,opt,name=promised,proto3" json:"promised,omitempty"`
 }
 
 func (x *AddCopiesRequest) Reset() {
@@ -345,6 +346,13 @@ func (x *AddCopiesRequest) GetChunkIds() [][]byte {
 		return x.ChunkIds
 	}
 	return nil
+}
+
+func (x *AddCopiesRequest) GetPromised() uint32 {
+	if x != nil {
+		return x.Promised
+	}
+	return 0
 }
 
 type AddCopiesReply struct {
@@ -1069,6 +1077,7 @@ func (m *AddCopiesRequest) CloneVT() *AddCopiesRequest {
 	r := new(AddCopiesRequest)
 	r.Node = m.Node
 	r.Epoch = m.Epoch
+	r.Promised = m.Promised
 	if rhs := m.ChunkIds; rhs != nil {
 		r.ChunkIds = make([][]byte, len(rhs))
 		for k, v := range rhs {
@@ -1784,6 +1793,9 @@ func (this *AddCopiesRequest) EqualVT(that *AddCopiesRequest) bool {
 		if string(vx) != string(vy) {
 			return false
 		}
+	}
+	if this.Promised != that.Promised {
+		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
 }
@@ -2911,6 +2923,11 @@ func (m *AddCopiesRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.Promised != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Promised))
+		i--
+		dAtA[i] = 0x20
 	}
 	if len(m.ChunkIds) > 0 {
 		for iNdEx := len(m.ChunkIds) - 1; iNdEx >= 0; iNdEx-- {
@@ -4086,6 +4103,9 @@ func (m *AddCopiesRequest) SizeVT() (n int) {
 			l = len(b)
 			n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 		}
+	}
+	if m.Promised != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Promised))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -5393,6 +5413,15 @@ func (m *AddCopiesRequest) UnmarshalVT(dAtA []byte) error {
 			m.ChunkIds = append(m.ChunkIds, make([]byte, postIndex-iNdEx))
 			copy(m.ChunkIds[len(m.ChunkIds)-1], dAtA[iNdEx:postIndex])
 			iNdEx = postIndex
+		case 4:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Promised", wireType)
+			}
+			m.Promised = 0
+			m.Promised, iNdEx, err = protobuf_go_lite.DecodeVarintUint32(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])

@@ -1697,6 +1697,9 @@ pub struct ChunkRow {
     /// chunk ids a manifest node refers to
     #[prost(bytes = "vec", repeated, tag = "4")]
     pub children: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// replicas that the put wants whose receipt may name the nodes that hold the chunk, those that are known already too; 0: none
+    #[prost(uint32, tag = "6")]
+    pub promised: u32,
     /// the caller found it (find_chunks) and wrote no bytes: a conflict when it is being collected or no node holds it
     #[prost(bool, tag = "5")]
     pub known: bool,
@@ -1883,6 +1886,8 @@ pub struct Copy {
     pub trusted: bool,
     #[prost(int64, tag = "3")]
     pub audited_us: i64,
+    #[prost(uint32, tag = "4")]
+    pub promised: u32,
 }
 /// semantic:node_chunks:v1: a page of the chunks that a node holds, in order, without condemned ones.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -2535,6 +2540,8 @@ pub struct AddCopiesRequest {
     pub epoch: u64,
     #[prost(bytes = "vec", repeated, tag = "3")]
     pub chunk_ids: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    #[prost(uint32, tag = "4")]
+    pub promised: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct AddCopiesReply {
