@@ -74,8 +74,8 @@ type rebuilding struct {
 	badMore uint64
 	check   int // of bad, in a recheck
 
-	read map[string]bool // records of the pass that brought nothing, as far as they are remembered: whether they were read
-	left []inos.NodeID   // nodes that died before they had said what they hold, and have not come back
+	read map[string]uint8 // records of the pass that brought nothing, as far as they are remembered: why (vainSilent and so on)
+	left []inos.NodeID    // nodes that died before they had said what they hold, and have not come back
 
 	withheld uint64      // records that no node gave in the pass which was seen to hold them
 	wanting  bool        // these, or manifest nodes: another pass may get them
@@ -109,7 +109,7 @@ type recordHeld struct {
 
 func (u *rebuilding) init(k *Kernel) {
 	u.k = k
-	u.nodes, u.table, u.read = map[inos.NodeID]*gathering{}, map[uint64]*restoring{}, map[string]bool{}
+	u.nodes, u.table, u.read = map[inos.NodeID]*gathering{}, map[uint64]*restoring{}, map[string]uint8{}
 }
 
 func (u *rebuilding) about() about {
@@ -172,7 +172,11 @@ func (u *rebuilding) code(c *coder) {
 			list(c, &h.nodes, fanoutNodesMax, text[inos.NodeID])
 		})
 	}
-	table(c, &u.read, recordsVainMax, text[string], (*coder).bool)
+	table(c, &u.read, recordsVainMax, text[string], func(c *coder, vain *uint8) {
+		if num(c, vain); *vain == 0 || *vain >= vainCount {
+			c.fail("a record that brought nothing for reason %d", *vain)
+		}
+	})
 	list(c, &u.left, membersMax, text[inos.NodeID])
 	c.bool(&u.asked)
 	num(c, &u.mute)

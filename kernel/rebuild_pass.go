@@ -112,10 +112,13 @@ func (u *rebuilding) held(a *answer) {
 	node, page := u.order[u.at], u.page
 	u.page, u.later = nil, nil
 	for i, h := range page {
-		if done := u.read[string(h.id)]; done {
+		vain := u.read[string(h.id)]
+		if vain == vainRead {
 			continue
 		}
-		h.nodes = known(u, r.Chunks[i].Nodes)
+		if h.nodes = known(u, r.Chunks[i].Nodes); vain == vainRefused {
+			h.nodes = nil // it may be that this node was silent then, and not asked
+		}
 		if !slices.Contains(h.nodes, node) && (node == k.self() || k.members.alive(node)) {
 			h.nodes = append([]inos.NodeID{node}, h.nodes[:min(len(h.nodes), fanoutNodesMax-1)]...)
 		}
@@ -160,14 +163,36 @@ func (u *rebuilding) reread() {
 	u.retry()
 }
 
-// brought notes that a record brought nothing, and says that this is the first time: other nodes hold it too. One that was read and opened is not read again.
-func (u *rebuilding) brought(x *restoring, read bool) (first bool) {
+// What is remembered of a record that brought nothing.
+const (
+	vainSilent  = iota + 1 // some of the nodes did not answer
+	vainRefused            // none of those that were asked has it
+	vainRead               // it was read, and is not read again
+	vainCount
+)
+
+// brought notes that a record brought nothing, and says that this is the first time: other nodes hold it too.
+func (u *rebuilding) brought(x *restoring, vain uint8) (first bool) {
 	key := string(x.held.id)
-	before, known := u.read[key]
-	if known || len(u.read) < recordsVainMax {
-		u.read[key] = before || read
+	_, known := u.read[key]
+	if known && vain == vainRead || !known && len(u.read) < recordsVainMax {
+		u.read[key] = vain
 	}
 	return !known
+}
+
+// given takes back what was counted of a record that another node gives after all.
+func (u *rebuilding) given(x *restoring) {
+	key := string(x.held.id)
+	switch u.read[key] {
+	case vainSilent:
+		u.withheld--
+	case vainRefused:
+		u.refused--
+	default:
+		return
+	}
+	delete(u.read, key)
 }
 
 // known returns those of the nodes that are members and answer, or are this node.

@@ -86,11 +86,10 @@ func (u *rebuilding) readRecord(x *restoring) {
 		x.rounds++
 	}
 	if x.try >= len(x.held.nodes) {
-		first := u.brought(x, !x.absent)
 		switch {
-		case x.absent && first:
+		case x.absent && u.brought(x, vainSilent):
 			u.withheld++
-		case !x.absent && first:
+		case !x.absent && u.brought(x, vainRefused):
 			u.refused++
 		}
 		u.wanting = u.wanting || x.absent
@@ -122,10 +121,7 @@ func (u *rebuilding) stepped(x *restoring, a *answer) {
 			return
 		}
 		u.records++
-		if read, known := u.read[string(x.held.id)]; known && !read {
-			u.withheld-- // another node gives it
-			delete(u.read, string(x.held.id))
-		}
+		u.given(x)
 		k.send(nil, u.ask(x, opRecordOpen), event.RecordOpen, &eventpb.RecordOpenRequest{Input: x.buffer})
 	case opRecordOpen:
 		k.release(&x.buffer)
@@ -169,7 +165,7 @@ func (u *rebuilding) opened(x *restoring, a *answer) {
 	}
 	if a.err != nil || event.Open(a.env, &r) != nil || r.Record == nil || r.Record.File == nil || r.Record.File.Version == 0 ||
 		inos.CheckPath(inos.Path(r.Record.File.Path)) != nil || !r.Record.Tombstone && !whole(r.Record) {
-		if u.brought(x, true) {
+		if u.brought(x, vainRead) {
 			u.refused++
 		}
 		u.drop(x)
@@ -208,7 +204,7 @@ func (u *rebuilding) probed(x *restoring, a *answer) {
 		u.versions++
 		u.drop(x)
 	case x.record.Tombstone || x.record.File.Owner == "":
-		u.brought(x, true)
+		u.brought(x, vainRead)
 		u.drop(x)
 	default: // superseded, or there already
 		f := x.record.File
@@ -221,7 +217,7 @@ func (u *rebuilding) probed(x *restoring, a *answer) {
 func (u *rebuilding) agrees(x *restoring, a *answer) {
 	var r eventpb.LookupFileReply
 	f := x.record.File
-	u.brought(x, true)
+	u.brought(x, vainRead)
 	if a.err == nil && event.Open(a.env, &r) == nil && r.File != nil && r.File.Version == f.Version && string(r.File.ManifestId) != string(f.ManifestId) {
 		u.refused++
 		u.k.watcher.note("node:rebuild:v1:requested", event.StateFailed, "two records of version "+strconv.FormatUint(f.Version, 10)+" of "+f.Path+" differ; the one that was made later counts")
@@ -423,7 +419,7 @@ func (u *rebuilding) unreadable(x *restoring, err *inos.Error) {
 	k := u.k
 	if err != nil && (err.Code == inos.CodeIO || err.Code == inos.CodeShuttingDown || err.Code == inos.CodeWorkerLost || err.Code == inos.CodeNodeUnknown) {
 		u.anew = true
-	} else if first := u.brought(x, true); first && len(u.bad) < unreadableMax {
+	} else if first := u.brought(x, vainRead); first && len(u.bad) < unreadableMax {
 		u.bad = append(u.bad, x.record)
 	} else if first {
 		u.badMore++

@@ -476,3 +476,55 @@ func TestRebuildCollectsWhenRecordsAreSafe(t *testing.T) {
 		t.Errorf("progress %v, the record is on %d nodes", k.rebuilding.progress(), holders(w))
 	}
 }
+
+// A node that lies about a record, while the only one that holds it does not answer for a moment, keeps it from nobody: it is read with its holder when that
+// has its turn.
+func TestRebuildPastALiarWhileTheHolderIsMute(t *testing.T) {
+	old, _ := builtWorld(t, 2)
+	at := sortedKeys(old.files)[0]
+	id := string(old.settled[at].RecordId)
+	var kept stored
+	for _, node := range sortedKeys(old.others) {
+		if s, ok := old.others[node].records[id]; ok {
+			kept = s
+			delete(old.others[node].records, id)
+		}
+	}
+	old.others["n2"].records[id] = stored{id: string(hashOf("other bytes")), size: 10}
+	old.others["n3"].records[id] = kept
+	k := New()
+	w := old.emptied(native{k})
+	w.start()
+	u := &k.rebuilding
+	mute, spoken := false, false // n3 while n2 says which records it holds, and no longer
+	for i := 0; u.active(); i++ {
+		if i > 1<<13 {
+			t.Fatalf("it does not end: phase %d, node %d, %d records under way, asked %t, %+v", u.phase, u.at, len(u.table), u.asked, u.progress())
+		}
+		switch m := k.members.table["n3"]; {
+		case spoken || u.phase != rebuildRecords || u.at == len(u.order) || u.order[u.at] != "n2":
+		case len(u.page) > 0 && !u.asked:
+			m.failures, spoken = 0, true
+		default:
+			m.failures, m.mute, mute = muteFailures, w.now, true
+		}
+		w.now += 1000
+		if len(w.pending) > 0 {
+			w.finish(0)
+			continue
+		}
+		for _, node := range sortedKeys(w.others) {
+			w.beat(node)
+		}
+		w.tick(w.now + inos.Second)
+	}
+	if !mute || !spoken {
+		t.Fatal("n2 had no turn")
+	}
+	if got := w.namespace(); !slices.Equal(got, old.namespace()) {
+		t.Errorf("it was\n%v\nit is\n%v", old.namespace(), got)
+	}
+	if p := u.progress(); p.Refused != 0 || p.Unreadable != 0 {
+		t.Errorf("progress %v", p)
+	}
+}
