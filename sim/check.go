@@ -390,8 +390,8 @@ func (p *process) checkStatus(e *eventpb.Envelope) {
 }
 
 // checkTrash looks at a chunk that is about to be trashed on a disk: a guarded one keeps as many copies as it wants, or as many as it
-// had to have when it was acknowledged. A put that asked by name for fewer may be without the others yet, and what is collected of before it was no copy
-// of it, nor what had been trimmed by then; what is trimmed since was.
+// had to have when it was acknowledged. A copy that the map does not name, nor has let go of since the version was made, was none of the version's: the order
+// is of what was collected or trimmed before, and comes late.
 func (w *World) checkTrash(p *process, id inos.ChunkID) {
 	if !p.disk.holds(id, false) {
 		return
@@ -406,12 +406,12 @@ func (w *World) checkTrash(p *process, id inos.ChunkID) {
 	if f, err := w.semantic.LookupFile(background, inos.Subject(v.info.Owner), inos.Path(v.info.Path), inos.FileID{}); (err != nil || f.Version < v.number) && w.forsaken(v) {
 		return // a rebuild could not restore it
 	}
+	if p.retired[id] < v.at && !w.listed(p, id) {
+		return
+	}
 	replicas := w.promised(v)
 	level := w.levelOf(replicas)
 	need := w.safe(replicas)
-	if r := w.truth.ops[v.key]; r != nil && r.op.sync > 0 && p.retired[id] < v.at {
-		need = min(need, int(r.op.sync))
-	}
 	if left := w.spreadOf(id, level, p); left < need {
 		w.violate("chunk %s of version %d of %s is trashed on %s, which leaves it in %d domains of level %s", id, v.number, v.info.Path, p, left, level)
 	}
