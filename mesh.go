@@ -55,6 +55,9 @@ type Member struct {
 	PlacedBytes uint64
 	// Grant is the signed invite's content that let the node in; opaque here.
 	Grant []byte
+	// Revision counts the writes of what was granted, the state and the addresses: of two answers about a member the one with the higher is the newer,
+	// in whichever order they came. What changes otherwise, the epoch and the counters, it does not count.
+	Revision uint64
 }
 
 // MemberAddrsMax bounds a member's addresses.

@@ -125,6 +125,7 @@ func memberCode(c *coder, p **eventpb.Member) {
 	num(c, &m.Copies)
 	num(c, &m.PlacedBytes)
 	c.bytes(&m.Grant)
+	num(c, &m.Revision)
 }
 
 func (m *member) id() inos.NodeID { return inos.NodeID(m.row.Node) }
@@ -420,8 +421,7 @@ func (u *memberships) distrusted(a *answer) {
 		u.next = earlier(u.next, m.doubtAt)
 		return
 	}
-	m.row.Epoch = r.Epoch
-	u.changedSince(m.id())
+	m.row.Epoch = max(m.row.Epoch, r.Epoch)
 	u.changedAt = u.k.now
 	u.k.watcher.note(event.DistrustNode, event.StateCompleted, "what node "+m.label()+" holds counts when it has been looked at")
 	u.k.reconciles.want(m.id())

@@ -28,9 +28,8 @@ type memberships struct {
 	pause      inos.Micros
 	listAt     inos.Micros // when to read the counters of placed bytes again
 	listing    bool
-	after      inos.NodeID          // whom the next page of the members follows; empty: a walk through them begins
-	newer      map[inos.NodeID]bool // members that have changed since the page under way was asked for
-	anew       bool                 // another walk follows the one under way
+	after      inos.NodeID // whom the next page of the members follows; empty: a walk through them begins
+	anew       bool        // another walk follows the one under way
 	admissions map[uint64]*admission
 	next       inos.Micros // the earliest time at which a member's liveness may change
 	changedAt  inos.Micros // when the members or their liveness changed last
@@ -53,7 +52,7 @@ type admission struct {
 
 func (u *memberships) init(k *Kernel) {
 	u.k = k
-	u.table, u.admissions, u.newer = map[inos.NodeID]*member{}, map[uint64]*admission{}, map[inos.NodeID]bool{}
+	u.table, u.admissions = map[inos.NodeID]*member{}, map[uint64]*admission{}
 }
 
 func (u *memberships) about() about {
@@ -74,7 +73,6 @@ func (u *memberships) code(c *coder) {
 	num(c, &u.listAt)
 	c.bool(&u.listing)
 	text(c, &u.after)
-	table(c, &u.newer, membersMax, text[inos.NodeID], (*coder).bool)
 	c.bool(&u.anew)
 	objects(c, &u.admissions, servingMax, num[uint64], func(c *coder, a *admission) {
 		text(c, &a.node)
@@ -291,7 +289,6 @@ func (u *memberships) admitted(a *answer) {
 	}
 	fresh := u.table[waiting.node] == nil
 	m := u.learn(r.Member)
-	u.changedSince(m.id())
 	u.listAt = u.k.now + membersEvery
 	if fresh {
 		u.k.watcher.note(event.NodeJoin, event.StateCompleted, "node "+m.label()+" is a member of the mesh")
@@ -310,7 +307,6 @@ func (u *memberships) moved(m *member, addrs []string) {
 		return
 	}
 	m.row.Addrs = addrs
-	u.changedSince(m.id())
 	u.underWay++
 	u.k.send(nil, ask{owner: threadMembers, op: opSetAddrs}, event.SetNode, &eventpb.SetNodeRequest{Node: m.row.Node, Addrs: addrs, SetAddrs: true})
 }
@@ -384,10 +380,12 @@ func (u *memberships) addrs(node inos.NodeID) []string {
 	return nil
 }
 
-// set takes a member whose state the operator has changed.
+// set takes a member whose state the operator has changed. A change that another has followed already says nothing any more.
 func (u *memberships) set(row *eventpb.Member) *member {
 	m := u.learn(row)
-	u.changedSince(m.id())
+	if m.row != row {
+		return m
+	}
 	u.changed()
 	u.k.repairs.scan.node(m.id())
 	switch {

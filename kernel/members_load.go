@@ -11,9 +11,8 @@ import (
 // when it is read, whatever came before it or has happened since; and the table is kept by id, so that who comes twice is one member. Who is let
 // in meanwhile is in the table by the reply to the admission, on whichever side of the walk its id lies. An admission of which this kernel hears nothing,
 // for the one before it has asked for it, may lie behind the walk: that node's heartbeat is answered as a stranger's, and it is let in as what it is.
-// A page tells of its members as they were when it was read. What this kernel has heard of one since the page was asked for, an end of a leave, of a
-// grant or of a new epoch, is at least as new, and counts: the page's row is passed over (newer). What is heard of later is heard of behind
-// the page. Heartbeats and liveness are in no row. And until the last page has come nobody is served: a switchboard that knows half of
+// A page tells of its members as they were when it was read, and so does the reply to each change of one; the memory performs in one order and answers in
+// another. A row's revision tells which is the newer: an older one is passed over, and an epoch never falls. Heartbeats and liveness are in no row. And until the last page has come nobody is served: a switchboard that knows half of
 // its members would take the others for strangers, and their copies for lost.
 
 // boot lets a switchboard that holds chunks into its own mesh and loads the members. A provider has none.
@@ -49,19 +48,11 @@ func tierOf(tier string) string {
 // list asks for the next page of the members.
 func (u *memberships) list() {
 	u.listing = true
-	clear(u.newer)
 	u.send(opListNodes, event.ListNodes, &eventpb.ListNodesRequest{After: string(u.after), Limit: membersPage})
 }
 
 // doubted has the members read again at once, or behind the walk that is under way: that may have passed whom it is about.
 func (u *memberships) doubted() { u.listAt, u.anew = u.k.now, u.listing || u.after != "" }
-
-// changedSince says that what is known of a member is as new as the page under way, or newer.
-func (u *memberships) changedSince(id inos.NodeID) {
-	if u.listing {
-		u.newer[id] = true
-	}
-}
 
 // admittedSelf takes this node's membership. A node that was removed is a switchboard that holds no chunks any more.
 func (u *memberships) admittedSelf(a *answer) {
@@ -92,7 +83,7 @@ func (u *memberships) listed(a *answer) {
 	u.pause = retryBackoffMin
 	for _, row := range r.Members {
 		id := inos.NodeID(row.Node)
-		if !u.newer[id] && (len(u.table) < membersMax || u.table[id] != nil) {
+		if len(u.table) < membersMax || u.table[id] != nil {
 			u.learn(row)
 		}
 	}
@@ -137,13 +128,17 @@ func (u *memberships) begin() {
 	u.look()
 }
 
-// learn takes what the semantic memory says of a member.
+// learn takes what the semantic memory says of a member, unless something newer is known.
 func (u *memberships) learn(row *eventpb.Member) *member {
 	id := inos.NodeID(row.Node)
 	m, known := u.table[id]
 	if !known {
 		m = u.newMember()
 		u.table[id] = m
+	} else if row.Revision < m.row.Revision {
+		return m
+	} else {
+		row.Epoch = max(row.Epoch, m.row.Epoch)
 	}
 	if old := m.row; old == nil || old.State != row.State || old.Zone != row.Zone || old.Host != row.Host || old.OfferedBytes != row.OfferedBytes || old.Epoch != row.Epoch {
 		u.changed()

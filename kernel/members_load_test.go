@@ -75,48 +75,69 @@ func TestFirstPageIsRefused(t *testing.T) {
 	}
 }
 
-// What is heard of a member while a page is under way is newer than the page, and what was heard before it was asked for is not.
-func TestPageIsOlderThanAChange(t *testing.T) {
-	for name, change := range map[string]func(u *memberships){
-		"drained": func(u *memberships) {
-			row := activeRow("n")
-			row.State = uint32(inos.MemberDraining)
-			u.set(row)
-		},
-		"distrusted": func(u *memberships) {
-			m := u.table["n"]
-			u.answer(&answer{op: opDistrust, slot: u.slot(m), env: &eventpb.Envelope{Payload: event.Payload(&eventpb.DistrustNodeReply{Epoch: 2})}})
-		},
-		"moved": func(u *memberships) { u.moved(u.table["n"], []string{"/new"}) },
-		"joined": func(u *memberships) {
-			row := activeRow("n")
-			row.Epoch = 2
-			u.admissions[7] = &admission{node: "n"}
-			u.k.serving.table[7] = &served{call: event.NewID(1, [10]byte{}), inner: event.NewID(2, [10]byte{}), effect: event.NodeJoin, peer: "n"}
-			u.answer(&answer{op: opAdmit, work: 7, env: &eventpb.Envelope{Payload: event.Payload(&eventpb.AdmitNodeReply{Member: row})}})
-		},
+// The memory performs in one order and answers in another: what is known of a member is what it was written last, and an epoch never falls.
+func TestNewestAnswerAboutAMember(t *testing.T) {
+	row := func(revision uint64, state inos.MemberState, epoch uint64) *eventpb.Member {
+		r := activeRow("n")
+		r.Revision, r.State, r.Epoch = revision, uint32(state), epoch
+		return r
+	}
+	set := func(u *memberships, r *eventpb.Member) { u.set(r) }
+	page := func(u *memberships, r *eventpb.Member) {
+		u.list()
+		paged(u, true, r)
+		paged(u, false, activeRow("o"))
+	}
+	joined := func(u *memberships, r *eventpb.Member) {
+		u.underWay++
+		u.admissions[7] = &admission{node: "n"}
+		u.k.serving.table[7] = &served{call: event.NewID(1, [10]byte{}), inner: event.NewID(2, [10]byte{}), effect: event.NodeJoin, peer: "n"}
+		u.answer(&answer{op: opAdmit, work: 7, env: &eventpb.Envelope{Payload: event.Payload(&eventpb.AdmitNodeReply{Member: r})}})
+	}
+	distrusted := func(u *memberships, r *eventpb.Member) {
+		u.underWay++
+		u.answer(&answer{op: opDistrust, slot: u.slot(u.table["n"]), env: &eventpb.Envelope{Payload: event.Payload(&eventpb.DistrustNodeReply{Epoch: r.Epoch})}})
+	}
+	type answers struct {
+		tell func(*memberships, *eventpb.Member)
+		row  *eventpb.Member
+	}
+	active, draining := inos.MemberActive, inos.MemberDraining
+	for name, test := range map[string]struct {
+		first, second answers
+		state         inos.MemberState
+		epoch         uint64
+	}{
+		"set and set":                  {answers{set, row(2, draining, 1)}, answers{set, row(3, active, 1)}, active, 1},
+		"set and set, swapped":         {answers{set, row(3, active, 1)}, answers{set, row(2, draining, 1)}, active, 1},
+		"set and an older page":        {answers{set, row(2, draining, 1)}, answers{page, row(1, active, 1)}, draining, 1},
+		"set and a newer page":         {answers{set, row(2, draining, 1)}, answers{page, row(3, active, 1)}, active, 1},
+		"set and an older admission":   {answers{set, row(2, draining, 1)}, answers{joined, row(1, active, 1)}, draining, 1},
+		"set before an older distrust": {answers{set, row(2, draining, 2)}, answers{distrusted, row(0, 0, 1)}, draining, 2},
+		"distrusted and an older set":  {answers{distrusted, row(0, 0, 2)}, answers{set, row(2, draining, 1)}, draining, 2},
+		"distrusted and an older page": {answers{distrusted, row(0, 0, 2)}, answers{page, row(1, active, 1)}, active, 2},
+		"distrusted twice, swapped":    {answers{distrusted, row(0, 0, 3)}, answers{distrusted, row(0, 0, 2)}, active, 3},
 	} {
-		for _, late := range []bool{false, true} { // the page was asked for behind the change
-			_, u := pagingNode(t)
-			paged(u, false, activeRow("n"), activeRow("o"))
-			if !late {
-				u.list()
-			}
-			u.underWay++ // the change's
-			if change(u); late {
-				u.list()
-			}
-			paged(u, true, activeRow("n"))
-			if m := u.table["n"].row; late != (m.State == uint32(inos.MemberActive) && m.Epoch == 1 && len(m.Addrs) == 0) {
-				t.Errorf("%s, page behind it %t: the member is %v", name, late, m)
-			}
-			// The mark is the page's: the next walk counts.
-			paged(u, false, activeRow("o"))
-			u.list()
-			if paged(u, false, activeRow("n"), activeRow("o")); u.table["n"].row.Epoch != 1 || u.table["n"].row.State != uint32(inos.MemberActive) {
-				t.Errorf("%s, page behind it %t: the next walk does not count: %v", name, late, u.table["n"].row)
-			}
+		_, u := pagingNode(t)
+		paged(u, false, row(1, active, 1), activeRow("o"))
+		test.first.tell(u, test.first.row)
+		test.second.tell(u, test.second.row)
+		if m := u.table["n"].row; m.State != uint32(test.state) || m.Epoch != test.epoch {
+			t.Errorf("%s: the member is %v", name, m)
 		}
+	}
+}
+
+// What an operator is told when another set has followed already: what was done; and the history does not say that it is so now.
+func TestOvertakenSetIsNoNews(t *testing.T) {
+	k, u := pagingNode(t)
+	paged(u, false, activeRow("n"), activeRow("o"))
+	newer, older := activeRow("n"), activeRow("n")
+	newer.Revision, older.Revision, older.State = 3, 2, uint32(inos.MemberDraining)
+	u.set(newer)
+	told := len(k.watcher.events)
+	if u.set(older); u.table["n"].draining() || len(k.watcher.events) != told {
+		t.Errorf("the member drains: %t, and the history has %d lines more", u.table["n"].draining(), len(k.watcher.events)-told)
 	}
 }
 

@@ -462,6 +462,7 @@ func (w *world) performMesh(e *eventpb.Envelope) (event.Message, *inos.Error) {
 		if m == nil {
 			return nil, missing(inos.CodeNodeUnknown, "no node %s", q.Node)
 		}
+		m.Revision++
 		if q.State != 0 {
 			m.State = q.State
 		}

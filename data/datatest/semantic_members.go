@@ -114,7 +114,7 @@ func semanticAdmit(t *testing.T, m inos.Semantic) {
 	got, err := m.AdmitNode(background, n, "i1", 42)
 	must(t, err)
 	want := memberOf("new")
-	want.State, want.Epoch, want.JoinedAt = inos.MemberActive, got.Epoch, 42
+	want.State, want.Epoch, want.JoinedAt, want.Revision = inos.MemberActive, got.Epoch, 42, got.Revision
 	equal(t, "admitted", fmt.Sprintf("%+v", got), fmt.Sprintf("%+v", want))
 	want.Grant = nil // a list has no grants
 	equal(t, "listed", fmt.Sprintf("%+v", members(t, m)["new"]), fmt.Sprintf("%+v", want))
@@ -127,6 +127,8 @@ func semanticAdmit(t *testing.T, m inos.Semantic) {
 		again.Addrs = addrs
 		got, err = m.AdmitNode(background, again, "i1", 43)
 		must(t, err)
+		equal(t, "the revision has risen", got.Revision > want.Revision, addrs != nil)
+		want.Revision = got.Revision
 		equal(t, "admitted again", fmt.Sprintf("%+v", got), fmt.Sprintf("%+v", want))
 	}
 	_, err = m.AdmitNode(background, memberOf("other"), "i1", 44)
@@ -205,8 +207,10 @@ func semanticStrangers(t *testing.T, m inos.Semantic) {
 func semanticSetNode(t *testing.T, m inos.Semantic) {
 	set := func(state inos.MemberState, addrs []string, wantState inos.MemberState, wantAddrs string) {
 		t.Helper()
+		before := members(t, m)["a"].Revision
 		got, err := m.SetNode(background, "a", state, addrs)
 		must(t, err)
+		equal(t, "the revision has risen", got.Revision > before, state != 0 || addrs != nil)
 		equal(t, "state", got.State, wantState)
 		equal(t, "addresses", fmt.Sprint(got.Addrs), wantAddrs)
 		got.Grant = nil // a list has no grants

@@ -180,7 +180,7 @@ func newMember(m *inos.Member, now inos.Micros) inos.Member {
 	admitted := *m
 	admitted.Addrs, admitted.Grant = slices.Clone(m.Addrs), slices.Clone(m.Grant)
 	admitted.State, admitted.Epoch, admitted.JoinedAt = inos.MemberActive, firstEpoch, now
-	admitted.Copies, admitted.PlacedBytes = 0, 0
+	admitted.Copies, admitted.PlacedBytes, admitted.Revision = 0, 0, 1
 	return admitted
 }
 

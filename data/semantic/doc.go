@@ -15,7 +15,7 @@
 //	edges       manifest node -> child, once per pair however often the child is repeated
 //	copies      chunk -> node that holds it, the epoch it was written or confirmed in, the last proof; a chunk without one
 //	            is lost until somebody writes it again
-//	members     nodes that were let in, what they were granted, their epoch, and how much they hold
+//	members     nodes that were let in, what they were granted, the number of the last write, their epoch, how much they hold
 //	holdings    (plain hash, owner) -> chunk: what FindChunks asks; it never answers for another owner
 //	uploads     puts under way; pins are what they have staged and no staged parent refers to yet
 //	files       live files; tombstones keep the versions of deleted ones

@@ -75,7 +75,7 @@ func (t *tx) wholeMember(node inos.NodeID) (inos.Member, bool, error) {
 
 func scanMember(scan func(...any) error) (m inos.Member, known bool, err error) {
 	var addrs []byte
-	err = scan(&m.ID, &m.Operator, &m.Zone, &m.Host, &m.Tier, &m.OfferedBytes, &addrs, &m.JoinedAt, &m.State, &m.Epoch, &m.Copies, &m.PlacedBytes, &m.Grant)
+	err = scan(&m.ID, &m.Operator, &m.Zone, &m.Host, &m.Tier, &m.OfferedBytes, &addrs, &m.JoinedAt, &m.State, &m.Epoch, &m.Copies, &m.PlacedBytes, &m.Revision, &m.Grant)
 	if errors.Is(err, sql.ErrNoRows) {
 		return inos.Member{}, false, nil
 	}
@@ -136,19 +136,18 @@ func (s *Store) AdmitNode(ctx context.Context, m inos.Member, invite string, now
 		case known.State == inos.MemberRemoved:
 			return memberRemoved(op, m.ID)
 		}
-		admitted = known
 		if len(m.Addrs) > 0 {
-			admitted.Addrs = m.Addrs
 			if err := t.exec(setAddrs, string(m.ID), encodeList(m.Addrs)); err != nil {
 				return err
 			}
 		}
 		if known.Tier == "" { // the migration that made it knew no more than its id
-			admitted.Operator, admitted.Zone, admitted.Host, admitted.Tier = m.Operator, m.Zone, m.Host, m.Tier
-			admitted.OfferedBytes, admitted.Grant = m.OfferedBytes, m.Grant
-			return t.exec(labelMember, string(m.ID), invite, m.Operator, m.Zone, m.Host, string(m.Tier), int64(m.OfferedBytes), filled(m.Grant))
+			if err := t.exec(labelMember, string(m.ID), invite, m.Operator, m.Zone, m.Host, string(m.Tier), int64(m.OfferedBytes), filled(m.Grant)); err != nil {
+				return err
+			}
 		}
-		return nil
+		admitted, _, err = t.wholeMember(m.ID)
+		return err
 	})
 	if err != nil {
 		return inos.Member{}, err
@@ -167,7 +166,7 @@ func (t *tx) insertMember(op string, m *inos.Member, invite string) error {
 	delete(t.members, m.ID)
 	t.delta.members++
 	return t.exec(insertMember, string(m.ID), m.Operator, m.Zone, m.Host, string(m.Tier), int64(m.OfferedBytes), encodeList(m.Addrs),
-		int64(m.JoinedAt), int64(m.State), int64(m.Epoch), int64(m.Copies), int64(m.PlacedBytes), filled(m.Grant), invite)
+		int64(m.JoinedAt), int64(m.State), int64(m.Epoch), int64(m.Copies), int64(m.PlacedBytes), int64(m.Revision), filled(m.Grant), invite)
 }
 
 // filled keeps a column that is never NULL from becoming it: no bytes are empty bytes.

@@ -107,6 +107,7 @@ func (m *Memory) AdmitNode(ctx context.Context, member inos.Member, invite strin
 		return inos.Member{}, memberRemoved(op, member.ID)
 	case len(member.Addrs) > 0:
 		known.Addrs = slices.Clone(member.Addrs)
+		known.Revision++
 	}
 	return m.counted(member.ID)[0], nil
 }
@@ -156,9 +157,11 @@ func (m *Memory) SetNode(ctx context.Context, id inos.NodeID, state inos.MemberS
 			}
 		}
 		member.State = state
+		member.Revision++
 	}
 	if addrs != nil {
 		member.Addrs = slices.Clone(addrs)
+		member.Revision++
 	}
 	return m.counted(id)[0], nil
 }

@@ -10,6 +10,10 @@ import (
 // steps end the migrations of the same number.
 var steps = map[int]func(context.Context, *sql.Conn) error{1: admitHolders}
 
+// insertHolder knows the columns that were there then.
+const insertHolder = `INSERT INTO members (node, invite, operator, zone, host, tier, offered_bytes, addrs, joined_us, state, epoch, copies, placed_bytes, granted)
+	VALUES ($1, '', '', '', '', '', 0, $2, 0, $3, $4, $5, $6, x'')`
+
 // admitHolders makes members of the nodes that hold copies in a map from before there were members: they are let in
 // already. Their labels come with their first AdmitNode, which knows them by their empty tier.
 func admitHolders(ctx context.Context, conn *sql.Conn) error {
@@ -19,8 +23,7 @@ func admitHolders(ctx context.Context, conn *sql.Conn) error {
 	}
 	for node, p := range sums {
 		m := newMember(&inos.Member{ID: node}, 0)
-		if _, err := conn.ExecContext(ctx, text[insertMember], string(m.ID), "", "", "", "", int64(0), encodeList(m.Addrs), int64(0), int64(m.State),
-			int64(m.Epoch), p.copies, p.bytes, []byte{}, ""); err != nil {
+		if _, err := conn.ExecContext(ctx, insertHolder, string(m.ID), encodeList(m.Addrs), int64(m.State), int64(m.Epoch), p.copies, p.bytes); err != nil {
 			return err
 		}
 	}

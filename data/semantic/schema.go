@@ -169,7 +169,7 @@ CREATE TABLE orders (
 	ceiling BIGINT NOT NULL CHECK (ceiling >= 0)
 );
 INSERT INTO orders (id, ceiling) VALUES (1, 0);
-`, foldSchema, issuedSchema, promisedSchema}
+`, foldSchema, issuedSchema, promisedSchema, revisionSchema}
 
 // issuedSchema remembers by which device a session was issued. Of those before it, that is not known.
 const issuedSchema = `
@@ -179,6 +179,11 @@ ALTER TABLE sessions ADD COLUMN issued_by TEXT NOT NULL DEFAULT '';
 // promisedSchema remembers which copies a receipt may name. Of those before it, that is not known.
 const promisedSchema = `
 ALTER TABLE copies ADD COLUMN promised BIGINT NOT NULL DEFAULT 0;
+`
+
+// revisionSchema numbers the writes of a member.
+const revisionSchema = `
+ALTER TABLE members ADD COLUMN revision BIGINT NOT NULL DEFAULT 0;
 `
 
 // foldSchema finds the oldest entries of the ledger, and of each account the one that stands for those of long ago.

@@ -230,7 +230,7 @@ const (
 	grantColumns  = `grant_id, owner, prefix, grantee, verbs, expires_us, uses_max, uses, granted_by, created_us, link`
 	entryColumns  = `seq, event_id, account, amount, at_us, reason`
 	openColumns   = `upload_id, subject, owner, path, plain_bytes, file_id, content_type, replicas, sync, tier, created_us, expires_us, held`
-	listedColumns = `node, operator, zone, host, tier, offered_bytes, addrs, joined_us, state, epoch, copies, placed_bytes`
+	listedColumns = `node, operator, zone, host, tier, offered_bytes, addrs, joined_us, state, epoch, copies, placed_bytes, revision`
 	memberColumns = listedColumns + `, granted`
 	repairColumns = `chunk_id, reason, live, added_us, not_before_us, tries, lease, lease_until_us, holder`
 )
@@ -349,10 +349,10 @@ var text = [statements]string{
 	listMembers:    `SELECT ` + listedColumns + ` FROM members WHERE node > $1 ORDER BY node LIMIT $2`,
 	countMembers:   `SELECT count(*) FROM members`,
 	memberOfInvite: `SELECT node FROM members WHERE invite = $1 AND invite <> ''`,
-	insertMember:   `INSERT INTO members (` + memberColumns + `, invite) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)`,
-	labelMember:    `UPDATE members SET invite = $2, operator = $3, zone = $4, host = $5, tier = $6, offered_bytes = $7, granted = $8 WHERE node = $1`,
-	setMember:      `UPDATE members SET state = $2 WHERE node = $1`,
-	setAddrs:       `UPDATE members SET addrs = $2 WHERE node = $1`,
+	insertMember:   `INSERT INTO members (` + memberColumns + `, invite) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+	labelMember:    `UPDATE members SET revision = revision + 1, invite = $2, operator = $3, zone = $4, host = $5, tier = $6, offered_bytes = $7, granted = $8 WHERE node = $1`,
+	setMember:      `UPDATE members SET revision = revision + 1, state = $2 WHERE node = $1`,
+	setAddrs:       `UPDATE members SET revision = revision + 1, addrs = $2 WHERE node = $1`,
 	distrustMember: `UPDATE members SET epoch = epoch + 1 WHERE node = $1`,
 	addPlaced:      `UPDATE members SET copies = copies + $2, placed_bytes = placed_bytes + $3 WHERE node = $1`,
 	selectOrders:   `SELECT ceiling FROM orders WHERE id = 1`,

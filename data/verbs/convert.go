@@ -127,7 +127,7 @@ func member(m *eventpb.Member) inos.Member {
 	return inos.Member{
 		ID: inos.NodeID(m.Node), Operator: m.Operator, Zone: m.Zone, Host: m.Host, Tier: inos.Tier(m.Tier), OfferedBytes: m.OfferedBytes,
 		Addrs: m.Addrs, JoinedAt: inos.Micros(m.JoinedUs), State: memberState(m.State), Epoch: m.Epoch, Copies: m.Copies,
-		PlacedBytes: m.PlacedBytes, Grant: m.Grant,
+		PlacedBytes: m.PlacedBytes, Grant: m.Grant, Revision: m.Revision,
 	}
 }
 
@@ -136,7 +136,7 @@ func MemberPayload(m *inos.Member) *eventpb.Member {
 	return &eventpb.Member{
 		Node: string(m.ID), Operator: m.Operator, Zone: m.Zone, Host: m.Host, Tier: string(m.Tier), OfferedBytes: m.OfferedBytes,
 		Addrs: m.Addrs, JoinedUs: int64(m.JoinedAt), State: uint32(m.State), Epoch: m.Epoch, Copies: m.Copies,
-		PlacedBytes: m.PlacedBytes, Grant: m.Grant,
+		PlacedBytes: m.PlacedBytes, Grant: m.Grant, Revision: m.Revision,
 	}
 }
 

@@ -734,6 +734,7 @@ type Member struct {
 	Copies        uint64   `protobuf:"varint,11,opt,name=copies,proto3" json:"copies,omitempty"`
 	PlacedBytes   uint64   `protobuf:"varint,12,opt,name=placed_bytes,json=placedBytes,proto3" json:"placedBytes,omitempty"`
 	Grant         []byte   `protobuf:"bytes,13,opt,name=grant,proto3" json:"grant,omitempty"`
+	Revision      uint64   `protobuf:"varint,14,opt,name=revision,proto3" json:"revision,omitempty"` // of what was granted, state and addrs: the higher is the newer
 }
 
 func (x *Member) Reset() {
@@ -831,6 +832,13 @@ func (x *Member) GetGrant() []byte {
 		return x.Grant
 	}
 	return nil
+}
+
+func (x *Member) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
 }
 
 // Record is one version of a path: a file or a tombstone; or, with an empty owner, a fact of identity.
@@ -1920,6 +1928,7 @@ func (m *Member) CloneVT() *Member {
 	r.Epoch = m.Epoch
 	r.Copies = m.Copies
 	r.PlacedBytes = m.PlacedBytes
+	r.Revision = m.Revision
 	if rhs := m.Addrs; rhs != nil {
 		r.Addrs = slices.Clone(rhs)
 	}
@@ -2829,6 +2838,9 @@ func (this *Member) EqualVT(that *Member) bool {
 		return false
 	}
 	if string(this.Grant) != string(that.Grant) {
+		return false
+	}
+	if this.Revision != that.Revision {
 		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
@@ -4363,6 +4375,11 @@ func (m *Member) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m.unknownFields != nil {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
+	}
+	if m.Revision != 0 {
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Revision))
+		i--
+		dAtA[i] = 0x70
 	}
 	if len(m.Grant) > 0 {
 		i -= len(m.Grant)
@@ -5958,6 +5975,9 @@ func (m *Member) SizeVT() (n int) {
 	l = len(m.Grant)
 	if l > 0 {
 		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
+	}
+	if m.Revision != 0 {
+		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Revision))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -8514,6 +8534,15 @@ func (m *Member) UnmarshalVT(dAtA []byte) error {
 				m.Grant = []byte{}
 			}
 			iNdEx = postIndex
+		case 14:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Revision", wireType)
+			}
+			m.Revision = 0
+			m.Revision, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			if err != nil {
+				return err
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])

@@ -1469,6 +1469,9 @@ pub struct Member {
     pub placed_bytes: u64,
     #[prost(bytes = "vec", tag = "13")]
     pub grant: ::prost::alloc::vec::Vec<u8>,
+    /// of what was granted, state and addrs: the higher is the newer
+    #[prost(uint64, tag = "14")]
+    pub revision: u64,
 }
 /// Record is one version of a path: a file or a tombstone; or, with an empty owner, a fact of identity.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
