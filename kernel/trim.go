@@ -129,11 +129,12 @@ func (t *trims) choose(u *repairs, s *eventpb.ChunkState) bool {
 		m := k.members.member(inos.NodeID(held.Node))
 		switch {
 		case m == nil || !k.members.heeds(m) || m.distrust || k.reconciles.busy(m.id()):
-		case held.Trusted && !m.draining() && !m.avoided && !k.losses.holds(m.id(), t.chunk):
-			keepable = append(keepable, held)
-		default:
+		case m.draining() || m.avoided:
 			rest = append(rest, held)
+		case held.Trusted && !k.losses.holds(m.id(), t.chunk):
+			keepable = append(keepable, held)
 		}
+		// A copy that is being looked at, or waits for it, is neither: it may turn out to be one that a receipt names, behind this look and before it goes.
 	}
 	// Those are kept that a receipt may name, then those that placement would choose, then those on cold nodes, then those that are proved already.
 	chosen := k.members.place(t.chunk, s.Wanted, nil, nil, 0)

@@ -74,6 +74,28 @@ func TestTrimLeavesWhatAReceiptNames(t *testing.T) {
 	}
 }
 
+// A copy that waits to be looked at, since its node came back or because somebody has not found it there, neither goes nor is kept for another: what the map
+// says of it may be out of date when it goes. Those of a node that gives all of its copies away go.
+func TestTrimLeavesWhatIsLookedAt(t *testing.T) {
+	for name, waits := range map[string]func(k *Kernel, id inos.ChunkID, held *eventpb.Copy){
+		"not trusted": func(_ *Kernel, _ inos.ChunkID, held *eventpb.Copy) { held.Trusted, held.AuditedUs = false, 0 },
+		"doubted":     func(k *Kernel, id inos.ChunkID, held *eventpb.Copy) { k.losses.doubt(inos.NodeID(held.Node), id) },
+	} {
+		for i := range 3 {
+			k, id, state, retired := surplus()
+			held := state.Copies[i]
+			held.Promised = 2
+			if waits(k, id, held); retired() {
+				t.Errorf("%s: the copy of %s goes for that of %s", name, k.repairs.trim.node, k.repairs.trim.keep)
+			}
+			k.members.table[inos.NodeID(held.Node)].row.State = uint32(inos.MemberDraining)
+			if !retired() || string(k.repairs.trim.node) != held.Node {
+				t.Errorf("%s: the copy of %s stays, which is drained; that of %s goes", name, held.Node, k.repairs.trim.node)
+			}
+		}
+	}
+}
+
 // A surplus copy goes only for copies that were proved a moment ago; the others are challenged, and only they.
 func TestTrimChallengesOldProofs(t *testing.T) {
 	for name, c := range map[string]struct {
