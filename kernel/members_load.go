@@ -131,19 +131,19 @@ func (u *memberships) begin() {
 // learn takes what the semantic memory says of a member, unless something newer is known.
 func (u *memberships) learn(row *eventpb.Member) *member {
 	id := inos.NodeID(row.Node)
-	m, known := u.table[id]
-	if !known {
+	m := u.table[id]
+	if m == nil {
 		m = u.newMember()
 		u.table[id] = m
-	} else if row.Revision < m.row.Revision {
-		return m
-	} else {
-		row.Epoch = max(row.Epoch, m.row.Epoch)
-	}
-	if old := m.row; old == nil || old.State != row.State || old.Zone != row.Zone || old.Host != row.Host || old.OfferedBytes != row.OfferedBytes || old.Epoch != row.Epoch {
-		u.changed()
 	}
 	old := m.row
+	if row.Revision < old.Revision {
+		return m
+	}
+	row.Epoch = max(row.Epoch, old.Epoch)
+	if old.State != row.State || old.Zone != row.Zone || old.Host != row.Host || old.OfferedBytes != row.OfferedBytes || old.Epoch != row.Epoch {
+		u.changed()
+	}
 	m.row, row.Grant = row, nil // nobody asks for it here, and there may be many
 	if leaves := m.draining() || m.removed(); leaves && old.State != row.State {
 		u.k.records.nodeGone(id) // its commit records are written elsewhere; a kernel that begins asks once more
