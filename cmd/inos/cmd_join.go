@@ -14,12 +14,14 @@ func (a *app) cmdJoin() *cobra.Command {
 		Use:   "join INVITE",
 		Short: "Join a mesh as a provider, with an invite of its operator",
 		Long: `Join makes the data folder that of a provider of the mesh that made the invite, and runs it until Ctrl-C. What the node
-is for, where it stands and how much it offers is in the invite, signed. The folder is joined once: later 'inos up' or
+is for, where it stands and how much it offers is in the invite, signed; as '-' it is read from standard input, which other
+users of this machine do not see. The folder is joined once: later 'inos up' or
 'inos node' on it starts the provider again.
 
 ` + readableWarning + ` Join only with the operator's knowledge,
 and keep the folder readable for yourself alone, as it is made.`,
 		Example: `  inos join inos1… --data /srv/inos --mesh-listen /ip4/0.0.0.0/tcp/7772
+  inos join - < invite.txt
   inos join inos1… --data /var/lib/inos/provider --no-start && systemctl start inos-provider`,
 		Args: arguments(1, 1, "one INVITE, as 'inos invite' prints it"),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -37,7 +39,11 @@ and keep the folder readable for yourself alone, as it is made.`,
 			if kind == folderLocal {
 				return localFolderError(config.DataDir)
 			}
-			invite, err := host.Join(config.DataDir, args[0])
+			text, err := a.secret("the invite", args[0])
+			if err != nil {
+				return err
+			}
+			invite, err := host.Join(config.DataDir, text)
 			if err != nil {
 				return err
 			}

@@ -21,11 +21,13 @@ func (a *app) cmdLogin() *cobra.Command {
 		Use:   "login --node URL --user NAME --code CODE",
 		Short: "Let this device in at a node",
 		Long: `Login makes a key for this device, which never leaves it, and lets the device in with a code that the mesh's operator or another
-device of yours made with 'inos users enrol NAME'; a code is good for one device, once. From then on --node URL (or INOS_NODE) is enough:
+device of yours made with 'inos users enrol NAME'; a code is good for one device, once; as '-' it is read
+from standard input, which other users of this machine do not see. From then on --node URL (or INOS_NODE) is enough:
 access tokens last for minutes and are renewed by themselves.
 
 Key and tokens are in a file of mode 0600 below INOS_CONFIG, else ~/.config/inos, one for each node.`,
 		Example: `  inos login --node http://nas:7770 --user anna --code inos-enrol-…
+  inos login --node http://nas:7770 --user anna --code - < code.txt
   inos ls --node http://nas:7770
   inos login --node http://nas:7770 --user anna --capability 'files:read:*'   # this device may read alone`,
 		Args: arguments(0, 0, "no argument"),
@@ -38,6 +40,9 @@ Key and tokens are in a file of mode 0600 below INOS_CONFIG, else ~/.config/inos
 			}
 			node, _, err := a.nodeURL()
 			if err != nil {
+				return err
+			}
+			if code, err = a.secret("the code", code); err != nil {
 				return err
 			}
 			if name == "" {
