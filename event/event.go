@@ -4,6 +4,10 @@
 package event
 
 import (
+	"maps"
+	"slices"
+	"unicode/utf8"
+
 	"github.com/inos-mesh/inos"
 	"github.com/inos-mesh/inos/event/eventpb"
 )
@@ -42,7 +46,7 @@ func Decode(b []byte) (*eventpb.Envelope, error) {
 	return e, nil
 }
 
-// Check holds an envelope to the standard: bounds, event type, timestamp.
+// Check holds an envelope to the standard, so that what it lets through decodes again: bounds, event type, timestamp, UTF-8.
 func Check(e *eventpb.Envelope) error {
 	const op = "check envelope"
 	if err := checkSizes(op, e.SizeVT()-len(e.Payload), len(e.Payload)); err != nil {
@@ -50,6 +54,16 @@ func Check(e *eventpb.Envelope) error {
 	}
 	if e.Timestamp < 0 {
 		return inos.Errorf(inos.CodeBadEnvelope, op, "the timestamp %d is before 1970", e.Timestamp)
+	}
+	m := e.Metadata
+	texts := []string{e.Id, m.GetUserId(), m.GetDeviceId(), m.GetSecurityToken()}
+	for _, key := range slices.Sorted(maps.Keys(m.GetTraceContext())) {
+		texts = append(texts, key, m.TraceContext[key])
+	}
+	for _, s := range texts {
+		if !utf8.ValidString(s) {
+			return inos.Errorf(inos.CodeBadEnvelope, op, "%.80q is not UTF-8", s)
+		}
 	}
 	_, err := ParseType(e.EventType)
 	return err

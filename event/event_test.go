@@ -348,3 +348,25 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// What Check lets through can be decoded where it goes: nobody there could answer what cannot.
+func TestCheckRefusesWhatDoesNotDecode(t *testing.T) {
+	for name, m := range map[string]*eventpb.Metadata{
+		"user": {UserId: "\xff"}, "device": {DeviceId: "\xff"}, "token": {SecurityToken: "\xff"},
+		"key": {TraceContext: map[string]string{"\xff": ""}}, "value": {TraceContext: map[string]string{KeyTracestate: "a=\xff"}},
+	} {
+		e := &eventpb.Envelope{Id: "id", EventType: FilesStat, Metadata: m}
+		if _, err := Decode(Encode(nil, e)); err == nil {
+			t.Errorf("%s: it decodes", name)
+		}
+		if err := Check(e); inos.CodeOf(err) != inos.CodeBadEnvelope {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := Check(&eventpb.Envelope{Id: "\xff", EventType: FilesStat}); inos.CodeOf(err) != inos.CodeBadEnvelope {
+		t.Errorf("id: %v", err)
+	}
+	if err := Check(&eventpb.Envelope{Id: "id", EventType: FilesStat}); err != nil {
+		t.Error(err)
+	}
+}

@@ -15,7 +15,7 @@ type trace struct {
 }
 
 // newTrace continues the trace that a request's header names, or begins one. A malformed header begins a new one, as
-// the recommendation asks (W3C Trace Context, 4.3).
+// the recommendation asks (W3C Trace Context, 4.3); a tracestate that is too long or not of printable ASCII is dropped (3.3.1).
 func newTrace(header http.Header) trace {
 	t := event.Traceparent{Flags: 1}
 	_, _ = rand.Read(t.TraceID[:]) // it cannot fail
@@ -23,7 +23,7 @@ func newTrace(header http.Header) trace {
 	if values := header.Values("Traceparent"); len(values) == 1 {
 		if given, err := event.ParseTraceparent(values[0]); err == nil {
 			t = given
-			if state = strings.Join(header.Values("Tracestate"), ","); len(state) > traceStateMax {
+			if state = strings.Join(header.Values("Tracestate"), ","); len(state) > traceStateMax || strings.ContainsFunc(state, notPrintable) {
 				state = ""
 			}
 		}
@@ -31,6 +31,8 @@ func newTrace(header http.Header) trace {
 	_, _ = rand.Read(t.ParentID[:])
 	return trace{traceparent: t.String(), tracestate: state}
 }
+
+func notPrintable(r rune) bool { return r != '\t' && (r < ' ' || r > '~') }
 
 // id returns the trace id, 32 hexadecimal digits.
 func (t trace) id() string { return t.traceparent[3:35] }

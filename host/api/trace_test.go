@@ -1,6 +1,7 @@
 package api
 
 import (
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -65,5 +66,15 @@ func TestTraceIsWaitedFor(t *testing.T) {
 	d.record(inos.Event{ID: "2", Type: "files:put:v1:completed", TraceID: id, Subject: "operator"})
 	if a := <-answers; !strings.Contains(a.body, "files:put:v1:completed") || !strings.Contains(a.body, `"storage:encode_chunk"`) {
 		t.Errorf("%s", a.body)
+	}
+}
+
+// The kernel could not read an envelope with a tracestate that is no text, and nobody would ever answer the request.
+func TestTracestateIsText(t *testing.T) {
+	for state, want := range map[string]string{"a=b,c=d": "a=b,c=d", "a=\xff": "", "a=\u00fc": "", "a=\x7f": "", "a=" + strings.Repeat("x", traceStateMax): ""} {
+		header := http.Header{"Traceparent": {"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}, "Tracestate": {state}}
+		if got := newTrace(header); got.tracestate != want || got.id() != "0af7651916cd43dd8448eb211c80319c" {
+			t.Errorf("%q: %+v", state, got)
+		}
 	}
 }
