@@ -354,8 +354,7 @@ func (x *exchange) readEnvelope() ([]byte, error) {
 	if x.r.ContentLength > limit {
 		return nil, inos.Errorf(inos.CodeEnvelopeTooLarge, "read envelope", "%d bytes, at most %d", x.r.ContentLength, limit)
 	}
-	b := &body{r: x.r.Body, rc: x.rc, stall: x.h.stall}
-	raw, err := io.ReadAll(io.LimitReader(b, limit+1))
+	raw, err := io.ReadAll(io.LimitReader(x.body, limit+1))
 	if err != nil {
 		return nil, err
 	}

@@ -29,7 +29,8 @@ func (x *exchange) put(t target) error {
 	}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(x.r.Context()))
 	defer cancel()
-	b := &body{r: x.r.Body, rc: x.rc, stall: x.h.stall, cancel: cancel}
+	b := x.body
+	b.cancel = cancel
 	checked, err := checkDigests(x.r, b)
 	if err != nil {
 		return err

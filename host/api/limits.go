@@ -48,6 +48,7 @@ const (
 	nodesMeasuredMax   = 256              // nodes that metrics tell apart; a scrape has to end
 	nodesLimitMax      = 128              // nodes of a page
 	pageKeyMax         = 128              // bytes of where a page of users, tokens and the like begins
+	settleBytesMax     = 256 << 10        // read of a body that no handler has read; net/http reads as much
 	writePieceBytes    = 256 << 10        // given to the connection at once: each has the stall time for itself
 	rangesMax          = 16               // ranges of one request; each is a read of its own
 	conditionValuesMax = 64               // entity tags of one condition

@@ -176,8 +176,7 @@ func (x *exchange) readJSON(out any) error {
 			return inos.Errorf(inos.CodeBadRequest, op, "Content-Type %.80q: the body is application/json", s)
 		}
 	}
-	b := &body{r: x.r.Body, rc: x.rc, stall: x.h.stall}
-	raw, err := io.ReadAll(io.LimitReader(b, questionBytesMax+1))
+	raw, err := io.ReadAll(io.LimitReader(x.body, questionBytesMax+1))
 	if err != nil {
 		return err
 	}

@@ -88,6 +88,7 @@ type exchange struct {
 	w       *stallWriter
 	r       *http.Request
 	rc      *http.ResponseController
+	body    *body
 	session inos.Session
 	trace   trace
 	owner   inos.Subject // whose namespace a request is about; empty: the session's own
@@ -99,7 +100,10 @@ type exchange struct {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rc := http.NewResponseController(w)
 	sw := &stallWriter{ResponseWriter: w, rc: rc, stall: h.stall}
-	x := &exchange{h: h, w: sw, r: r, rc: rc}
+	x := &exchange{h: h, w: sw, r: r, rc: rc, body: &body{r: r.Body, rc: rc, stall: h.stall}}
+	if r.ContentLength != 0 {
+		sw.settle = func() { x.body.settle(r) }
+	}
 	route := "none"
 	began := h.now()
 	defer func() {

@@ -22,6 +22,8 @@ type stallWriter struct {
 	status int // 0 until the header is written
 	// before, unless nil, sees the header before it goes out.
 	before func(http.Header)
+	// settle, unless nil, sees to the body of the request before the answer begins.
+	settle func()
 }
 
 // refresh moves the deadline when a good part of it has passed; setting it for each write would cost more than the write.
@@ -40,6 +42,9 @@ func (w *stallWriter) begin(status int) {
 	w.status = status
 	if w.before != nil {
 		w.before(w.Header())
+	}
+	if w.settle != nil {
+		w.settle()
 	}
 }
 
@@ -70,7 +75,7 @@ func (w *stallWriter) flush() error {
 	return w.rc.Flush()
 }
 
-// body is the body of a put as the node reads it: it fails with a code, after the stall time without a byte, and when bytes
+// body is the body of a request as the node reads it: it fails with a code, after the stall time without a byte, and when bytes
 // drip so slowly that they only keep the request open.
 type body struct {
 	r     io.Reader
@@ -80,6 +85,7 @@ type body struct {
 
 	waited   time.Duration // for the client
 	received uint64        // bytes
+	begun    bool          // it was asked for
 
 	// cancel ends the request of a client that left after its body; it may be nil.
 	cancel context.CancelFunc
@@ -88,6 +94,22 @@ type body struct {
 	ended   bool       // the whole body was read
 	left    bool
 	stopped bool
+}
+
+// settle reads what the handler left of the body, before the answer begins. Otherwise net/http would, and wait for a client that announces a body and sends
+// none without a bound in time.
+func (b *body) settle(r *http.Request) {
+	awaitsGo := r.Header.Get("Expect") != "" && !b.begun
+	if awaitsGo || r.Close {
+		b.stop() // the connection ends behind the answer
+		return
+	}
+	if r.ContentLength > int64(b.received)+settleBytesMax {
+		return // nor does net/http read so much
+	}
+	if _, err := io.CopyN(io.Discard, b, settleBytesMax); err != nil && !errors.Is(err, io.EOF) {
+		b.stop()
+	}
 }
 
 // leave is called when the server saw the end of the connection. While there is body to be read it sees that only in
@@ -107,6 +129,7 @@ func (b *body) Read(p []byte) (int, error) {
 	if err := b.refresh(); err != nil {
 		return 0, err
 	}
+	b.begun = true
 	began := time.Now()
 	n, err := b.r.Read(p)
 	b.waited += time.Since(began)

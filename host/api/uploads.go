@@ -160,8 +160,7 @@ func (x *exchange) sendChunk(t target) error {
 	}
 	// A client that leaves while it sends is seen by the body; one that leaves behind it has sent a chunk, which is stored.
 	ctx := context.WithoutCancel(x.r.Context())
-	b := &body{r: x.r.Body, rc: x.rc, stall: x.h.stall}
-	checked, err := checkDigests(x.r, b)
+	checked, err := checkDigests(x.r, x.body)
 	if err != nil {
 		return err
 	}
@@ -171,7 +170,7 @@ func (x *exchange) sendChunk(t target) error {
 		Upload: t.name, Index: index, ChunkId: t.chunk[:], Stream: stream, StoredBytes: uint64(x.r.ContentLength), Quality: uint32(quality),
 	}), &reply, nil)
 	if err != nil || reply.Existed {
-		b.stop()
+		x.body.stop()
 	}
 	release()
 	if err != nil {

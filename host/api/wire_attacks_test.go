@@ -244,3 +244,28 @@ func TestDigests(t *testing.T) {
 		}
 	}
 }
+
+// A body that is announced, never sent and read by nobody holds up no answer for longer than a stall, and no connection behind it; one that is sent is in
+// nobody's way either.
+func TestBodyThatNobodyReads(t *testing.T) {
+	_, s := serve(t, Options{StallTimeout: 100 * time.Millisecond})
+	auth := "Authorization: Bearer " + operatorSecret + "\r\n"
+	for _, c := range []struct{ request, body, status string }{
+		{"GET /healthz HTTP/1.1\r\nContent-Length: 5\r\n", "", "200"},
+		{"GET /v1/openapi.json HTTP/1.1\r\nContent-Length: 5\r\n", "", "200"}, // more than the server keeps back
+		{"GET /v1/openapi.json HTTP/1.1\r\nTransfer-Encoding: chunked\r\n", "5\r\nab", "200"},
+		{"PUT /v1/files/a HTTP/1.1\r\nContent-Length: 200000\r\n", "ab", "401"},
+		{"PUT /v1/files/a HTTP/1.1\r\nContent-Length: 5\r\nExpect: 100-continue\r\n", "", "401"},
+		{"PUT /v1/files/a HTTP/1.1\r\nContent-Length: 5\r\nIf-Match: \"x\"\r\n" + auth, "", "412"},
+		{"GET /v1/openapi.json HTTP/1.1\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n", "5\r\nab", "200"},
+		{"GET /v1/openapi.json HTTP/1.1\r\nContent-Length: 5\r\nConnection: close\r\n", "12345", "200"},
+	} {
+		conn := dialed(t, s, c.request+"Host: x\r\n\r\n"+c.body)
+		_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
+		got, err := io.ReadAll(conn)
+		if err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 "+c.status+" ") {
+			t.Errorf("%q: %.200q, %v", c.request, got, err)
+		}
+		_ = conn.Close()
+	}
+}
