@@ -64,10 +64,11 @@ func (x *exchange) events(target) error {
 	}
 	if follow || upgrade {
 		x.h.endWith(x.r)
-		defer x.h.followers.Add(-1)
-		if x.h.followers.Add(1) > FollowersMax {
-			return inos.Errorf(inos.CodeBusy, "node:events", "%d clients follow the events, no more may", FollowersMax)
+		user := x.session.Subject // of later: the session is looked up again while it is followed
+		if err := x.h.followers.enter(user); err != nil {
+			return err
 		}
+		defer x.h.followers.leave(user)
 	}
 	fallback := uint64(eventsLastDefault)
 	if follow || upgrade {

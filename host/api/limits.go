@@ -20,6 +20,8 @@ const (
 	RequestsMax = 2048
 	// FollowersMax bounds those of them that follow the events.
 	FollowersMax = 128
+	// FollowersUserMax bounds those of one user.
+	FollowersUserMax = 32
 
 	// SocketRequestsMax bounds the requests under way of one socket; one more closes it with 1008.
 	SocketRequestsMax = 32

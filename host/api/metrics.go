@@ -208,7 +208,7 @@ func (h *Handler) serverMetrics(e *exposition) {
 		e.sample("inos_http_answer_seconds_total", values[k].time.Seconds(), "route", k.route, "status", strconv.Itoa(k.status))
 	}
 	e.single("inos_http_under_way", "gauge", "Requests under way.", float64(h.underWay.Load()))
-	e.single("inos_http_followers", "gauge", "Clients that follow the events.", float64(h.followers.Load()))
+	e.single("inos_http_followers", "gauge", "Clients that follow the events.", float64(h.followers.count()))
 
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)

@@ -32,7 +32,7 @@ type Handler struct {
 	keepAlive time.Duration
 
 	underWay  atomic.Int64
-	followers atomic.Int64
+	followers followers
 	counts    counts
 	ready     readiness
 
