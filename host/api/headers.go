@@ -6,6 +6,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/inos-mesh/inos"
@@ -124,6 +125,9 @@ func checkContentType(s string) (string, error) {
 	}
 	if len(s) > inos.ContentTypeBytesMax {
 		return "", inos.Errorf(inos.CodeBadRequest, "parse Content-Type", "%d bytes, at most %d", len(s), inos.ContentTypeBytesMax)
+	}
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) { // no header could name it to who gets the file
+		return "", inos.Errorf(inos.CodeBadRequest, "parse Content-Type", "%.80q is not text without control characters", s)
 	}
 	if _, _, err := mime.ParseMediaType(s); err != nil {
 		return "", inos.Errorf(inos.CodeBadRequest, "parse Content-Type", "%.80q: %w", s, err)

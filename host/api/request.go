@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/inos-mesh/inos"
 	"github.com/inos-mesh/inos/event"
@@ -138,6 +139,9 @@ next:
 	for name, v := range values {
 		for _, k := range known {
 			if name == k && len(v) == 1 {
+				if !utf8.ValidString(v[0]) {
+					return nil, inos.Errorf(inos.CodeBadRequest, "parse query", "%s=%.40q is not UTF-8", name, v[0])
+				}
 				continue next
 			}
 		}
