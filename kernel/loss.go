@@ -14,7 +14,6 @@ const (
 	opLook              // content:missing_chunks, to see which of many are
 	opDrop              // semantic:drop_copies
 	opStates            // semantic:chunk_states of what was dropped
-	opWant              // semantic:want_repairs
 )
 
 // losses tells the semantic memory which copies a node holds no more, so that the same bytes put again are written again and
@@ -310,7 +309,7 @@ func (u *losses) answer(a *answer) {
 	case opCheck, opLook:
 		u.checked(a)
 		return
-	case opStates, opWant:
+	case opStates:
 		u.short.answer(u.k, a)
 		return
 	}
@@ -320,23 +319,25 @@ func (u *losses) answer(a *answer) {
 		u.failures++
 		return
 	}
-	u.failures = 0
-	keys := u.dropping
-	u.dropping = nil
+	keys, unknown := u.dropping, u.failures > 0
+	u.dropping, u.failures = nil, 0
 	node, _ := copyOf(keys[0])
 	for _, key := range keys {
 		u.k.repairs.dropped(copyOf(key))
 		u.relapses.lost(key)
 	}
 	var r eventpb.DropCopiesReply
-	if event.Open(a.env, &r) == nil && r.Dropped > 0 {
+	dropped := event.Open(a.env, &r) == nil && r.Dropped > 0
+	if dropped {
 		u.dropped += uint64(r.Dropped)
 		if u.k.lone() {
 			u.k.watcher.note(event.DropCopies, event.StateCompleted, plural(uint64(r.Dropped), "chunk", "chunks")+" lost by this node: put again, they are written again")
 		} else {
 			u.k.watcher.note(event.DropCopies, event.StateCompleted, plural(uint64(r.Dropped), "copy", "copies")+" lost by node "+string(node)+": they are made again from others")
-			u.short.add(keys)
 		}
+	}
+	if !u.k.lone() && (dropped || unknown) { // a try that failed may have dropped them all the same
+		u.short.add(u.k, keys)
 	}
 	u.forget(keys...)
 }

@@ -26,7 +26,6 @@ const (
 	opFoundCopies            // semantic:chunk_copies of chunks found
 	opAddCopies              // semantic:add_copies of late copies
 	opUnpin                  // semantic:abort_upload of a put that has long ended
-	opWantRepairs            // semantic:want_repairs of chunks that stayed short
 	opUpload                 // semantic:find_upload, of the upload that is meant
 	opAdmitPiece             // storage:admit_chunk of a chunk that was sent
 	opFill                   // semantic:fill_slot with it
@@ -492,7 +491,7 @@ func (u *puts) answer(a *answer) {
 	case opWrite:
 		u.wrote(a)
 		return
-	case opAddCopies, opWantRepairs:
+	case opAddCopies:
 		u.toldLate(a)
 		return
 	case opUnpin:

@@ -11,12 +11,10 @@ import (
 // Copies that come to be after their chunk's row was sent are added to it in batches, and chunks that stayed short of their copies
 // are handed to the repair.
 
-// late collects what is to be told of chunks whose rows are durable.
+// late collects the copies of chunks whose rows are durable.
 type late struct {
-	adds     []lateCopy // wait to be added
-	adding   []lateCopy // semantic:add_copies is under way, of one node and epoch
-	shorts   []lateShort
-	shorting []lateShort // semantic:want_repairs is under way
+	adds     []lateCopy  // wait to be added
+	adding   []lateCopy  // semantic:add_copies is under way, of one node and epoch
 	since    inos.Micros // when the first of those that wait came
 	failures uint32
 	again    inos.Micros
@@ -53,19 +51,14 @@ func (l *late) code(c *coder) {
 			num(c, &x.promised)
 		})
 	}
-	shorts := func(s *[]lateShort) {
-		list(c, s, lateMax, func(c *coder, x *lateShort) { x.code(c) })
-	}
 	copies(&l.adds)
 	copies(&l.adding)
-	shorts(&l.shorts)
-	shorts(&l.shorting)
 	num(c, &l.since)
 	num(c, &l.failures)
 	num(c, &l.again)
 }
 
-func (l *late) idle() bool { return len(l.adds)+len(l.adding)+len(l.shorts)+len(l.shorting) == 0 }
+func (l *late) idle() bool { return len(l.adds)+len(l.adding) == 0 }
 
 // lateCopies queues the copies of a fanout that its row does not name.
 func (u *puts) lateCopies(s *fanout) {
@@ -74,7 +67,7 @@ func (u *puts) lateCopies(s *fanout) {
 			continue
 		}
 		x.state = copyStaging
-		if len(u.lates.adds) >= lateMax-fanoutNodesMax {
+		if len(u.lates.adds)+len(u.lates.adding) >= lateMax { // what is under way may come back
 			x.state, x.unsure = copyFailed, true // the node is compared with the map
 			continue
 		}
@@ -109,16 +102,11 @@ func (u *puts) wantMore(p *put, id inos.ChunkID, nodes []inos.NodeID, wanted uin
 }
 
 func (u *puts) wantRepairs(shorts ...lateShort) {
+	var wants []*eventpb.RepairWant
 	for _, s := range shorts {
-		if len(u.lates.shorts) >= lateMax {
-			u.k.repairs.scan.again = true
-			return
-		}
-		u.lates.shorts = append(u.lates.shorts, s)
-		if u.lates.since == 0 {
-			u.lates.since = u.k.now
-		}
+		wants = append(wants, &eventpb.RepairWant{ChunkId: slices.Clone(s.id[:]), Reason: "short at put", Live: s.live})
 	}
+	u.k.repairs.wants(wants)
 }
 
 // tellLate sends what has waited long enough, or is enough for a batch.
@@ -140,16 +128,7 @@ func (u *puts) tellLate() {
 		})
 		k.send(nil, ask{owner: threadPut, op: opAddCopies}, event.AddCopies, q)
 	}
-	if len(l.shorting) == 0 && len(l.shorts) > 0 {
-		n := min(len(l.shorts), rowsPerStage)
-		l.shorting, l.shorts = slices.Clone(l.shorts[:n]), slices.Clone(l.shorts[n:])
-		q := &eventpb.WantRepairsRequest{NowUs: int64(k.now)}
-		for i := range l.shorting {
-			q.Wants = append(q.Wants, &eventpb.RepairWant{ChunkId: l.shorting[i].id[:], Reason: "short at put", Live: l.shorting[i].live})
-		}
-		k.send(nil, ask{owner: threadPut, op: opWantRepairs}, event.WantRepairs, q)
-	}
-	if len(l.adds)+len(l.shorts) == 0 {
+	if len(l.adds) == 0 {
 		l.since = 0
 	}
 }
@@ -165,13 +144,6 @@ func (u *puts) toldLate(a *answer) {
 		l.since = k.now
 	} else {
 		l.failures = 0
-	}
-	if a.op == opWantRepairs {
-		if retry {
-			l.shorts = append(l.shorting, l.shorts...)
-		}
-		l.shorting = nil
-		return
 	}
 	told := l.adding
 	l.adding = nil
@@ -201,7 +173,7 @@ func (u *puts) toldLate(a *answer) {
 // wakeLate returns when tellLate wants to be called.
 func (u *puts) wakeLate() (at inos.Micros) {
 	l := &u.lates
-	if len(l.adds) > 0 && len(l.adding) == 0 || len(l.shorts) > 0 && len(l.shorting) == 0 {
+	if len(l.adds) > 0 && len(l.adding) == 0 {
 		return max(l.since+lateEvery, l.again)
 	}
 	return 0

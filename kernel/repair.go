@@ -210,10 +210,10 @@ func (u *repairs) queued(a *answer) {
 	list := u.wanting
 	u.wanting = nil
 	if a.err != nil {
-		if u.failures < retriesMax {
-			u.waiting = append(list, u.waiting...)[:min(len(list)+len(u.waiting), repairWantsMax)]
+		if u.failures < retriesMax && len(list)+len(u.waiting) <= repairWantsMax {
+			u.waiting = append(list, u.waiting...)
 		} else {
-			u.scan.again = true // the map still says it
+			u.rescan() // the map still says it
 		}
 		u.wantAt = u.k.now + min(retryBackoffMin<<min(u.failures, 8), retryBackoffMax)
 		u.failures++

@@ -32,11 +32,13 @@ func (u *shortage) code(c *coder) {
 }
 
 // add notes the chunks of copies that were dropped.
-func (u *shortage) add(keys []string) {
+func (u *shortage) add(k *Kernel, keys []string) {
 	for _, key := range keys {
-		if len(u.ids) < shortagesMax {
-			u.ids = append(u.ids, key[:inos.HashBytes])
+		if len(u.ids) >= shortagesMax {
+			k.repairs.rescan()
+			return
 		}
+		u.ids = append(u.ids, key[:inos.HashBytes])
 	}
 }
 
@@ -44,7 +46,7 @@ func (u *shortage) act(k *Kernel) {
 	if u.again != 0 && u.again <= k.now {
 		u.again = 0
 	}
-	if u.underWay || u.again != 0 || len(u.ids)+len(u.asking) == 0 {
+	if u.underWay || u.again != 0 || len(u.ids)+len(u.asking) == 0 || k.repairs.full() {
 		return
 	}
 	if len(u.asking) == 0 {
@@ -63,20 +65,21 @@ func (u *shortage) answer(k *Kernel, a *answer) {
 	u.underWay = false
 	var r eventpb.ChunkStatesReply
 	switch {
-	case a.err == nil && a.op == opStates && event.Open(a.env, &r) == nil:
-		u.want(k, r.States)
-		return
 	case a.err != nil && u.failures < retriesMax:
 		u.again = k.now + min(retryBackoffMin<<u.failures, retryBackoffMax)
 		u.failures++
 		return
+	case a.err == nil && event.Open(a.env, &r) == nil:
+		u.want(k, r.States)
+	default:
+		k.repairs.rescan() // the map still says it
 	}
 	u.asking, u.failures = nil, 0
 }
 
 // want queues the repairs of the chunks that something reaches.
 func (u *shortage) want(k *Kernel, states []*eventpb.ChunkState) {
-	q := &eventpb.WantRepairsRequest{NowUs: int64(k.now)}
+	var wants []*eventpb.RepairWant
 	for _, s := range states {
 		if s.Wanted == 0 || s.Condemned {
 			continue
@@ -85,14 +88,9 @@ func (u *shortage) want(k *Kernel, states []*eventpb.ChunkState) {
 		if len(s.Copies) == 0 && len(s.ChunkId) == inos.HashBytes {
 			k.watcher.note(event.DropCopies, event.StateFailed, "no node holds the chunk "+inos.ChunkID(s.ChunkId).String()+" any more: put its file again")
 		}
-		q.Wants = append(q.Wants, &eventpb.RepairWant{ChunkId: s.ChunkId, Reason: "lost copy", Live: live})
+		wants = append(wants, &eventpb.RepairWant{ChunkId: s.ChunkId, Reason: "lost copy", Live: live})
 	}
-	if len(q.Wants) == 0 {
-		u.asking, u.failures = nil, 0
-		return
-	}
-	u.underWay = true
-	k.send(nil, ask{owner: threadLoss, op: opWant}, event.WantRepairs, q)
+	k.repairs.wants(wants)
 }
 
 // liveDomains counts the domains in which a trusted copy of a chunk is, on nodes that are not dead.
