@@ -125,7 +125,7 @@ func (u *challenges) act() {
 	if len(u.passed) > 0 && len(u.noting) == 0 && u.noteAt <= k.now && (len(u.table) == 0 || len(u.passed) >= auditsPerNote) {
 		u.note()
 	}
-	if u.pauseAt > k.now {
+	if u.pauseAt > k.now || k.losses.full() {
 		return
 	}
 	if len(u.wanted) > 0 && len(u.asking) == 0 && len(u.table) < challengesMax {
@@ -148,6 +148,9 @@ func (u *challenges) wake() (at inos.Micros) {
 	}
 	if len(u.passed) > 0 && len(u.noting) == 0 && (len(u.table) == 0 || len(u.passed) >= auditsPerNote) {
 		at = max(u.noteAt, 1)
+	}
+	if u.k.losses.full() {
+		return at
 	}
 	if len(u.wanted) > 0 && len(u.asking) == 0 && len(u.table) < challengesMax {
 		at = earlier(at, max(u.pauseAt, 1))

@@ -30,7 +30,7 @@ const (
 //
 // A put may write, or find, a chunk while a round is about to trash the same chunk. Three sets keep them apart. live are
 // chunks that a put relies on and whose reference is not yet durable: a round leaves them out. touched are those that
-// left live while the round was finding out what to trash: the round leaves them out too. held are those that the round
+// left live, or lost a copy, while the round was finding out what to trash: the round leaves them out too. held are those that the round
 // is trashing: a put does not write them until the round is over, and does not rely on a find of one.
 type collector struct {
 	k         *Kernel
@@ -130,10 +130,16 @@ func (u *collector) unlive(id inos.ChunkID) {
 	default:
 		delete(u.lives, key)
 	}
+	u.touch(id)
+}
+
+// touch says that the map was told something of where a chunk is: what a round or a sweep has asked of it may be from before, and so may what a repair has.
+func (u *collector) touch(id inos.ChunkID) {
 	if u.open && !u.spoiled {
-		u.touched[key] = true
+		u.touched[string(id[:])] = true
 		u.spoiled = len(u.touched) > touchedMax
 	}
+	u.k.repairs.touched(id)
 }
 
 // holds says that a round is trashing the chunk.

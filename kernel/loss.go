@@ -323,7 +323,9 @@ func (u *losses) answer(a *answer) {
 	u.dropping, u.failures = nil, 0
 	node, _ := copyOf(keys[0])
 	for _, key := range keys {
-		u.k.repairs.dropped(copyOf(key))
+		_, id := copyOf(key)
+		u.k.repairs.dropped(node, id)
+		u.k.collector.touch(id)
 		u.relapses.lost(key)
 	}
 	var r eventpb.DropCopiesReply

@@ -341,6 +341,15 @@ func (u *repairs) telling(node inos.NodeID, id inos.ChunkID) bool {
 	return false
 }
 
+// touched notes that what is being asked of a chunk whose claim is void may be from before a copy was named.
+func (u *repairs) touched(id inos.ChunkID) {
+	for _, work := range sortedKeys(u.table) {
+		if x := u.table[work]; x.id == id && x.step == mendVoid {
+			x.short = true
+		}
+	}
+}
+
 // trashes says that a copy of the chunk whose claim is void is on its way to the trash.
 func (u *repairs) trashes(id inos.ChunkID) bool {
 	for _, work := range sortedKeys(u.table) {

@@ -50,7 +50,7 @@ type mending struct {
 	epoch      uint64 // of the target's copies when it was asked
 	buffer     uint64
 	held       bool        // a chunk is accounted in repairs.buffers
-	short      bool        // it lost a copy, or was wanted anew, since it was claimed: it is wanted again when the claim has ended
+	short      bool        // it lost a copy, or was wanted anew, since it was claimed: it is wanted again behind that. Of a void claim: it was touched
 	paid       bool        // the rate has let the next copy through
 	tried      uint32      // copies that failed
 	retry      inos.Micros // for which the claim is settled; 0: it is done
@@ -375,7 +375,7 @@ func (u *repairs) settled(x *mending, err *inos.Error) {
 	case len(x.added) == 0:
 		u.end(x)
 	default:
-		x.step = mendVoid
+		x.step, x.short = mendVoid, false
 		u.k.send(nil, u.ask(opRepairVoid, x.work), event.ChunkStates, &eventpb.ChunkStatesRequest{ChunkIds: [][]byte{x.id[:]}})
 	}
 }
@@ -402,7 +402,7 @@ func (u *repairs) voided(x *mending, a *answer) {
 	}
 	good, _, _, _ := u.k.standing(s)
 	short := !s.Condemned && s.Wanted > 0 && u.k.members.lacking(good, s.Wanted) > 0
-	if short || u.k.collector.lives[string(x.id[:])] > 1 { // or it is claimed again, or a put has written it there: a sweep sees what is left
+	if short || x.short || u.k.collector.lives[string(x.id[:])] > 1 { // or it is claimed again, or a put has written it there: a sweep sees what is left
 		for _, node := range x.added {
 			u.k.collector.sweepNode(node)
 		}

@@ -113,9 +113,10 @@ func (k *Kernel) sureDomains(s *eventpb.ChunkState) uint32 {
 	var nodes []inos.NodeID
 	for _, held := range s.Copies {
 		m := k.members.member(inos.NodeID(held.Node))
+		_, _, comparing := k.reconciles.progress(inos.NodeID(held.Node))
 		switch {
 		case m == nil || !held.Trusted || !k.members.heeds(m) || m.failures > 0:
-		case m.draining() || m.avoided || m.distrust || m.doubtful || k.losses.holds(m.id(), inos.ChunkID(s.ChunkId)):
+		case m.draining() || m.avoided || m.distrust || m.doubtful || comparing || k.losses.holds(m.id(), inos.ChunkID(s.ChunkId)):
 		default:
 			nodes = append(nodes, m.id())
 		}

@@ -252,6 +252,9 @@ func (u *collector) adopted(a *answer) {
 		u.sweepLater()
 		return
 	}
+	for _, id := range s.good {
+		u.touch(inos.ChunkID(id))
+	}
 	s.good = nil
 	s.adopted += uint64(len(r.Taken))
 	u.pageDone()
