@@ -234,6 +234,9 @@ func (u *changes) answer(a *answer) {
 // recorded answers when the record is safe.
 func (u *changes) recorded(work uint64, _ []inos.NodeID, err *inos.Error) {
 	p := u.table[work]
+	if p.replicas > 0 {
+		u.k.repairs.rescan() // they are set, though the record may have to follow
+	}
 	if err != nil {
 		u.end(p, because(event.Stage(p.eventType), err, string(p.path)))
 		return
@@ -245,7 +248,6 @@ func (u *changes) recorded(work uint64, _ []inos.NodeID, err *inos.Error) {
 	} else {
 		k.describeReplicas(p.file)
 		k.complete(&p.origin, &eventpb.FilesSetReply{File: p.file}, version+", "+plural(uint64(p.replicas), "replica", "replicas")+" wanted")
-		k.repairs.rescan()
 	}
 	k.collector.changed()
 	u.end(p, nil)

@@ -136,7 +136,7 @@ func (u *puts) committed(p *put, a *answer) {
 		u.unstaged(p)
 	} else {
 		u.stagedRows(p)
-		u.wantRepairs(p.shorts...)
+		u.wantShorts(p)
 	}
 	if p.pinned && p.tree.chunks >= pinsAtOnce && len(u.pins) < pinsMax {
 		u.pins = append(u.pins, p.upload) // more than go with the commit's own transaction

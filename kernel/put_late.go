@@ -93,12 +93,18 @@ func (u *puts) wantMore(p *put, id inos.ChunkID, nodes []inos.NodeID, wanted uin
 	if p != nil && p.phase < putRecording {
 		if len(p.shorts) < shortsPerPut {
 			p.shorts = append(p.shorts, lateShort{id, live})
-			return
 		}
-		k.repairs.scan.again = true // what does not fit is found by the scan of the map
 		return
 	}
 	u.wantRepairs(lateShort{id, live})
+}
+
+// wantShorts has repaired what a put that is committed has left short. What it could not remember is found by a look at the map.
+func (u *puts) wantShorts(p *put) {
+	u.wantRepairs(p.shorts...)
+	if len(p.shorts) >= shortsPerPut {
+		u.k.repairs.rescan()
+	}
 }
 
 func (u *puts) wantRepairs(shorts ...lateShort) {

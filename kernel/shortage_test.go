@@ -117,3 +117,36 @@ func TestLateCopiesWithoutRoom(t *testing.T) {
 		t.Errorf("%d late copies wait: %v", len(l.adds), err)
 	}
 }
+
+// A put leaves more chunks short than it can remember. Before it is committed nobody knows how many copies it wants: the map is looked at behind that.
+func TestPutThatIsShortOfMuch(t *testing.T) {
+	for _, left := range []int{shortsPerPut - 1, shortsPerPut + 1} {
+		k, _, _, _ := surplus()
+		k.repairs.scan.whole = k.now
+		p := &put{phase: putRunning}
+		for i := range left {
+			k.puts.wantMore(p, inos.ChunkID{1, byte(i), byte(i >> 8)}, []inos.NodeID{"n1"}, 3)
+		}
+		if k.repairs.scan.again || len(p.shorts) != min(left, shortsPerPut) {
+			t.Errorf("of %d chunks %d are remembered; the map is looked at: %t", left, len(p.shorts), k.repairs.scan.again)
+		}
+		k.puts.wantShorts(p)
+		if k.repairs.scan.again != (left > shortsPerPut) || len(k.repairs.waiting) != min(left, shortsPerPut) {
+			t.Errorf("of %d chunks %d are wanted; the map is looked at: %t", left, len(k.repairs.waiting), k.repairs.scan.again)
+		}
+	}
+}
+
+// The replicas of a file are set, and their record takes too long: the request fails, and the copies are made all the same.
+func TestReplicasSetWithoutARecord(t *testing.T) {
+	for _, replicas := range []uint32{3, 0} {
+		k, _, _, _ := surplus()
+		p := &change{replicas: replicas, file: &eventpb.FileInfo{Path: "/a", Version: 2}}
+		p.work = 7
+		k.changes.table[p.work] = p
+		k.changes.recorded(p.work, nil, inos.Errorf(inos.CodeQuorumLost, "test", "the record is in 0 of 2 domains"))
+		if k.repairs.scan.again != (replicas > 0) {
+			t.Errorf("with %d replicas the map is looked at: %t", replicas, k.repairs.scan.again)
+		}
+	}
+}

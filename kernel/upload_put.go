@@ -278,7 +278,7 @@ func (u *puts) filled(p *put, a *answer) *inos.Error {
 	rows := p.staging
 	p.staging = nil
 	u.rowed(p, rows)
-	u.wantRepairs(p.shorts...)
+	u.wantShorts(p)
 	u.k.complete(&p.origin, &eventpb.UploadsSendReply{Chunk: uploadChunk(p.index, &rows[0].entry)}, "")
 	u.remove(p)
 	return nil
