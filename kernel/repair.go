@@ -373,6 +373,7 @@ func (u *repairs) describe(r *eventpb.RepairsListReply) {
 		r.BytesPerSecond = u.rate.recent
 	}
 	if speed := r.BytesPerSecond; speed > 0 && u.done > 0 {
-		r.EtaUs = int64(r.Total * (u.bytes / u.done) * uint64(inos.Second) / speed)
+		left := r.Total * (u.bytes / u.done) // in microseconds it may be more than a number holds
+		r.EtaUs = int64(min(left/speed, 1<<40)*uint64(inos.Second) + left%speed*uint64(inos.Second)/speed)
 	}
 }

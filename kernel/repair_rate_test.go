@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/inos-mesh/inos"
+	"github.com/inos-mesh/inos/event/eventpb"
 )
 
 // plant copies as fast as the rate and the disks allow, in chunks of 1 MiB, and returns what was copied in each second.
@@ -75,5 +76,24 @@ func TestRepairRateFixed(t *testing.T) {
 	}
 	if allowed := uint64(30 * 10 << 20); sum > allowed+4*inos.StoredBytesMax || sum < allowed*9/10 {
 		t.Errorf("%d bytes in 30 seconds of %d", sum, allowed)
+	}
+}
+
+// The time that repairs take is told right for few and slow ones, and for a large node that has died.
+func TestRepairsLeft(t *testing.T) {
+	k := New()
+	u := &k.repairs
+	u.done, u.bytes, u.rate.window = 10, 10<<20, 1
+	for _, c := range []struct{ total, speed, want uint64 }{
+		{0, 1 << 20, 0},
+		{3, 2 << 20, 1_500_000},
+		{40_000_000, 64 << 20, 625_000_000_000},
+		{1 << 40, 1, 1 << 40 * 1_000_000},
+	} {
+		u.rate.recent = c.speed
+		r := &eventpb.RepairsListReply{Total: c.total}
+		if u.describe(r); r.EtaUs != int64(c.want) {
+			t.Errorf("%d repairs at %d bytes per second: %d us, want %d", c.total, c.speed, r.EtaUs, c.want)
+		}
 	}
 }
