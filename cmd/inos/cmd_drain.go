@@ -11,8 +11,12 @@ import (
 	"github.com/inos-mesh/inos/host/api"
 )
 
-// drainPoll is the time between two looks at how far a drain is.
-const drainPoll = 500 * time.Millisecond
+const (
+	// drainPoll is the time between two looks at how far a drain is.
+	drainPoll = 500 * time.Millisecond
+	// drainAwayMax is how long the showing of a drain waits for a switchboard that ended: it is started again, and the drain goes on.
+	drainAwayMax = 2 * time.Minute
+)
 
 func (a *app) cmdDrain() *cobra.Command {
 	var undo, noWait bool
@@ -70,7 +74,7 @@ func (a *app) drain(client *api.Client, n *api.NodeInfo, undo, noWait bool) erro
 	}
 	began := m.Copies
 	meter := a.meter("drain "+name, int64(m.PlacedBytes))
-	told := ""
+	told, heard, away := "", time.Now(), false
 	for m.Copies > 0 {
 		if err := wait(a.ctx, drainPoll); err != nil {
 			meter.close()
@@ -78,10 +82,18 @@ func (a *app) drain(client *api.Client, n *api.NodeInfo, undo, noWait bool) erro
 			return err
 		}
 		r, err := client.Nodes(a.ctx)
+		if err != nil && comesAgain(a.ctx, err, heard) {
+			if !away && !a.quiet {
+				meter.print(a.stderr, "inos: "+printable(err.Error())+"; waiting for it: the drain goes on when it is there again\n")
+			}
+			away = true
+			continue
+		}
 		if err != nil {
 			meter.close()
 			return err
 		}
+		heard, away = time.Now(), false
 		now, err := a.names().find(n.Node, r.Nodes)
 		if err != nil {
 			meter.close()
@@ -106,6 +118,18 @@ func (a *app) drain(client *api.Client, n *api.NodeInfo, undo, noWait bool) erro
 	}
 	a.note("%s is empty: %s moved; 'inos nodes rm' takes it out of the mesh", name, plural(began, "copy", "copies"))
 	return nil
+}
+
+// comesAgain tells whether what failed may work in a moment, because a switchboard that answered before is being started again.
+func comesAgain(ctx context.Context, err error, heard time.Time) bool {
+	if ctx.Err() != nil || time.Since(heard) >= drainAwayMax {
+		return false
+	}
+	switch inos.CodeOf(err) {
+	case inos.CodeIO, inos.CodeNodeUnreachable, inos.CodeShuttingDown, inos.CodeBusy:
+		return true
+	}
+	return false
 }
 
 // remark puts what a node tells behind a line.
