@@ -78,7 +78,7 @@ func kindOf(dir string) (folderKind, error) {
 // local is what a local mesh is made of, as local.json has it.
 type local struct {
 	Version    int    `json:"version"`
-	Providers  int    `json:"providers"`
+	Providers  int    `json:"providers"` // that were ever made
 	MeshListen string `json:"mesh_listen"` // multiaddress of the switchboard
 	// Removed are the names of providers that were taken out of the mesh: a switchboard that was rebuilt would let them in again.
 	Removed []string `json:"removed,omitempty"`
@@ -162,7 +162,29 @@ func (l *local) path(name string) string { return filepath.Join(l.dir, name) }
 // isNew says that the mesh was never started.
 func (l *local) isNew() bool { return l.Version == 0 }
 
-// grow makes the mesh one of so many providers and writes that down.
+// fit makes the mesh one that has so many providers, not counting those that were taken out of it.
+func (l *local) fit(providers int) error {
+	const op = "start mesh"
+	have := len(l.providerNames())
+	switch made := l.Providers + providers - have; {
+	case providers == have:
+		return nil
+	case providers < have:
+		return &inos.Error{
+			Code: inos.CodeConflict, Op: op, Message: fmt.Sprintf("the mesh in %s has %s", l.dir, plural(uint64(have), "provider")),
+			Hint: "To make it smaller, empty a provider with 'inos drain' and take it out with 'inos nodes rm'.",
+		}
+	case made > localNodesMax:
+		return &inos.Error{
+			Code: inos.CodeConflict, Op: op, Message: fmt.Sprintf("the mesh in %s has %s and has had %d; it is made at most %d", l.dir, plural(uint64(have), "provider"), l.Providers, localNodesMax),
+			Hint: fmt.Sprintf("Start it with --nodes %d at most; others join from folders of their own ('inos invite', 'inos join').", have+localNodesMax-l.Providers),
+		}
+	default:
+		return l.grow(made)
+	}
+}
+
+// grow has the mesh made of so many providers, those included that were taken out of it, and writes that down.
 func (l *local) grow(providers int) error {
 	if l.MeshListen == "" {
 		addr, err := freeMeshAddress()

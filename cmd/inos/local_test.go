@@ -110,3 +110,49 @@ func TestFreeMeshAddress(t *testing.T) {
 		t.Errorf("%d is free although somebody listens", port)
 	}
 }
+
+// How many providers a mesh has is counted without those that were taken out of it.
+func TestLocalFitsWithoutWhatWasRemoved(t *testing.T) {
+	l, err := openLocal(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.close)
+	if err := errors.Join(l.fit(4), l.retire("provider-2"), l.fit(3)); err != nil || l.Providers != 4 {
+		t.Errorf("%d were made: %v", l.Providers, err)
+	}
+	if err := l.fit(2); inos.CodeOf(err) != inos.CodeConflict || !strings.Contains(err.Error(), "has 3 providers") {
+		t.Errorf("a smaller one: %v", err)
+	}
+	if err := l.fit(4); err != nil || strings.Join(l.providerNames(), " ") != "provider-1 provider-3 provider-4 provider-5" {
+		t.Errorf("%v: %v", l.providerNames(), err)
+	}
+	if err := l.fit(localNodesMax); inos.CodeOf(err) != inos.CodeConflict || !strings.Contains(err.Error(), "has had 5") {
+		t.Errorf("more than a folder can say: %v", err)
+	}
+	if err := l.fit(localNodesMax - 1); err != nil || l.Providers != localNodesMax {
+		t.Errorf("%d were made: %v", l.Providers, err)
+	}
+	if err := l.take("open again"); err != nil {
+		t.Error(err)
+	}
+}
+
+// The names of as many nodes as a mesh can have are read again.
+func TestNamesOfAllNodes(t *testing.T) {
+	l, err := openLocal(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.close)
+	names := nodeNames{nodeB: switchboardName}
+	for i := range localNodesMax {
+		names[nodeA+strconv.Itoa(100+i)] = providerPrefix + strconv.Itoa(i+1)
+	}
+	if err := l.rename(names); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := readNames(l.dir); err != nil || len(got) != len(names) {
+		t.Errorf("%d of %d names: %v", len(got), len(names), err)
+	}
+}

@@ -17,8 +17,8 @@ import (
 	"github.com/inos-mesh/inos/host/api"
 )
 
-// smallFileMax bounds the files 'url' and 'token'.
-const smallFileMax = 4096
+// smallFileMax bounds the files 'url' and 'token', and the names of as many nodes as a local mesh can have.
+const smallFileMax = 16 << 10
 
 // dataDir returns the node's data folder: --data, INOS_DATA, XDG_DATA_HOME/inos, ~/.local/share/inos.
 func (a *app) dataDir() (string, error) {

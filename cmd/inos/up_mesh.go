@@ -70,17 +70,11 @@ func (a *app) upMesh(dir string, f *upFlags, rebuild bool) error {
 			f.nodes = upNodes
 		}
 	}
-	if f.nodes > 0 && f.nodes < l.Providers {
-		return &inos.Error{
-			Code: inos.CodeConflict, Op: "start mesh", Message: fmt.Sprintf("the mesh in %s has %s", l.dir, plural(uint64(l.Providers), "provider")),
-			Hint: "To make it smaller, empty a provider with 'inos drain' and take it out with 'inos nodes rm'.",
-		}
-	}
 	if !l.isNew() && f.node.capacity > 0 {
 		a.note("--capacity counts for providers that are new; those that are there offer what their invites say ('inos nodes')")
 	}
-	if f.nodes > l.Providers {
-		if err := l.grow(f.nodes); err != nil {
+	if f.nodes > 0 {
+		if err := l.fit(f.nodes); err != nil {
 			return err
 		}
 	}
@@ -331,7 +325,7 @@ func (m *meshRun) listens(c *child, i identity) {
 	m.mu.Unlock()
 	if c == m.switchboard && !again {
 		if m.isFirst {
-			m.view.say("mesh", fmt.Sprintf("a switchboard and %s on this machine: it survives the loss of a process, not of the machine; 'inos invite' lets other machines in", plural(uint64(m.l.Providers), "provider")))
+			m.view.say("mesh", fmt.Sprintf("a switchboard and %s on this machine: it survives the loss of a process, not of the machine; 'inos invite' lets other machines in", plural(uint64(len(m.providers)), "provider")))
 			m.view.say("root key", m.rootKey()+": copy it to a safe place and keep it there; with it the map of the mesh can be made again ('inos rebuild')")
 		}
 		m.view.started(i, !m.rebuild)
