@@ -90,19 +90,19 @@ func mayRebuild(dir string) error {
 func (a *app) rebuildHere(config host.Config) error {
 	signals, release := endSignals()
 	defer release()
-	defer outliveReaders()()
 	view := a.newView(config.DataDir)
 	view.live = false
-	config.Stderr = view
-	node, err := host.Open(a.ctx, config)
+	defer view.outliveReaders()()
+	ctx, cancel := context.WithCancel(a.ctx)
+	defer cancel()
+	node, err := a.openNode(ctx, cancel, config, view, signals)
 	if err != nil {
-		view.close()
 		return err
 	}
 	i := node.Info()
 	view.started(identity{url: node.URL(), nodeID: i.NodeID, version: i.Version, kernelID: i.KernelID}, false)
 	outcome, err := a.awaitRebuilt(node, view, signals)
-	err = errors.Join(err, a.closeNode(node, view))
+	err = errors.Join(err, a.stopNode(node, view, signals))
 	view.close()
 	if err != nil {
 		return err

@@ -78,7 +78,7 @@ func kindOf(dir string) (folderKind, error) {
 // local is what a local mesh is made of, as local.json has it.
 type local struct {
 	Version    int    `json:"version"`
-	Providers  int    `json:"providers"` // that were ever made
+	Providers  int    `json:"providers"`   // that were ever made
 	MeshListen string `json:"mesh_listen"` // multiaddress of the switchboard
 	// Removed are the names of providers that were taken out of the mesh: a switchboard that was rebuilt would let them in again.
 	Removed []string `json:"removed,omitempty"`

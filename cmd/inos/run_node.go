@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"time"
@@ -19,12 +18,30 @@ const stopTimeout = 45 * time.Second
 func (a *app) runNode(config host.Config, lively bool) error {
 	signals, release := endSignals()
 	defer release()
-	defer outliveReaders()()
-	ctx, cancel := context.WithCancel(a.ctx)
-	defer cancel()
-
 	view := a.newView(config.DataDir)
 	view.live = view.live && lively
+	defer view.outliveReaders()()
+	ctx, cancel := context.WithCancel(a.ctx)
+	defer cancel()
+	node, err := a.openNode(ctx, cancel, config, view, signals)
+	if err != nil {
+		return err
+	}
+	i := node.Info()
+	view.started(identity{url: node.URL(), nodeID: i.NodeID, version: i.Version, kernelID: i.KernelID}, lively && (config.Switchboard || !config.Provider))
+	if config.Switchboard || !config.Provider {
+		if client, err := folderClient(node.URL(), config.DataDir); err == nil { // else the view goes without a dashboard
+			defer client.Close()
+			view.offers(client)
+		}
+	}
+	stopped := a.watch(node, view, signals)
+	view.close()
+	return stopped
+}
+
+// openNode starts a node that tells what it has to say to the view. A signal cancels ctx until it has started.
+func (a *app) openNode(ctx context.Context, cancel func(), config host.Config, view *view, signals <-chan os.Signal) (*host.Node, error) {
 	config.Stderr = view
 	opened, heard := make(chan struct{}), make(chan struct{})
 	go func() { // a start that recovers much can be broken off too
@@ -44,21 +61,11 @@ func (a *app) runNode(config host.Config, lively bool) error {
 	if err != nil || ctx.Err() != nil {
 		view.close()
 		if ctx.Err() != nil {
-			return inos.Errorf(inos.CodeCanceled, "start node", "interrupted")
+			return nil, inos.Errorf(inos.CodeCanceled, "start node", "interrupted")
 		}
-		return err
+		return nil, err
 	}
-	i := node.Info()
-	view.started(identity{url: node.URL(), nodeID: i.NodeID, version: i.Version, kernelID: i.KernelID}, lively && (config.Switchboard || !config.Provider))
-	if config.Switchboard || !config.Provider {
-		if client, err := folderClient(node.URL(), config.DataDir); err == nil { // else the view goes without a dashboard
-			defer client.Close()
-			view.offers(client)
-		}
-	}
-	stopped := a.watch(node, view, signals)
-	view.close()
-	return stopped
+	return node, nil
 }
 
 // watch refreshes the view until the node is to end, and ends it.
@@ -88,11 +95,15 @@ func (a *app) watch(node *host.Node, view *view, signals <-chan os.Signal) error
 	case <-signals:
 	case <-a.ctx.Done():
 	}
+	return a.stopNode(node, view, signals)
+}
+
+// stopNode ends a node after a first signal; a second one breaks that off.
+func (a *app) stopNode(node *host.Node, view *view, signals <-chan os.Signal) error {
 	view.say("stopping", "finishing what is under way; Ctrl-C again breaks it off")
 	go func() {
 		awaitSecond(signals)
-		view.close()
-		fmt.Fprintln(a.stderr, "inos: broken off; what was acknowledged is kept")
+		view.brokenOff()
 		os.Exit(statusInterrupted)
 	}()
 	return a.closeNode(node, view)

@@ -26,13 +26,6 @@ func endSignals() (signals chan os.Signal, stop func()) {
 	return signals, func() { signal.Stop(signals) }
 }
 
-// outliveReaders keeps a node running when nobody reads its output any more: without it the next line would end it.
-func outliveReaders() (stop func()) {
-	broken := make(chan os.Signal, 1) // nobody receives: the write that failed says it
-	signal.Notify(broken, syscall.SIGPIPE)
-	return func() { signal.Stop(broken) }
-}
-
 // interruptible returns a context that a signal ends, and a channel that is closed when the command should have ended by then, or by a second signal.
 func interruptible() (ctx context.Context, late <-chan struct{}, stop func()) {
 	signals, release := endSignals()

@@ -151,7 +151,7 @@ func (m *meshRun) providerArgs(name string) []string {
 func (m *meshRun) run() (err error) {
 	signals, release := endSignals()
 	defer release()
-	defer outliveReaders()()
+	defer m.view.outliveReaders()()
 	ctx, cancel := context.WithCancel(m.a.ctx)
 	defer cancel()
 	go m.sup.keep(m.switchboard)
@@ -218,12 +218,11 @@ func (m *meshRun) end() {
 // breakOff ends everything at a second signal.
 func (m *meshRun) breakOff(signals <-chan os.Signal) {
 	awaitSecond(signals)
-	m.view.close()
+	m.view.brokenOff()
 	for _, c := range m.children() {
 		c.stopOnce.Do(func() { close(c.stop) })
 		c.kill()
 	}
-	fmt.Fprintln(m.a.stderr, "inos: broken off; what was acknowledged is kept")
 	os.Exit(statusInterrupted)
 }
 

@@ -8,8 +8,11 @@ import (
 	"io"
 	"net"
 	"net/url"
+	"os"
+	"os/signal"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/inos-mesh/inos/host/api"
@@ -43,7 +46,8 @@ type identity struct{ url, nodeID, version, kernelID string }
 // elsewhere, lines of JSON for --json. It is also where the logs go, so that log and drawing do not mix.
 type view struct {
 	a     *app
-	out   io.Writer
+	out   io.Writer // lines for a person, and logs
+	json  io.Writer // lines of JSON
 	dir   string
 	width int
 	live  bool
@@ -68,10 +72,45 @@ type view struct {
 }
 
 func (a *app) newView(dir string) *view {
-	v := &view{a: a, out: a.stderr, dir: dir, began: time.Now()}
+	v := &view{a: a, out: a.stderr, json: a.stdout, dir: dir, began: time.Now()}
 	v.width, v.live = terminalOf(a.stderr)
 	v.live = v.live && !a.json && !a.quiet
 	return v
+}
+
+// outliveReaders keeps a node running when nobody reads its output any more, or not now: without it the next line would end it, or stop it. The returned
+// function is for its end.
+func (v *view) outliveReaders() (stop func()) {
+	broken := make(chan os.Signal, 1) // nobody receives: the write that failed says it
+	signal.Notify(broken, syscall.SIGPIPE)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.out = &outlet{to: v.out, lost: func(n int) string {
+		return fmt.Sprintf("inos: nobody has read: %s dropped\n", plural(uint64(n), "write was", "writes were"))
+	}}
+	v.json = &outlet{to: v.json, lost: func(n int) string {
+		return fmt.Sprintf(`{"event":"dropped","text":"nobody has read","lines":%d,"at_us":%d}`+"\n", n, time.Now().UnixMicro())
+	}}
+	return func() {
+		v.flush()
+		signal.Stop(broken)
+	}
+}
+
+// flush waits for the readers of what was said, not for ever.
+func (v *view) flush() {
+	for _, to := range []io.Writer{v.out, v.json} {
+		if o, ok := to.(*outlet); ok {
+			o.flush()
+		}
+	}
+}
+
+// brokenOff is the last thing that is said behind a second signal.
+func (v *view) brokenOff() {
+	v.close()
+	_, _ = io.WriteString(v.out, "inos: broken off; what was acknowledged is kept\n")
+	v.flush()
 }
 
 // Write takes log lines; it implements io.Writer for the node.
@@ -87,7 +126,7 @@ func (v *view) Write(p []byte) (int, error) {
 		end = len(v.partial) - 1
 	}
 	v.erase()
-	_, err := io.WriteString(v.a.stderr, printableLines(string(v.partial[:end+1])))
+	_, err := io.WriteString(v.out, printableLines(string(v.partial[:end+1])))
 	v.partial = append(v.partial[:0], v.partial[end+1:]...)
 	return len(p), err
 }
@@ -125,7 +164,7 @@ func (v *view) sayLocked(event, text string, more map[string]any) {
 		for k, value := range more {
 			line[k] = value
 		}
-		_ = json.NewEncoder(v.a.stdout).Encode(line) // the node goes on when nobody reads
+		_ = json.NewEncoder(v.json).Encode(line) // the node goes on when nobody reads
 	case !v.a.quiet:
 		fmt.Fprintf(v.out, "inos: %s: %s\n", event, printable(text))
 	}
@@ -431,7 +470,7 @@ func (v *view) close() {
 	defer v.mu.Unlock()
 	v.closed = true
 	if len(v.partial) > 0 {
-		_, _ = v.a.stderr.Write(append(v.partial, '\n'))
+		_, _ = v.out.Write(append(v.partial, '\n'))
 		v.partial = nil
 	}
 }
