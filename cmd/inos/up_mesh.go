@@ -246,22 +246,42 @@ func (m *meshRun) join(ctx context.Context, name string) error {
 	m.mu.Lock()
 	client := m.client
 	m.mu.Unlock()
-	hostName, err := os.Hostname()
+	zone, hostName, err := m.standsAt(ctx, client)
 	if err != nil {
-		return inos.Errorf(inos.CodeIO, "invite "+name, "the machine's name: %w", err)
+		return err
 	}
 	share, err := m.l.shareOf(int64(m.f.node.capacity))
 	if err != nil {
 		return err
 	}
 	invite, err := client.Invite(ctx, api.InviteQuestion{
-		Zone: "home", Host: hostName, Tier: string(m.l.tierOf(name)), OfferedBytes: share, LifeUs: inviteLife.Microseconds(),
+		Zone: zone, Host: hostName, Tier: string(m.l.tierOf(name)), OfferedBytes: share, LifeUs: inviteLife.Microseconds(),
 	})
 	if err != nil {
 		return err
 	}
 	_, err = host.Join(m.l.path(name), invite.Text)
 	return err
+}
+
+// standsAt returns where the providers of this mesh stand: where those do that are in it. The machine may have another name by now, and files would spread
+// over two machines that are one.
+func (m *meshRun) standsAt(ctx context.Context, client *api.Client) (zone, hostName string, err error) {
+	r, err := client.Nodes(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := range r.Nodes {
+		if n := &r.Nodes[i]; strings.HasPrefix(m.names[n.Node], providerPrefix) {
+			return n.Zone, n.Host, nil
+		}
+	}
+	if hostName, err = os.Hostname(); err != nil {
+		return "", "", inos.Errorf(inos.CodeIO, "invite provider", "the machine's name: %w", err)
+	}
+	return "home", hostName, nil
 }
 
 // errNotYet says that the switchboard cannot be asked.
@@ -378,6 +398,11 @@ func codeNamed(name string) inos.Code {
 // became tells what became of a node's process, and ends the mesh when the switchboard cannot run.
 func (m *meshRun) became(c *child) {
 	v := c.view()
+	m.mu.Lock()
+	if failure := m.failures[c.name]; failure != nil && v.ran {
+		v.reason = failure.Error() // its own words
+	}
+	m.mu.Unlock()
 	switch v.state {
 	case childStarting:
 		if c == m.switchboard { // a provider's start looks at its last failure
@@ -387,9 +412,6 @@ func (m *meshRun) became(c *child) {
 		}
 	case childWaiting:
 		m.mu.Lock()
-		if failure := m.failures[c.name]; failure != nil && v.ran {
-			v.reason = failure.Error()
-		}
 		same := m.reasons[c.name] == v.reason && (!v.ran || m.failures[c.name] != nil)
 		m.reasons[c.name] = v.reason
 		m.mu.Unlock()

@@ -2,7 +2,11 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"encoding/json"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
@@ -122,6 +126,47 @@ func TestMeshTellsWhyANodeEnded(t *testing.T) {
 	}
 	if got := out.String(); got != "inos: provider-1: open: no space; it is started again\n" {
 		t.Error(got)
+	}
+}
+
+// A mesh whose switchboard does not stay ends with what that said itself, not with its exit status.
+func TestMeshTellsWhyItIsGivenUp(t *testing.T) {
+	m, out := testMesh(t, 1)
+	m.urls[switchboardName] = "http://127.0.0.1:5" // it has run
+	m.logged(m.switchboard, []byte(`{"error":{"code":"disk_full","operation":"open","message":"no space"}}`))
+	m.switchboard.mu.Lock()
+	m.switchboard.state, m.switchboard.reason, m.switchboard.ran = childFailed, "it ended with status 1", true
+	m.switchboard.mu.Unlock()
+	m.became(m.switchboard)
+	if !strings.Contains(out.String(), "switchboard: open: no space; it ended 31 times") || m.fatal == nil || !strings.Contains(m.fatal.Error(), "last: open: no space") {
+		t.Errorf("%v: %s", m.fatal, out)
+	}
+}
+
+// A provider that comes later stands where the others do, whatever the machine is called by then.
+func TestNewProviderStandsWithTheOthers(t *testing.T) {
+	m, _ := testMesh(t, 2)
+	m.names[nodeA] = "provider-1"
+	var asked api.InviteQuestion
+	node := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			_ = json.NewEncoder(w).Encode(api.NodesReply{Nodes: []api.NodeInfo{
+				{Member: api.Member{Node: nodeB, Zone: "garage", Host: "nas", State: "active"}}, {Member: api.Member{Node: nodeA, Zone: "home", Host: "of-before", State: "active"}},
+			}})
+			return
+		}
+		_ = json.NewDecoder(r.Body).Decode(&asked)
+		w.WriteHeader(http.StatusForbidden) // no invite of a mesh that does not run
+	}))
+	t.Cleanup(node.Close)
+	var err error
+	if m.client, err = api.NewClient(node.URL, "secret"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.client.Close)
+	close(m.listening)
+	if err := m.join(context.Background(), "provider-2"); err == nil || asked.Zone != "home" || asked.Host != "of-before" {
+		t.Errorf("%+v %v", asked, err)
 	}
 }
 
