@@ -17,7 +17,7 @@ import (
 	"github.com/inos-mesh/inos/host/api"
 )
 
-// smallFileMax bounds the files 'url' and 'token', and the names of as many nodes as a local mesh can have.
+// smallFileMax bounds the files 'url', 'token' and 'local.json', and the names of as many nodes as a local mesh can have.
 const smallFileMax = 16 << 10
 
 // dataDir returns the node's data folder: --data, INOS_DATA, XDG_DATA_HOME/inos, ~/.local/share/inos.
