@@ -55,23 +55,24 @@ without it, so move it off the machine and keep it: with it the map can be made 
 			if heartbeat < 0 {
 				return usage(c, "--heartbeat is a time, not %v", heartbeat)
 			}
-			switch {
-			case config.Switchboard && config.Provider:
-				config.Switchboard, config.Provider = false, false // both is a node that does everything
-			case !config.Switchboard && !config.Provider:
-				kind, err := kindOf(config.DataDir)
-				if err != nil {
-					return err
-				}
+			kind, err := kindOf(config.DataDir)
+			if err != nil {
+				return err
+			}
+			if kind == folderLocal {
+				return localFolderError(config.DataDir)
+			}
+			if !config.Switchboard || config.Provider { // 'inos up' starts its switchboard as nothing else
 				if err := ofLocalMesh(config.DataDir); err != nil {
 					return err
 				}
-				switch kind {
-				case folderLocal:
-					return localFolderError(config.DataDir)
-				case folderEmpty:
-					return noNodeError(config.DataDir)
-				}
+			}
+			switch {
+			case config.Switchboard && config.Provider:
+				config.Switchboard, config.Provider = false, false // both is a node that does everything
+			case !config.Switchboard && !config.Provider && kind == folderEmpty:
+				return noNodeError(config.DataDir)
+			case !config.Switchboard && !config.Provider:
 				config.Provider = kind == folderProvider
 			}
 			f.apply(&config)
