@@ -33,12 +33,13 @@ type selection struct {
 // get answers with a file: GET /v1/files/{path} and /v1/blobs/{fileid}; plain bytes, ranges of them, or, for who
 // accepts br, the stored chunks as one br stream. A failure behind the header aborts the connection.
 func (x *exchange) get(t target) error {
+	id := newID(x.h.now()) // of all its ranges: a link counts them as one use
 	for range replacedTriesMax {
 		s, err := x.choose(t)
 		if err != nil || s == nil {
 			return err
 		}
-		replaced, err := x.download(t, s)
+		replaced, err := x.download(t, id, s)
 		if !replaced {
 			return err
 		}
@@ -101,12 +102,12 @@ func (x *exchange) choose(t target) (*selection, error) {
 
 // download asks the kernel for the bytes and passes them on, part by part. replaced means that nothing was written,
 // because the path has another version than the one that was chosen for.
-func (x *exchange) download(t target, s *selection) (replaced bool, err error) {
+func (x *exchange) download(t target, id string, s *selection) (replaced bool, err error) {
 	if len(s.parts) == 0 {
-		return x.deliver(t, s, 0)
+		return x.deliver(t, id, s, 0)
 	}
 	for i := range s.parts {
-		if replaced, err = x.deliver(t, s, i); replaced && i > 0 {
+		if replaced, err = x.deliver(t, id, s, i); replaced && i > 0 {
 			return false, inos.Errorf(inos.CodeConflict, "files:get", "the file was replaced between two ranges")
 		}
 		if err != nil || replaced {
@@ -122,7 +123,7 @@ func (x *exchange) download(t target, s *selection) (replaced bool, err error) {
 }
 
 // deliver writes the part of that index, or all of a selection without parts.
-func (x *exchange) deliver(t target, s *selection, index int) (replaced bool, err error) {
+func (x *exchange) deliver(t target, id string, s *selection, index int) (replaced bool, err error) {
 	ctx, cancel := context.WithCancel(x.r.Context())
 	defer cancel()
 	q := &eventpb.FilesGetRequest{LengthBytes: -1, Encoded: s.encoded}
@@ -163,7 +164,7 @@ func (x *exchange) deliver(t target, s *selection, index int) (replaced bool, er
 		d.begin(expected)
 	}
 	var reply eventpb.FilesGetReply
-	err = x.send(ctx, x.envelope(newID(x.h.now()), event.FilesGet, q), &reply, announced)
+	err = x.send(ctx, x.envelope(id, event.FilesGet, q), &reply, announced)
 	d.end(err != nil)
 	release()
 	switch {
