@@ -65,7 +65,7 @@ func (x *exchange) events(target) error {
 	if follow || upgrade {
 		x.h.endWith(x.r)
 		user := x.session.Subject // of later: the session is looked up again while it is followed
-		if err := x.h.followers.enter(user); err != nil {
+		if err := x.h.followers.enter("node:events", "clients follow the events", user, FollowersUserMax, FollowersMax); err != nil {
 			return err
 		}
 		defer x.h.followers.leave(user)

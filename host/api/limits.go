@@ -16,7 +16,7 @@ const (
 	ConnectionsMax = 4096
 	// BodyRateMin is how many bytes a second a client has to send on the average of a body, once the stall time has gone by.
 	BodyRateMin = 512
-	// RequestsMax bounds the requests under way; more are answered with busy.
+	// RequestsMax bounds the requests under way; more are answered with busy. One user has half of them, and so have strangers together.
 	RequestsMax = 2048
 	// FollowersMax bounds those of them that follow the events.
 	FollowersMax = 128

@@ -32,7 +32,8 @@ type Handler struct {
 	keepAlive time.Duration
 
 	underWay  atomic.Int64
-	followers followers
+	requests  shares // of those under way whose sender is known
+	followers shares
 	counts    counts
 	ready     readiness
 
@@ -132,29 +133,41 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.trace = newTrace(r.Header)
 	w.Header().Set("Inos-Trace-Id", x.trace.id())
 
-	defer h.underWay.Add(-1)
+	leave := sync.OnceFunc(func() { h.underWay.Add(-1) })
+	defer leave()
+	target, err := parseTarget(r.URL)
+	turnAway := func(err error) {
+		leave() // who is not served has no place while what is left of a body comes
+		x.refuse(target, err)
+	}
 	if h.underWay.Add(1) > h.limit {
-		x.fail(&inos.Error{
-			Code: inos.CodeBusy, Op: "accept request", Message: "as many requests as allowed are under way",
-			RetryAfter: inos.Micros(busyRetry.Microseconds()),
-		})
+		turnAway(inos.Errorf(inos.CodeBusy, "accept request", "as many requests as allowed are under way"))
 		return
 	}
-	target, err := parseTarget(r.URL)
 	route = target.route.name()
 	if err != nil && target.route == routeNone {
 		// An address that cannot be told apart is refused like one that does not exist: only to who may ask.
 		if authErr := x.authenticate(); authErr != nil {
 			err = authErr
 		}
-		x.fail(err)
+		turnAway(err)
 		return
 	}
 	if !target.route.open() {
 		if err := x.authenticate(); err != nil {
-			x.fail(err)
+			turnAway(err)
 			return
 		}
+	}
+	if target.route == routeHealth || target.route == routeReady {
+		leave() // by these it is decided whether the node is to live
+	} else {
+		user := x.session.Subject
+		if err := h.enter(user); err != nil {
+			turnAway(err)
+			return
+		}
+		defer h.requests.leave(user)
 	}
 	if err == nil && target.route.inNamespace() {
 		err = x.takeOwner()
@@ -167,6 +180,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	x.serve(target)
+}
+
+// enter takes a place for a request of a user's, of half of all: nobody takes those of all others, and strangers together do not either.
+func (h *Handler) enter(user inos.Subject) error {
+	return h.requests.enter("accept request", "requests are under way", user, int(h.limit+1)/2, int(h.limit))
 }
 
 // serve calls the handler of the route and method.

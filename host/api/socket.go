@@ -163,6 +163,10 @@ func (s *socket) submit(e *eventpb.Envelope) (*eventpb.Envelope, error) {
 			RetryAfter: inos.Micros(busyRetry.Microseconds()),
 		}
 	}
+	if err := h.enter(s.x.session.Subject); err != nil {
+		return nil, err
+	}
+	defer h.requests.leave(s.x.session.Subject)
 	return h.node.Request(s.ctx, e, func(p *eventpb.Envelope) { s.push(p) })
 }
 

@@ -195,7 +195,7 @@ func TestSocketBounds(t *testing.T) {
 	t.Run("followers", func(t *testing.T) {
 		h := s.Config.Handler.(*Handler)
 		h.followers.mu.Lock()
-		h.followers.of["crowd"] = FollowersMax // whoever of the sockets above has not left yet
+		h.followers.all += FollowersMax // whoever of the sockets above has not left yet
 		h.followers.mu.Unlock()
 		_, response, err := websocket.Dial(context.Background(), s.URL+"/v1/events", &websocket.DialOptions{
 			HTTPHeader: http.Header{"Authorization": {"Bearer " + operatorSecret}},
