@@ -326,7 +326,8 @@ func (w *world) randomEnd(r *rand.Rand, failing int) {
 	case event.WorkerCall, event.WorkerStart, event.WorkerStop:
 		w.finish(i)
 		return
-	case event.CommitFile, event.DeleteFile, event.StageChunks, event.AbortUpload:
+	case event.CommitFile, event.DeleteFile, event.StageChunks, event.AbortUpload, event.DropCopies, event.AddCopies, event.WantRepairs, event.ClaimRepairs,
+		event.SettleRepair, event.RetireCopy, event.ConfirmCopies, event.SettleRecord, event.UnsettleRecords, event.DistrustNode, event.CondemnChunks, event.ForgetChunks:
 		if r.Intn(2) == 0 {
 			w.perform(e)
 		}
