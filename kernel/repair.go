@@ -98,9 +98,10 @@ func (u *repairs) active() bool {
 	return k.node.switchboard && k.ready() && !k.lone()
 }
 
+// act begins nothing on a node that is alone; what it had begun with others, before they were removed, comes to its end.
 func (u *repairs) act() {
 	k := u.k
-	if !u.active() {
+	if !k.node.switchboard || !k.ready() {
 		return
 	}
 	u.queue()
@@ -108,7 +109,7 @@ func (u *repairs) act() {
 		u.advance(u.table[work])
 	}
 	u.rate.act(u)
-	if k.node.draining {
+	if k.node.draining || k.lone() {
 		return
 	}
 	if !u.claiming && len(u.table) < mendingsMax/2 && u.claimAt != 0 && u.claimAt <= k.now {
@@ -119,7 +120,7 @@ func (u *repairs) act() {
 }
 
 func (u *repairs) wake() (at inos.Micros) {
-	if !u.active() {
+	if !u.k.node.switchboard || !u.k.ready() {
 		return 0
 	}
 	if len(u.waiting) > 0 && len(u.wanting) == 0 {
@@ -129,7 +130,7 @@ func (u *repairs) wake() (at inos.Micros) {
 		at = earlier(at, u.table[work].wake(u))
 	}
 	at = earlier(at, u.rate.wake(u))
-	if u.k.node.draining {
+	if u.k.node.draining || u.k.lone() {
 		return at
 	}
 	if !u.claiming && len(u.table) < mendingsMax/2 {

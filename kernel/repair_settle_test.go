@@ -50,3 +50,37 @@ func TestRepairOutlivesItsCopy(t *testing.T) {
 		})
 	}
 }
+
+// The other nodes are removed while a repair waits, and this one is alone: the claim is ended all the same, or its chunk would stay for ever, and a stop
+// would wait for it.
+func TestRepairOfOneThatIsLeftAlone(t *testing.T) {
+	for name, step := range map[string]uint8{"for the rate": mendReady, "for another try to end it": mendPause} {
+		t.Run(name, func(t *testing.T) {
+			k, id, _, _ := surplus()
+			k.numbering.ceiling = inos.OrdersMax
+			u := &k.repairs
+			x := &mending{work: 7, id: id, lease: 3, wanted: 2, until: k.now + inos.Hour, step: step, again: k.now + 1, good: []inos.NodeID{"n1"}, sources: []inos.NodeID{"n1"}}
+			u.table = map[uint64]*mending{x.work: x}
+			k.collector.live(id)
+			for _, node := range k.members.all() {
+				k.members.table[node].row.State = uint32(inos.MemberRemoved)
+			}
+			self := k.members.newMember()
+			self.row, self.state = &eventpb.Member{Node: string(k.self()), Tier: "cold", State: uint32(inos.MemberActive)}, liveAlive
+			k.members.table[k.self()] = self
+			if k.members.changed(); !k.lone() {
+				t.Fatal("it is not alone")
+			}
+			if at := u.wake(); at != x.again {
+				t.Errorf("it wants to be woken at %d, not %d", at, x.again)
+			}
+			k.now, k.out = x.again, nil
+			if u.act(); len(k.out) != 1 || k.out[0].EventType != event.SettleRepair {
+				t.Fatalf("it does %v", k.out)
+			}
+			if u.settled(x, nil); !u.idle() || len(k.collector.lives) > 0 {
+				t.Error("the repair is not over")
+			}
+		})
+	}
+}
