@@ -375,6 +375,6 @@ func (u *repairs) describe(r *eventpb.RepairsListReply) {
 	}
 	if speed := r.BytesPerSecond; speed > 0 && u.done > 0 {
 		left := r.Total * (u.bytes / u.done) // in microseconds it may be more than a number holds
-		r.EtaUs = int64(min(left/speed, 1<<40)*uint64(inos.Second) + left%speed*uint64(inos.Second)/speed)
+		r.EtaUs = int64(min(left/speed, 1<<33)*uint64(inos.Second) + left%speed*uint64(inos.Second)/speed)
 	}
 }

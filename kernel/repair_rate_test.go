@@ -88,7 +88,7 @@ func TestRepairsLeft(t *testing.T) {
 		{0, 1 << 20, 0},
 		{3, 2 << 20, 1_500_000},
 		{40_000_000, 64 << 20, 625_000_000_000},
-		{1 << 40, 1, 1 << 40 * 1_000_000},
+		{1 << 40, 1, 1 << 33 * 1_000_000}, // in nanoseconds too
 	} {
 		u.rate.recent = c.speed
 		r := &eventpb.RepairsListReply{Total: c.total}
