@@ -82,6 +82,13 @@ const (
 	recordReadsMax    = 8        // rounds over the nodes that hold one, while some send other bytes
 	recordPage        = 256      // records of one page of a rebuild
 	recordsVainMax    = 4096     // records of a pass of a rebuild that brought nothing, remembered so that they are read and counted once
+	recordsEmptyMax   = 4096     // records in a row that a node names and that are not to be had
+	recordsFailedMax  = 8        // and that it does not answer for, before it is asked last
+	rebuildStopsMax   = 8        // times that a node stops when it is to give its records, and is waited for
+	restingFew        = 64       // nodes that cannot have their turn and are looked at in every step
+	listedSpare       = 1 << 16  // chunks, or records, that a node may name beyond those that it can be said to hold
+	listedMax         = 1 << 32  // that any node may name: each is a file, and file systems have no more
+	storedBytesLeast  = 4        // of a chunk
 	unreadableMax     = 1024     // versions that a rebuild could not restore and remembers
 	unreadableNamed   = 8        // of them in the status
 	shortsPerPut      = 1024     // chunks of one put on fewer domains than wanted that are remembered until its commit
@@ -205,6 +212,7 @@ const (
 	rebuildSettle     = 45 * inos.Second // after the last node has come, before the records are read
 	rebuildPatience   = 5 * inos.Minute  // for which nodes are waited for when something cannot be restored
 	rebuildLook       = inos.Second
+	turnLook          = inos.Second      // between two looks at nodes that could not have their turn
 	rebuildAgain      = 15 * inos.Second // between passes for what nodes did not give
 	rebuildNoteEvery  = 10 * inos.Second
 	recordPatience    = 30 * inos.Second       // for which a request waits for its commit record

@@ -208,7 +208,7 @@ func TestLoadingAllMembers(t *testing.T) {
 		k.repairs.gone(id)
 		k.records.nodeGone(id)
 	}
-	for _, l := range []*nodeLine{&k.reconciles.wanted, &k.inspections.wanted, &k.collector.sweep.wanted, &k.repairs.scan.nodes} {
+	for _, l := range []*nodeLine{&k.reconciles.wanted.ready, &k.inspections.wanted, &k.collector.sweep.wanted, &k.repairs.scan.nodes} {
 		if len(l.list) != len(u.all()) {
 			t.Errorf("%d nodes are in line, of %d", len(l.list), len(u.all()))
 		}

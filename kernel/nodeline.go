@@ -68,3 +68,56 @@ func (l *nodeLine) code(c *coder) {
 	}
 	list(c, &l.list, membersMax, text[inos.NodeID])
 }
+
+// turnLine is a line of nodes that wait for a turn that some of them cannot have now, because they do not answer. These rest. Few are looked at in every
+// step; a large mesh may have thousands, which are looked at now and then.
+type turnLine struct {
+	ready   nodeLine
+	resting nodeLine
+	lookAt  inos.Micros // when to look at those that rest
+}
+
+// What is to be done with a node that stands first in a line.
+const (
+	turnOver  = iota // it has it, or needs none any more, and leaves the line
+	turnLater        // it rests
+)
+
+func (l *turnLine) has(node inos.NodeID) bool { return l.ready.has(node) || l.resting.has(node) }
+
+// add puts a node at the end of the line, unless it is in it.
+func (l *turnLine) add(node inos.NodeID) {
+	if !l.resting.has(node) {
+		l.ready.add(node)
+	}
+}
+
+// turns goes through the nodes that may have a turn, while there is room for another.
+func (l *turnLine) turns(now inos.Micros, room func() bool, turn func(inos.NodeID) int) {
+	if n := len(l.resting.list); n > 0 && (n <= restingFew || l.lookAt <= now) && room() {
+		l.lookAt = now + turnLook
+		for _, node := range l.resting.list {
+			l.ready.add(node)
+		}
+		l.resting = nodeLine{}
+	}
+	for len(l.ready.list) > 0 && room() {
+		if node := l.ready.first(); turn(node) == turnLater {
+			l.resting.add(node)
+		}
+	}
+}
+
+// wake returns when nodes that rest are to be looked at; 0: in every step.
+func (l *turnLine) wake() inos.Micros {
+	if len(l.resting.list) <= restingFew {
+		return 0
+	}
+	return max(l.lookAt, 1)
+}
+
+func (l *turnLine) code(c *coder) {
+	l.ready.code(c)
+	l.resting.code(c)
+	num(c, &l.lookAt)
+}

@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"slices"
+	"strconv"
 
 	"github.com/inos-mesh/inos"
 	"github.com/inos-mesh/inos/event"
@@ -53,7 +54,10 @@ type rebuilding struct {
 	underWay bool // an effect of a phase without a table
 	again    inos.Micros
 	nodes    map[inos.NodeID]*gathering
-	came     inos.Micros // when the last node came
+	line     turnLine               // of those that have more to say
+	turns    map[uint64]inos.NodeID // of those that are being asked, by their turn
+	lookAt   inos.Micros            // when to look for nodes that have come
+	came     inos.Micros            // when the last node came
 	chunks   uint64
 	records  uint64 // of the pass under way
 	refused  uint64
@@ -67,15 +71,20 @@ type rebuilding struct {
 	page    []recordHeld
 	later   []recordHeld // of the page: another node that was gone through before was to give them
 	asked   bool
+	listed  uint64      // records that the node has named
 	mute    inos.Micros // since when the node has not given its page; 0: it does
+	dry     inos.Micros // since when none of the records that it names could be had; 0: they could, or none was asked for
+	empty   uint32      // of these, in a row
 	anew    bool        // a node came during the pass: there is another
 	table   map[uint64]*restoring
 	bad     []*eventpb.Record // versions that could not be restored, as far as they are remembered
 	badMore uint64
 	check   int // of bad, in a recheck
 
-	read map[string]uint8 // records of the pass that brought nothing, as far as they are remembered: why (vainSilent and so on)
-	left []inos.NodeID    // nodes that died before they had said what they hold, and have not come back
+	read  map[string]uint8       // records of the pass that brought nothing, as far as they are remembered: why (vainSilent and so on)
+	left  map[inos.NodeID]bool   // nodes that died before they had said what they hold, and have not come back
+	stops map[inos.NodeID]uint32 // how often nodes have done so
+	over  map[inos.NodeID]bool   // nodes that were passed over; true: for good, not for the pass under way
 
 	withheld uint64      // records that no node gave in the pass which was seen to hold them
 	wanting  bool        // these, or manifest nodes: another pass may get them
@@ -86,14 +95,16 @@ type rebuilding struct {
 
 // gathering is a node that says what it holds.
 type gathering struct {
-	after    []byte
-	records  bool // its chunks are known, its records follow
-	underWay bool
-	done     bool
-	again    inos.Micros
-	page     [][]byte // being noted
-	last     bool
-	silent   inos.Micros // since when it has not said what it holds; 0: it does
+	after   []byte
+	records bool   // its chunks are known, its records follow
+	listed  uint64 // of its chunks, or of its records
+	turn    uint64 // a page is being asked for, or noted; 0: none is
+	done    bool
+	again   inos.Micros
+	page    [][]byte // being noted
+	last    bool
+	silent  inos.Micros // since when it has not said what it holds; 0: it does
+	failed  uint32      // records in a row that it did not answer for
 }
 
 // stuck says that a node has not said for so long what it holds that nobody waits for it. It is asked on, and met again when it does.
@@ -110,6 +121,7 @@ type recordHeld struct {
 func (u *rebuilding) init(k *Kernel) {
 	u.k = k
 	u.nodes, u.table, u.read = map[inos.NodeID]*gathering{}, map[uint64]*restoring{}, map[string]uint8{}
+	u.turns, u.left, u.over, u.stops = map[uint64]inos.NodeID{}, map[inos.NodeID]bool{}, map[inos.NodeID]bool{}, map[inos.NodeID]uint32{}
 }
 
 func (u *rebuilding) about() about {
@@ -145,13 +157,18 @@ func (u *rebuilding) code(c *coder) {
 	objects(c, &u.nodes, membersMax, text[inos.NodeID], func(c *coder, g *gathering) {
 		c.bytes(&g.after)
 		c.bool(&g.records)
-		c.bool(&g.underWay)
+		num(c, &g.listed)
+		num(c, &g.turn)
 		c.bool(&g.done)
 		num(c, &g.again)
 		ids(&g.page)
 		c.bool(&g.last)
 		num(c, &g.silent)
+		num(c, &g.failed)
 	})
+	u.line.code(c)
+	table(c, &u.turns, nodesGathering, num[uint64], text[inos.NodeID])
+	num(c, &u.lookAt)
 	num(c, &u.came)
 	num(c, &u.chunks)
 	num(c, &u.records)
@@ -177,9 +194,14 @@ func (u *rebuilding) code(c *coder) {
 			c.fail("a record that brought nothing for reason %d", *vain)
 		}
 	})
-	list(c, &u.left, membersMax, text[inos.NodeID])
+	table(c, &u.left, membersMax, text[inos.NodeID], (*coder).bool)
+	table(c, &u.stops, membersMax, text[inos.NodeID], num[uint32])
+	table(c, &u.over, membersMax, text[inos.NodeID], (*coder).bool)
 	c.bool(&u.asked)
+	num(c, &u.listed)
 	num(c, &u.mute)
+	num(c, &u.dry)
+	num(c, &u.empty)
 	c.bool(&u.anew)
 	objects(c, &u.table, recordsRestoring, num[uint64], func(c *coder, x *restoring) { x.code(c) })
 	list(c, &u.bad, unreadableMax, record)
@@ -211,13 +233,19 @@ func (u *rebuilding) act() {
 	switch u.phase {
 	case rebuildClear:
 		u.once(opForgetSights, event.EndRestore, &eventpb.EndRestoreRequest{})
-	case rebuildGather:
-		u.meet()
+	case rebuildGather, rebuildRecords:
+		look := u.lookAt <= k.now
+		if look {
+			u.lookAt = k.now + rebuildLook
+			u.meet()
+		}
 		u.gather()
-	case rebuildRecords:
-		u.meet()
-		u.gather()
-		u.pass()
+		switch {
+		case u.phase == rebuildRecords:
+			u.pass()
+		case look && len(u.nodes) > 0 && u.came+rebuildSettle <= k.now && !u.more():
+			u.begin() // all have said what they hold, and no other has come for a while
+		}
 	case rebuildRecheck:
 		u.recheck()
 	case rebuildEnd:
@@ -242,68 +270,56 @@ func (u *rebuilding) wake() (at inos.Micros) {
 		at = earlier(at, u.again)
 	}
 	if u.phase == rebuildGather {
-		at = earlier(at, u.k.now+rebuildLook)
+		at = earlier(at, max(u.lookAt, 1))
 	}
 	return at
 }
 
 // idle says that nothing of a rebuild is under way that a drain has to wait for.
 func (u *rebuilding) idle() bool {
-	return !u.underWay && !u.asked && len(u.table) == 0 && !slices.ContainsFunc(sortedKeys(u.nodes), func(n inos.NodeID) bool { return u.nodes[n].underWay })
+	return !u.underWay && !u.asked && len(u.table) == 0 && len(u.turns) == 0
 }
 
 // retry pauses after a failure of the semantic memory or the host.
 func (u *rebuilding) retry() { u.again = u.k.now + retryBackoffMax }
 
-// meet takes up nodes that have come.
+// meet takes up nodes that have come. It goes through all members, and is not called in every step.
 func (u *rebuilding) meet() {
 	for _, node := range u.k.members.all() {
-		if u.nodes[node] == nil && len(u.nodes) < membersMax && (node == u.k.self() && u.k.node.provider || u.k.members.alive(node)) {
+		if u.nodes[node] == nil && len(u.nodes) < membersMax && u.stops[node] < rebuildStopsMax && (node == u.k.self() && u.k.node.provider || u.k.members.alive(node)) {
 			u.nodes[node] = &gathering{}
-			u.left = slices.DeleteFunc(u.left, func(n inos.NodeID) bool { return n == node })
+			u.line.add(node)
+			delete(u.left, node)
 			u.came, u.anew = u.k.now, true
 		}
 	}
 }
 
-// gather asks nodes for the next pages of what they hold. When all have said it and no other has come for a while, the records are read.
+// gather asks nodes for the next pages of what they hold.
 func (u *rebuilding) gather() {
 	k := u.k
-	busy, open := 0, false
-	for _, node := range sortedKeys(u.nodes) {
+	u.line.turns(k.now, func() bool { return len(u.turns) < nodesGathering }, func(node inos.NodeID) int {
 		g := u.nodes[node]
-		if g.underWay {
-			busy++
-			open = open || !g.stuck(k.now)
-			continue
+		switch {
+		case g == nil || g.done || g.turn != 0:
+			return turnOver
+		case node != k.self() && !k.members.alive(node) || g.again > k.now:
+			return turnLater
 		}
-		if g.done || node != k.self() && !k.members.alive(node) {
-			continue
-		}
-		open = open || !g.stuck(k.now)
-		if busy < nodesGathering && g.again <= k.now {
-			busy++
-			g.underWay = true
-			k.content(nil, u.of(opRebuildList, node), node, event.ContentInventory, &eventpb.ContentInventoryRequest{After: g.after, Limit: inventoryPage, Record: g.records}, bulk{})
-		}
-	}
-	if u.phase == rebuildGather && !open && len(u.nodes) > 0 && u.came+rebuildSettle <= k.now {
-		u.begin()
-	}
+		g.turn = k.work()
+		u.turns[g.turn] = node
+		k.content(nil, ask{owner: threadRebuild, op: opRebuildList, work: g.turn}, node, event.ContentInventory,
+			&eventpb.ContentInventoryRequest{After: g.after, Limit: inventoryPage, Record: g.records}, bulk{})
+		return turnOver
+	})
 }
 
-// of names a node's effect.
-func (u *rebuilding) of(op uint8, node inos.NodeID) ask {
-	return ask{owner: threadRebuild, op: op, slot: hashName(levelProcess, string(node))}
-}
-
-func (u *rebuilding) bySlot(slot uint64) (inos.NodeID, *gathering) {
-	for _, node := range sortedKeys(u.nodes) {
-		if hashName(levelProcess, string(node)) == slot {
-			return node, u.nodes[node]
-		}
-	}
-	return "", nil // it was passed over meanwhile
+// more says that a node has more to say, and is waited for.
+func (u *rebuilding) more() bool {
+	return slices.ContainsFunc(sortedKeys(u.nodes), func(node inos.NodeID) bool {
+		g := u.nodes[node]
+		return !g.done && !g.stuck(u.k.now) && (g.turn != 0 || node == u.k.self() || u.k.members.alive(node))
+	})
 }
 
 func (u *rebuilding) answer(a *answer) {
@@ -316,10 +332,7 @@ func (u *rebuilding) answer(a *answer) {
 		case a.op == opForgetSights:
 			u.phase = rebuildGather
 		default:
-			u.phase, u.nodes, u.order, u.at, u.page, u.left = rebuildDone, map[inos.NodeID]*gathering{}, nil, 0, nil, nil
-			clear(u.read)
-			u.narrow = true
-			u.note(event.StateCompleted)
+			u.ended()
 		}
 	case opRebuildList, opSight:
 		u.gathered(a)
@@ -336,42 +349,70 @@ func (u *rebuilding) answer(a *answer) {
 	}
 }
 
+// ended ends a rebuild, unless a node has come since it was decided to: it is a member by now, and what it holds and has no row would be trashed. What
+// was seen of the others is forgotten then, and everybody is asked once more.
+func (u *rebuilding) ended() {
+	u.anew = false
+	u.meet()
+	u.nodes, u.line, u.order, u.at, u.page = map[inos.NodeID]*gathering{}, turnLine{}, nil, 0, nil
+	clear(u.read)
+	if u.anew {
+		u.phase, u.chunks = rebuildClear, 0
+		return
+	}
+	for _, node := range sortedKeys(u.left) {
+		u.overlook(node, "has stopped before it told all that it holds", false)
+	}
+	clear(u.left)
+	clear(u.stops)
+	u.phase, u.narrow = rebuildDone, true
+	u.note(event.StateCompleted)
+}
+
 // gathered takes a page of what a node holds, or the end of noting it.
 func (u *rebuilding) gathered(a *answer) {
 	k := u.k
-	node, g := u.bySlot(a.slot)
-	if g == nil {
+	node := u.turns[a.work]
+	g := u.nodes[node]
+	if g == nil || g.turn != a.work || u.phase >= rebuildEnd {
+		delete(u.turns, a.work) // it comes too late: the node was passed over meanwhile
 		return
 	}
-	if u.phase >= rebuildEnd {
-		g.underWay = false // it comes too late
-		return
+	end := func() {
+		delete(u.turns, a.work)
+		if g.turn = 0; !g.done {
+			u.line.add(node)
+		}
 	}
 	if a.op == opRebuildList {
 		var r eventpb.ContentInventoryReply
-		if a.err != nil || event.Open(a.env, &r) != nil || !ascends(g.after, r.ChunkIds, inventoryPage) || len(r.ChunkIds) == 0 && !r.End {
-			g.underWay, g.again = false, k.now+retryBackoffMax
-			if g.silent == 0 {
+		if a.err != nil || event.Open(a.env, &r) != nil || !ascends(g.after, r.ChunkIds, inventoryPage) || len(r.ChunkIds) < inventoryPage && !r.End {
+			if g.again = k.now + retryBackoffMax; g.silent == 0 {
 				g.silent = k.now
 			}
+			end()
 			return
 		}
 		if g.stuck(k.now) {
 			u.came, u.anew = k.now, true
 		}
 		g.silent = 0
-		g.page, g.last = r.ChunkIds, r.End
+		if g.page, g.last = r.ChunkIds, r.End; g.listed+uint64(len(g.page)) > u.most(node, g.records) {
+			u.tooMuch(node, g.records)
+			g.page, g.last = nil, true
+		}
 		if len(g.page) > 0 {
-			k.send(nil, u.of(opSight, node), event.Sight, &eventpb.SightRequest{Node: string(node), ChunkIds: g.page})
+			k.send(nil, ask{owner: threadRebuild, op: opSight, work: a.work}, event.Sight, &eventpb.SightRequest{Node: string(node), ChunkIds: g.page})
 			return
 		}
 	} else if a.err != nil {
-		g.underWay, g.again = false, k.now+retryBackoffMax
+		g.again = k.now + retryBackoffMax
+		end()
 		return
 	}
-	g.underWay = false
 	if n := len(g.page); n > 0 {
 		g.after = g.page[n-1]
+		g.listed += uint64(n)
 		if !g.records {
 			u.chunks += uint64(n)
 		}
@@ -381,8 +422,47 @@ func (u *rebuilding) gathered(a *answer) {
 	case g.last && g.records:
 		g.done = true
 	case g.last:
-		g.records, g.after = true, nil
+		g.records, g.after, g.listed = true, nil, 0
 	}
+	end()
+}
+
+// most returns how many chunks, or records, a node can name truthfully: with room to spare, twice of what its last heartbeat said that it holds, whose
+// counters are exact; and what fits into the bytes that it was granted, which records do not count against.
+func (u *rebuilding) most(node inos.NodeID, records bool) uint64 {
+	most := uint64(listedMax)
+	m := u.k.members.member(node)
+	if m == nil {
+		return most
+	}
+	if !records && m.row.OfferedBytes > 0 {
+		most = min(most, m.row.OfferedBytes/storedBytesLeast+listedSpare)
+	}
+	if m.usage != nil {
+		says := m.usage.Chunks
+		if records {
+			says = max(m.usage.Records, m.records)
+		}
+		most = min(most, 2*min(says, listedMax)+listedSpare)
+	}
+	return most
+}
+
+// tooMuch passes a node over that names more than it can hold: it would come to no end.
+func (u *rebuilding) tooMuch(node inos.NodeID, records bool) {
+	what := "chunks"
+	if records {
+		what = "commit records"
+	}
+	u.overlook(node, "names more than "+strconv.FormatUint(u.most(node, records), 10)+" "+what+", which it cannot hold by what its heartbeat and its grant say", !records)
+}
+
+// overlook notes that a node is passed over, for good or for the pass under way, and why.
+func (u *rebuilding) overlook(node inos.NodeID, why string, good bool) {
+	if len(u.over) < membersMax {
+		u.over[node] = u.over[node] || good
+	}
+	u.k.watcher.note("node:rebuild:v1:requested", event.StateFailed, "node "+string(node)+" "+why+", and is passed over")
 }
 
 // note writes how far it is into the history.
@@ -418,6 +498,13 @@ func (u *rebuilding) notices() (out []string) {
 	}
 	if u.withheld > 0 {
 		out = append(out, plural(u.withheld, "commit record", "commit records")+" could not be read from any node that holds it: what only these say was not restored")
+	}
+	for i, node := range sortedKeys(u.over) {
+		if i == unreadableNamed {
+			out = append(out, "and so it is with "+plural(uint64(len(u.over)-i), "more node", "more nodes"))
+			break
+		}
+		out = append(out, "node "+string(node)+" has not told, or given, all that it holds, and was passed over: what only it holds was not restored")
 	}
 	for i, r := range u.bad {
 		if i == unreadableNamed {

@@ -1,7 +1,9 @@
 package kernel
 
 import (
+	"maps"
 	"slices"
+	"strconv"
 
 	"github.com/inos-mesh/inos"
 	"github.com/inos-mesh/inos/event"
@@ -14,8 +16,10 @@ func (u *rebuilding) begin() {
 	u.order = sortedKeys(u.nodes)
 	u.at, u.after, u.last, u.page, u.asked = 0, nil, false, nil, false
 	u.records, u.refused, u.bad, u.badMore, u.check = 0, 0, nil, 0, 0
-	u.withheld, u.wanting, u.mute, u.later = 0, false, 0, nil
+	u.withheld, u.wanting, u.later = 0, false, nil
+	u.listed, u.mute, u.dry, u.empty = 0, 0, 0, 0
 	clear(u.read)
+	maps.DeleteFunc(u.over, func(_ inos.NodeID, good bool) bool { return !good })
 }
 
 // pass reads the records of one node after another, a page at a time. A record that several nodes hold is read with the first of them, and with another one
@@ -25,6 +29,9 @@ func (u *rebuilding) pass() {
 	if u.asked {
 		return
 	}
+	if !u.last && u.at < len(u.order) && (u.empty >= recordsEmptyMax || u.dry != 0 && u.dry+rebuildPatience <= k.now) {
+		u.passOver(u.order[u.at], "names commit records that are not to be had")
+	}
 	for len(u.page) > 0 && len(u.table) < recordsRestoring && !k.losses.full() {
 		h := u.page[0]
 		u.page = u.page[1:]
@@ -33,24 +40,28 @@ func (u *rebuilding) pass() {
 	if len(u.page) > 0 {
 		return
 	}
-	if u.last {
-		u.at, u.after, u.last = u.at+1, nil, false
-	}
-	for u.at < len(u.order) && u.order[u.at] != k.self() && !k.members.alive(u.order[u.at]) {
-		delete(u.nodes, u.order[u.at]) // it is met again when it is back
-		u.left = append(u.left, u.order[u.at])
-		u.at, u.after = u.at+1, nil
-	}
-	if u.at < len(u.order) {
+	for u.at < len(u.order) {
 		node := u.order[u.at]
-		if g := u.nodes[node]; g != nil && g.stuck(k.now) {
-			u.passOver(node)
-			u.pass()
+		g := u.nodes[node]
+		switch {
+		case u.last:
+		case node != k.self() && !k.members.alive(node):
+			delete(u.nodes, node) // it is met again when it is back
+			if u.stops[node]++; u.stops[node] < rebuildStopsMax {
+				u.left[node] = true
+			} else {
+				u.overlook(node, "has stopped "+strconv.FormatUint(rebuildStopsMax, 10)+" times when it was to give its commit records", true)
+			}
+		case g != nil && g.stuck(k.now):
+			u.passOver(node, "does not say what it holds")
+		default:
+			u.asked = true
+			k.content(nil, ask{owner: threadRebuild, op: opRecordPage}, node, event.ContentInventory,
+				&eventpb.ContentInventoryRequest{After: u.after, Limit: recordPage, Record: true}, bulk{})
 			return
 		}
-		u.asked = true
-		k.content(nil, u.of(opRecordPage, node), node, event.ContentInventory, &eventpb.ContentInventoryRequest{After: u.after, Limit: recordPage, Record: true}, bulk{})
-		return
+		u.at, u.after, u.last = u.at+1, nil, false
+		u.listed, u.mute, u.dry, u.empty = 0, 0, 0, 0
 	}
 	if len(u.table) == 0 {
 		u.phase, u.check = rebuildRecheck, 0
@@ -58,16 +69,34 @@ func (u *rebuilding) pass() {
 }
 
 // passOver goes on with the next node.
-func (u *rebuilding) passOver(node inos.NodeID) {
-	u.last, u.mute, u.again = true, 0, u.k.now
-	u.k.watcher.note("node:rebuild:v1:requested", event.StateFailed, "node "+string(node)+" does not say what it holds, and is passed over")
+func (u *rebuilding) passOver(node inos.NodeID, why string) {
+	u.last, u.page, u.again = true, nil, u.k.now
+	u.overlook(node, why, false)
+}
+
+// hollow notes that a record which a node names brought nothing. Of honest nodes such are few: what one names without an end, and does not have, is asked
+// for only so often in a row, or for so long.
+func (u *rebuilding) hollow(x *restoring) {
+	if x.at != u.at {
+		return
+	}
+	if u.empty++; u.dry == 0 {
+		u.dry = u.k.now
+	}
+}
+
+// filled notes that a record was had which the node at a place names, or that the map has it.
+func (u *rebuilding) filled(at int) {
+	if at == u.at {
+		u.dry, u.empty = 0, 0
+	}
 }
 
 // paged takes a page of a node's records, and asks who else holds them.
 func (u *rebuilding) paged(a *answer) {
 	k := u.k
 	var r eventpb.ContentInventoryReply
-	if a.err != nil || event.Open(a.env, &r) != nil || !ascends(u.after, r.ChunkIds, recordPage) || len(r.ChunkIds) == 0 && !r.End {
+	if a.err != nil || event.Open(a.env, &r) != nil || !ascends(u.after, r.ChunkIds, recordPage) || len(r.ChunkIds) < recordPage && !r.End {
 		u.asked = false
 		u.again = k.now + rebuildLook // another try, or the node is passed over when it is dead
 		if u.mute == 0 {
@@ -75,7 +104,7 @@ func (u *rebuilding) paged(a *answer) {
 		}
 		if u.mute+rebuildPatience <= k.now {
 			u.wanting = true
-			u.passOver(u.order[u.at]) // or when it has not answered for so long
+			u.passOver(u.order[u.at], "does not say what it holds") // or when it has not answered for so long
 		}
 		return
 	}
@@ -83,6 +112,11 @@ func (u *rebuilding) paged(a *answer) {
 	u.page = nil
 	for _, id := range r.ChunkIds {
 		u.page = append(u.page, recordHeld{id: id})
+	}
+	if u.listed += uint64(len(u.page)); u.listed > u.most(u.order[u.at], true) {
+		u.asked, u.page, u.last = false, nil, true
+		u.tooMuch(u.order[u.at], true)
+		return
 	}
 	if len(u.page) == 0 {
 		u.asked, u.last = false, true
@@ -114,6 +148,7 @@ func (u *rebuilding) held(a *answer) {
 	for i, h := range page {
 		vain := u.read[string(h.id)]
 		if vain == vainRead {
+			u.filled(u.at)
 			continue
 		}
 		if h.nodes = known(u, r.Chunks[i].Nodes); vain == vainRefused {
@@ -148,7 +183,9 @@ func (u *rebuilding) unread(a *answer) {
 		u.reread()
 		return
 	}
-	u.asked = false
+	if u.asked = false; len(r.RecordIds) < len(u.later) {
+		u.filled(u.at)
+	}
 	for _, h := range u.later {
 		if slices.ContainsFunc(r.RecordIds, func(id []byte) bool { return string(id) == string(h.id) }) {
 			u.page = append(u.page, h)
@@ -159,7 +196,7 @@ func (u *rebuilding) unread(a *answer) {
 
 // reread has the node gone through from its beginning: restoring twice does no harm.
 func (u *rebuilding) reread() {
-	u.asked, u.page, u.later, u.last, u.after = false, nil, nil, false, nil
+	u.asked, u.page, u.later, u.last, u.after, u.listed = false, nil, nil, false, nil, 0
 	u.retry()
 }
 
@@ -217,6 +254,7 @@ func (u *rebuilding) recheck() {
 		u.once(opRecheck, event.RestoreVersion, &eventpb.RestoreVersionRequest{Record: u.bad[u.check], NowUs: int64(k.now)})
 		return
 	}
+	u.meet() // what only a node holds that has come just now is lost with it behind the end
 	switch {
 	case u.anew:
 		u.phase = rebuildGather
@@ -225,11 +263,6 @@ func (u *rebuilding) recheck() {
 		u.phase = rebuildGather
 		u.again = k.now + rebuildAgain
 	case len(u.bad) > 0 && u.came+rebuildPatience > k.now, u.missed() && u.hopes():
-		u.meet()
-		if u.anew {
-			u.phase = rebuildGather
-			return
-		}
 		u.again = k.now + rebuildLook
 	default:
 		u.phase = rebuildEnd
@@ -238,7 +271,7 @@ func (u *rebuilding) recheck() {
 
 // missed says that a node which was there has not said all that it holds.
 func (u *rebuilding) missed() bool {
-	u.left = slices.DeleteFunc(u.left, func(node inos.NodeID) bool { return !u.k.members.has(node) })
+	maps.DeleteFunc(u.left, func(node inos.NodeID, _ bool) bool { return !u.k.members.has(node) })
 	return len(u.left) > 0
 }
 

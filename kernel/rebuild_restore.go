@@ -14,6 +14,7 @@ import (
 type restoring struct {
 	origin // without a request; carries the turn of its module calls
 	held   recordHeld
+	at     int  // its node's place in the order of the pass
 	try    int  // of the nodes that hold the record
 	rounds int  // in which they were all tried
 	wrong  bool // in this round one of them sent other bytes
@@ -39,6 +40,7 @@ func (x *restoring) code(c *coder) {
 	x.origin.code(c)
 	c.bytes(&x.held.id)
 	list(c, &x.held.nodes, fanoutNodesMax, text[inos.NodeID])
+	num(c, &x.at)
 	num(c, &x.try)
 	num(c, &x.rounds)
 	c.bool(&x.wrong)
@@ -66,11 +68,21 @@ func (x *restoring) code(c *coder) {
 
 // restore begins with a record.
 func (u *rebuilding) restore(h recordHeld) {
-	x := &restoring{held: h}
+	// A node that answers for no record is asked last: it must not hold up those that others have too.
+	slices.SortStableFunc(h.nodes, func(a, b inos.NodeID) int { return u.failing(a) - u.failing(b) })
+	x := &restoring{held: h, at: u.at}
 	x.work, x.eventType = u.k.work(), event.FilesPut
 	x.upload = event.NewID(u.k.now, u.k.random.ten())
 	u.table[x.work] = x
 	u.readRecord(x)
+}
+
+// failing is 1 for a node that has not answered for the last records that were asked of it, and 0 for the others.
+func (u *rebuilding) failing(node inos.NodeID) int {
+	if g := u.nodes[node]; g != nil && g.failed >= recordsFailedMax {
+		return 1
+	}
+	return 0
 }
 
 func (u *rebuilding) ask(x *restoring, op uint8) ask {
@@ -93,6 +105,7 @@ func (u *rebuilding) readRecord(x *restoring) {
 			u.refused++
 		}
 		u.wanting = u.wanting || x.absent
+		u.hollow(x)
 		u.drop(x)
 		return
 	}
@@ -108,6 +121,10 @@ func (u *rebuilding) stepped(x *restoring, a *answer) {
 	k := u.k
 	switch a.op {
 	case opRecordFetch:
+		g := u.nodes[x.held.nodes[x.try-1]]
+		if g == nil {
+			g = &gathering{} // it was passed over meanwhile
+		}
 		if a.err != nil {
 			x.buffer = 0
 			switch a.err.Code {
@@ -116,11 +133,13 @@ func (u *rebuilding) stepped(x *restoring, a *answer) {
 			case inos.CodeChunkNotFound:
 			default:
 				x.absent = true
+				g.failed++
 			}
 			u.readRecord(x)
 			return
 		}
 		u.records++
+		g.failed = 0
 		u.given(x)
 		k.send(nil, u.ask(x, opRecordOpen), event.RecordOpen, &eventpb.RecordOpenRequest{Input: x.buffer})
 	case opRecordOpen:
@@ -168,9 +187,11 @@ func (u *rebuilding) opened(x *restoring, a *answer) {
 		if u.brought(x, vainRead) {
 			u.refused++
 		}
+		u.hollow(x)
 		u.drop(x)
 		return
 	}
+	u.filled(x.at)
 	x.record = r.Record
 	x.record.RecordId, x.record.Nodes = x.held.id, names(x.held.nodes)
 	u.send(x, opProbeVersion)

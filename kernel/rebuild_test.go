@@ -323,12 +323,52 @@ func TestRebuildOfFacts(t *testing.T) {
 	}
 }
 
+// What only a node holds that comes in the last moment is restored too, although all else has ended: it is a member by then, and what has no row on its
+// disk would be trashed.
+func TestRebuildOfANodeThatComesLast(t *testing.T) {
+	old, _ := builtWorld(t, 2)
+	at := sortedKeys(old.files)[0]
+	id := string(old.settled[at].RecordId)
+	for _, node := range sortedKeys(old.others) {
+		if s, ok := old.others[node].records[id]; ok {
+			delete(old.others[node].records, id)
+			old.others["n2"].records[id] = s
+		}
+	}
+	old.others["n2"].down = true
+	k := New()
+	w := old.emptied(&pair{t: t, k: k, every: 50})
+	w.start()
+	for k.rebuilding.phase != rebuildEnd || !k.rebuilding.underWay {
+		if w.now += 1000; len(w.pending) > 0 {
+			w.finish(0)
+			continue
+		}
+		w.beat("n3")
+		w.beat("n4")
+		w.tick(w.now + inos.Second)
+	}
+	w.others["n2"].down = false
+	w.beat("n2")
+	for !k.members.alive("n2") { // its admission ends first
+		w.finish(len(w.pending) - 1)
+	}
+	if k.rebuilding.phase != rebuildEnd {
+		t.Fatal("it came too late for the test")
+	}
+	w.drive(t, k, func() bool { return !k.rebuilding.active() })
+	if got := w.namespace(); !slices.Equal(got, old.namespace()) {
+		t.Errorf("it was\n%v\nit is\n%v", old.namespace(), got)
+	}
+}
+
 // A node that does not say or send what it holds does not keep the mesh from coming back: that is asked for in further passes for a while, and given up.
 func TestRebuildOfWhatIsWithheld(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		lie      func(d *disk)
 		withheld uint64
+		notices  []string
 	}{
 		{"records", func(d *disk) {
 			d.withholds = true
@@ -336,8 +376,8 @@ func TestRebuildOfWhatIsWithheld(t *testing.T) {
 				id := string(hashOf(fmt.Sprint("withheld", i)))
 				d.records[id] = stored{id: id, size: 10}
 			}
-		}, 3},
-		{"the list of them", func(d *disk) { d.mum = true }, 0},
+		}, 3, []string{"3 commit records could not be read from any node that holds it: what only these say was not restored"}},
+		{"the list of them", func(d *disk) { d.mum = true }, 0, []string{"node n2 has not told, or given, all that it holds, and was passed over: what only it holds was not restored"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			old, _ := builtWorld(t, 2)
@@ -353,7 +393,7 @@ func TestRebuildOfWhatIsWithheld(t *testing.T) {
 			if got := w.namespace(); !slices.Equal(got, old.namespace()) {
 				t.Errorf("it was\n%v\nit is\n%v", old.namespace(), got)
 			}
-			if p := k.rebuilding.progress(); p.Unreadable != c.withheld || len(k.rebuilding.notices()) != int(min(c.withheld, 1)) {
+			if p := k.rebuilding.progress(); p.Unreadable != c.withheld || !slices.Equal(k.rebuilding.notices(), c.notices) {
 				t.Errorf("progress %v, notices %v", p, k.rebuilding.notices())
 			}
 		})

@@ -27,7 +27,7 @@ const (
 // A node gets half of the time for it, the other half is for what it is there for.
 type reconciles struct {
 	k      *Kernel
-	wanted nodeLine
+	wanted turnLine
 	table  map[string]*reconcile // by node
 	looked bool                  // all members were put in line after the boot
 }
@@ -131,17 +131,17 @@ func (u *reconciles) act() {
 			}
 		}
 	}
-	u.wanted.leave(func(node inos.NodeID) bool {
+	u.wanted.turns(k.now, u.room, func(node inos.NodeID) int {
 		switch {
 		case k.members.dead(node) || !k.members.has(node):
-			return true // its return asks again
-		case len(u.table) >= reconcilesMax || !k.members.alive(node):
-			return false
+			return turnOver // its return asks again
+		case !k.members.alive(node):
+			return turnLater
 		}
 		x := &reconcile{work: k.work(), node: node}
 		u.begin(x)
 		u.table[string(node)] = x
-		return true
+		return turnOver
 	})
 	for _, name := range sortedKeys(u.table) {
 		x := u.table[name]
@@ -155,9 +155,14 @@ func (u *reconciles) act() {
 	}
 }
 
+func (u *reconciles) room() bool { return len(u.table) < reconcilesMax }
+
 func (u *reconciles) wake() (at inos.Micros) {
 	if !u.k.ready() || !u.k.collector.judges() || u.k.node.draining {
 		return 0
+	}
+	if u.room() {
+		at = u.wanted.wake()
 	}
 	for _, name := range sortedKeys(u.table) {
 		if x := u.table[name]; !x.underWay {

@@ -41,7 +41,24 @@ type disk struct {
 	withholds              bool            // it does not send them
 	fickle                 string          // after it has listed its records once: it says that it has "none", or the "same" one over and over
 	lists                  int             // how often it has begun to list them
+	endless                string          // it names "chunks" or "records" without an end, or "a few chunks" at a time
+	reads                  int             // of records that it did not send
 	rotten                 map[string]bool // chunks whose bytes went bad and nobody has looked at since
+}
+
+// behind returns ids that follow one, closely.
+func behind(after []byte, n int) (ids [][]byte) {
+	id := make([]byte, inos.HashBytes)
+	copy(id, after)
+	for range n {
+		for i := len(id) - 1; i >= 0; i-- {
+			if id[i]++; id[i] != 0 {
+				break
+			}
+		}
+		ids = append(ids, slices.Clone(id))
+	}
+	return ids
 }
 
 // aside sets a chunk aside that is found bad.
@@ -252,6 +269,7 @@ func (w *world) performContent(d *disk, e *eventpb.Envelope) (m event.Message, o
 			return nil, nil, missing(inos.CodeChunkNotFound, "chunk %x is not held", q.ChunkId[:4])
 		}
 		if q.Record && d.withholds {
+			d.reads++
 			return nil, nil, missing(inos.CodeIO, "it does not send it")
 		}
 		if !q.Record && d.aside(s.id) {
@@ -335,6 +353,12 @@ func (w *world) performContent(d *disk, e *eventpb.Envelope) (m event.Message, o
 		r := &eventpb.ContentInventoryReply{End: end}
 		for _, id := range ids {
 			r.ChunkIds = append(r.ChunkIds, []byte(id))
+		}
+		if d.endless == "chunks" && !q.Record || d.endless == "records" && q.Record {
+			r.ChunkIds, r.End = behind(q.After, int(q.Limit)), false
+		}
+		if d.endless == "a few chunks" && !q.Record {
+			r.ChunkIds, r.End = behind(q.After, 1), false
 		}
 		return r, nil, nil
 	case event.ContentUsage:
