@@ -107,6 +107,13 @@ func (x *exchange) historyQuery(values url.Values, follow bool, fallback uint64)
 		if !ok {
 			return nil, inos.Errorf(inos.CodeBadRequest, "parse "+name, "%.40q is not a sequence number", after)
 		}
+		all, err := x.newest(inos.EventFilter{}, 1)
+		if err != nil {
+			return nil, err
+		}
+		if seq > seqOfLast(all) {
+			seq = 0 // of a history before this one, all of which is new
+		}
 		q.filter.AfterSeq, q.wanted = seq, true
 		return q, refusal
 	}
