@@ -34,7 +34,8 @@ type PutOptions struct {
 
 // Put stores length bytes of body at a path; length is -1 when it is not known. It compares the FileID that the node
 // names with the bytes that were sent. A body that is an io.Seeker is sent again when the node is busy. The node has
-// committed the file when Put returns without error, and may have when the connection broke; the same RequestID tells.
+// committed the file when Put returns without error, and may have when the connection broke; the same RequestID tells, but
+// with IfAbsent, for which what the first try stored is there.
 func (c *Client) Put(ctx context.Context, p inos.Path, body io.Reader, length int64, o PutOptions) (PutReply, error) {
 	if err := inos.CheckPath(p); err != nil {
 		return PutReply{}, err
