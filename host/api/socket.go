@@ -253,10 +253,16 @@ func (s *socket) watch() {
 func (s *socket) stillIn() bool {
 	y := &exchange{h: s.x.h, r: s.x.r} // a session of its own: the requests' is in use
 	err := y.authenticate()
-	if err != nil && s.ctx.Err() == nil {
+	switch {
+	case err == nil:
+		return true
+	case s.ctx.Err() != nil:
+	case inos.CodeOf(err) == inos.CodeUnauthenticated:
 		s.end(websocket.StatusPolicyViolation, "the session has ended")
+	default: // the kernel starts again, or the memory of sessions does not answer
+		s.end(websocket.StatusTryAgainLater, "the session cannot be looked up now")
 	}
-	return err == nil
+	return false
 }
 
 // history sends what the client wants of the history, a page at a time: the next one is read when all was taken.

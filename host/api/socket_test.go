@@ -314,7 +314,7 @@ func TestSocketEnds(t *testing.T) {
 	h.Close()
 	closedWith(t, c, websocket.StatusGoingAway)
 
-	revoked := &revoking{double: d}
+	revoked := &revoking{double: d, code: inos.CodeUnauthenticated}
 	h = New(revoked, Options{})
 	h.keepAlive = time.Millisecond
 	s = httptest.NewUnstartedServer(nil)
@@ -340,15 +340,31 @@ func TestSocketEnds(t *testing.T) {
 	}
 }
 
-// revoking is a node whose sessions end.
+// A socket whose session cannot be looked up, because the kernel starts again, does not say that the session has ended.
+func TestSocketWhileTheKernelStarts(t *testing.T) {
+	starting := &revoking{double: newDouble(t), code: inos.CodeShuttingDown}
+	h := New(starting, Options{})
+	h.keepAlive = time.Millisecond
+	s := httptest.NewUnstartedServer(nil)
+	s.Config = NewServer(h)
+	s.Start()
+	defer s.Close()
+	defer h.Close()
+	c := dial(t, s, operatorSecret, "")
+	starting.now.Store(true)
+	closedWith(t, c, websocket.StatusTryAgainLater)
+}
+
+// revoking is a node whose sessions end, or fail to be found with another code.
 type revoking struct {
 	*double
-	now atomic.Bool
+	code inos.Code
+	now  atomic.Bool
 }
 
 func (r *revoking) Authenticate(ctx context.Context, secret string) (inos.Session, error) {
 	if r.now.Load() {
-		return inos.Session{}, inos.Errorf(inos.CodeUnauthenticated, "find token", "it was revoked")
+		return inos.Session{}, inos.Errorf(r.code, "find token", "it was revoked, or is not found now")
 	}
 	return r.double.Authenticate(ctx, secret)
 }
