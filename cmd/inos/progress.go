@@ -19,15 +19,24 @@ const meterLabelMin = 8
 
 // terminalOf returns the width of the terminal behind w; ok is false when it is none.
 func terminalOf(w io.Writer) (width int, ok bool) {
+	width, _, ok = terminalSize(w)
+	return width, ok
+}
+
+// terminalSize returns the columns and rows of the terminal behind w; ok is false when it is none.
+func terminalSize(w io.Writer) (width, height int, ok bool) {
 	f, isFile := w.(*os.File)
 	if !isFile || !term.IsTerminal(int(f.Fd())) || os.Getenv("TERM") == "dumb" {
-		return 0, false
+		return 0, 0, false
 	}
-	width, _, err := term.GetSize(int(f.Fd()))
+	width, height, err := term.GetSize(int(f.Fd()))
 	if err != nil || width < 20 {
 		width = 80
 	}
-	return width, true
+	if err != nil || height < 5 {
+		height = 24
+	}
+	return width, height, true
 }
 
 // meter draws one line of progress on a terminal: what, share, bytes, rate, time left. On anything else, and for

@@ -3,9 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -181,7 +179,7 @@ func (c *child) mayStart() bool {
 			return false
 		default:
 		}
-		if _, err := os.Lstat(filepath.Join(c.dir, downFile)); errors.Is(err, fs.ErrNotExist) || err != nil {
+		if _, err := os.Lstat(filepath.Join(c.dir, downFile)); err != nil {
 			return true // a folder that cannot be read is for the node to tell of
 		}
 		c.become(childDown)

@@ -277,6 +277,16 @@ func TestMeshLines(t *testing.T) {
 	}
 }
 
+// What is drawn is lower than the terminal, so that it can be drawn over.
+func TestDrawnLinesFitTheTerminal(t *testing.T) {
+	lines := strings.Fields("a b c d e f g h i")
+	for height, want := range map[int]string{5: "a b c … and 6 more lines: the terminal is too low", 9: "a b c d e f g … and 2 more lines: the terminal is too low", 10: "a b c d e f g h i"} {
+		if got := withinRows(lines, height); strings.Join(got, " ") != want || len(got) >= height {
+			t.Errorf("%d rows: %q", height, got)
+		}
+	}
+}
+
 // A view tells each change of a node once.
 func TestViewTellsNodeChanges(t *testing.T) {
 	var out bytes.Buffer

@@ -390,7 +390,8 @@ func contains(list []string, s string) bool {
 // draw draws the live lines over the ones before.
 func (v *view) draw(l *look) {
 	s := l.status
-	v.width, _ = terminalOf(v.a.stderr) // it may have changed
+	var height int
+	v.width, height, _ = terminalSize(v.a.stderr) // it may have changed
 	lines := []string{
 		strings.Repeat("─", min(v.width-1, 60)),
 		fmt.Sprintf("%s   up %s", v.url, (time.Duration(s.NowUs-s.StartedUs) * time.Microsecond).Round(time.Second)),
@@ -403,6 +404,7 @@ func (v *view) draw(l *look) {
 	for _, n := range s.Notices {
 		lines = append(lines, wrap("notice   ", printable(n), v.width-1)...)
 	}
+	lines = withinRows(lines, height)
 	v.erase()
 	var b strings.Builder
 	for _, line := range lines {
@@ -411,6 +413,15 @@ func (v *view) draw(l *look) {
 	}
 	_, _ = io.WriteString(v.out, b.String())
 	v.lines = len(lines)
+}
+
+// withinRows keeps what a terminal of so many rows shows of lines: what has left it at the top cannot be drawn over, and would stay there again and again.
+func withinRows(lines []string, height int) []string {
+	shown := height - 2 // the cursor takes one, and what was left out another
+	if len(lines) <= height-1 {
+		return lines
+	}
+	return append(lines[:shown:shown], fmt.Sprintf("… and %d more lines: the terminal is too low", len(lines)-shown))
 }
 
 // workLines are the live lines of a switchboard: what it keeps and what it does.
