@@ -14,8 +14,9 @@ const (
 // outlet is an output that may stand still, as a pipe into a pager does, without anybody waiting for it: what its reader has no time for yet is kept
 // here, and what finds no room is dropped and counted.
 type outlet struct {
-	to   io.Writer
-	lost func(writes int) string // what to say in the place of what was dropped
+	to       io.Writer
+	lost     func(writes int) string // what to say in the place of what was dropped
+	patience time.Duration           // of flush: outletFlush, but in tests
 
 	mu      sync.Mutex // guards the fields below
 	waiting []byte
@@ -67,7 +68,7 @@ func (o *outlet) flush() {
 	if idle == nil {
 		return
 	}
-	timer := time.NewTimer(outletFlush)
+	timer := time.NewTimer(o.patience)
 	defer timer.Stop()
 	select {
 	case <-idle:

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"time"
 )
 
 // gate is a reader that reads nothing until it is opened.
@@ -28,7 +29,7 @@ func (g *gate) Write(p []byte) (int, error) {
 
 func TestOutletIsBounded(t *testing.T) {
 	g := newGate()
-	o := &outlet{to: g, lost: func(n int) string { return strings.Repeat("lost\n", n) }}
+	o := &outlet{to: g, patience: stateTimeout, lost: func(n int) string { return strings.Repeat("lost\n", n) }}
 	say := func(s string) {
 		if n, err := io.WriteString(o, s); n != len(s) || err != nil {
 			t.Fatal(n, err)
@@ -49,6 +50,21 @@ func TestOutletIsBounded(t *testing.T) {
 	}
 }
 
+// What a command prints behind its view comes behind what that has said.
+func TestViewIsReadBeforeWhatFollows(t *testing.T) {
+	logs, events := newGate(), newGate()
+	v := (&app{stdout: events, stderr: logs, json: true}).newView("x")
+	defer v.outliveReaders()()
+	v.say("stopped", "one")
+	<-events.asked // and is kept until it closes
+	v.json.(*outlet).patience = stateTimeout
+	go close(events.open)
+	v.close()
+	if !strings.Contains(events.String(), "one") {
+		t.Error("it comes behind what follows")
+	}
+}
+
 // A node tells, runs and ends although nobody reads what it says, as below a pager that shows its first page.
 func TestViewWaitsForNoReader(t *testing.T) {
 	logs, events := newGate(), newGate()
@@ -59,9 +75,13 @@ func TestViewWaitsForNoReader(t *testing.T) {
 	if _, err := io.WriteString(v, "a log line\n"); err != nil {
 		t.Fatal(err)
 	}
+	out, json := v.out.(*outlet), v.json.(*outlet)
+	out.patience, json.patience = time.Millisecond, time.Millisecond
 	v.brokenOff()
 	close(logs.open)
 	close(events.open)
+	out.patience, json.patience = stateTimeout, stateTimeout
+	v.close()
 	stop()
 	if !strings.Contains(events.String(), `"text":"one"`) || logs.String() != "a log line\ninos: broken off; what was acknowledged is kept\n" {
 		t.Errorf("%q, %q", events, logs)

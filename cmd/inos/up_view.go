@@ -79,22 +79,19 @@ func (a *app) newView(dir string) *view {
 }
 
 // outliveReaders keeps a node running when nobody reads its output any more, or not now: without it the next line would end it, or stop it. The returned
-// function is for its end.
+// function is for the node's end, behind that of the view.
 func (v *view) outliveReaders() (stop func()) {
 	broken := make(chan os.Signal, 1) // nobody receives: the write that failed says it
 	signal.Notify(broken, syscall.SIGPIPE)
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.out = &outlet{to: v.out, lost: func(n int) string {
+	v.out = &outlet{to: v.out, patience: outletFlush, lost: func(n int) string {
 		return fmt.Sprintf("inos: nobody has read: %s dropped\n", plural(uint64(n), "write was", "writes were"))
 	}}
-	v.json = &outlet{to: v.json, lost: func(n int) string {
+	v.json = &outlet{to: v.json, patience: outletFlush, lost: func(n int) string {
 		return fmt.Sprintf(`{"event":"dropped","text":"nobody has read","lines":%d,"at_us":%d}`+"\n", n, time.Now().UnixMicro())
 	}}
-	return func() {
-		v.flush()
-		signal.Stop(broken)
-	}
+	return func() { signal.Stop(broken) }
 }
 
 // flush waits for the readers of what was said, not for ever.
@@ -108,9 +105,11 @@ func (v *view) flush() {
 
 // brokenOff is the last thing that is said behind a second signal.
 func (v *view) brokenOff() {
-	v.close()
+	v.mu.Lock()
+	v.closed = true
 	_, _ = io.WriteString(v.out, "inos: broken off; what was acknowledged is kept\n")
-	v.flush()
+	v.mu.Unlock()
+	v.close()
 }
 
 // Write takes log lines; it implements io.Writer for the node.
@@ -475,8 +474,9 @@ func (v *view) erase() {
 	}
 }
 
-// close leaves the terminal as it is; later drawings are dropped.
+// close leaves the terminal as it is; later drawings are dropped. What is written behind it comes behind what the view has said.
 func (v *view) close() {
+	defer v.flush()
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.closed = true
