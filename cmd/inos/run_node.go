@@ -61,7 +61,7 @@ func (a *app) openNode(ctx context.Context, cancel func(), config host.Config, v
 	if err != nil || ctx.Err() != nil {
 		view.close()
 		if ctx.Err() != nil {
-			return nil, inos.Errorf(inos.CodeCanceled, "start node", "interrupted")
+			return nil, &inos.Error{Code: inos.CodeCanceled, Op: "start node", Message: "interrupted", Hint: "Everything acknowledged is kept in the data folder; start it again."}
 		}
 		return nil, err
 	}

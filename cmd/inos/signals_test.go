@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -17,7 +18,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/inos-mesh/inos"
 	"github.com/inos-mesh/inos/build"
+	"github.com/inos-mesh/inos/host"
 )
 
 // hangups takes what nobody sends: what is started by a process that catches a signal does not ignore it, and by one that nohup has started it would.
@@ -105,6 +108,20 @@ func TestSignalLeavesNoHalfFile(t *testing.T) {
 				t.Errorf("%v is left (%v)", left, err)
 			}
 		})
+	}
+}
+
+// A start that a signal breaks off says so, and what to do, whether the node was there already or not.
+func TestSignalBreaksOffAStart(t *testing.T) {
+	a := &app{ctx: context.Background(), stdout: io.Discard, stderr: io.Discard}
+	ctx, cancel := context.WithCancel(a.ctx)
+	defer cancel()
+	dir, signals := t.TempDir(), make(chan os.Signal, 1)
+	signals <- os.Interrupt
+	_, err := a.openNode(ctx, cancel, host.Config{DataDir: dir, Listen: "127.0.0.1:0", Workers: 1}, a.newView(dir), signals)
+	var coded *inos.Error
+	if !errors.As(err, &coded) || coded.Code != inos.CodeCanceled || strings.Contains(coded.HintText(), "request") {
+		t.Errorf("%v", err)
 	}
 }
 
