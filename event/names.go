@@ -50,7 +50,7 @@ const (
 	IdentityRevoke  = "identity:revoke:v1:requested"  // Revocation; no reply
 	IdentityLogin   = "identity:login:v1:requested"   // LoginRequest, LoginReply
 	IdentityRefresh = "identity:refresh:v1:requested" // RefreshRequest, LoginReply
-	StreamGone      = "stream:gone:v1:completed"      // StreamGone, unasked
+	RequestGone     = "request:gone:v1:completed"     // RequestGone, unasked
 	WorkerExit      = "worker:exit:v1:completed"      // WorkerExit, unasked
 	MeshServe       = "mesh:serve:v1:requested"       // MeshServeRequest, MeshServeReply
 	MeshPeer        = "mesh:peer:v1:completed"        // MeshPeer, unasked

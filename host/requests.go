@@ -111,7 +111,6 @@ func (n *Node) Request(ctx context.Context, e *eventpb.Envelope, progress func(*
 	if n.local != nil {
 		e = n.local.speak(e)
 	}
-	body := n.bodyOf(e)
 	q, err := n.requests.add(e)
 	if err != nil {
 		return nil, err
@@ -141,37 +140,20 @@ func (n *Node) Request(ctx context.Context, e *eventpb.Envelope, progress func(*
 				return nil, errStopped()
 			}
 		case <-gone:
-			if body == nil {
+			if !cancels(e.EventType) {
 				n.requests.leave(q)
 				return nil, inos.Errorf(inos.CodeCanceled, event.Stage(e.EventType), "%w", ctx.Err())
 			}
-			// The kernel ends the request and answers; until then its stream stays in use.
+			// The kernel ends the request and answers; until then its stream, if it has one, stays in use.
 			gone = nil
-			l.result(n.hostEnvelope(event.StreamGone, &eventpb.StreamGone{Stream: body.number}))
+			l.result(n.hostEnvelope(event.RequestGone, &eventpb.RequestGone{Id: e.Id}))
 		}
 	}
 }
 
-// bodyOf returns the stream that a request names, or nil.
-func (n *Node) bodyOf(e *eventpb.Envelope) *stream {
-	var number uint64
-	switch e.EventType {
-	case event.FilesPut:
-		var q eventpb.FilesPutRequest
-		if event.Open(e, &q) == nil {
-			number = q.Stream
-		}
-	case event.FilesGet:
-		var q eventpb.FilesGetRequest
-		if event.Open(e, &q) == nil && !q.Discard {
-			number = q.Stream
-		}
-	}
-	st, err := n.streams.find(number)
-	if err != nil {
-		return nil
-	}
-	return st
+// cancels says that the kernel ends a request when its client goes away: it may take as long as a body or a disk is large.
+func cancels(eventType string) bool {
+	return eventType == event.FilesPut || eventType == event.FilesGet || eventType == event.FilesVerify
 }
 
 // Source implements api.Node.

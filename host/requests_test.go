@@ -101,7 +101,11 @@ func TestHungKernelHoldsUpNobody(t *testing.T) {
 		body, release := n.Source(nil)
 		defer release()
 		ctx, cancel := context.WithCancel(t.Context())
-		ended := make(chan error, 2)
+		ended := make(chan error, 3)
+		go func() {
+			_, err := n.Request(ctx, n.hostEnvelope(event.FilesVerify, &eventpb.FilesVerifyRequest{}), nil)
+			ended <- err
+		}()
 		go func() {
 			_, err := n.askKernel(ctx, n.hostEnvelope(event.MeshServe, nil), 0)
 			ended <- err

@@ -172,6 +172,15 @@ func (g *governance) answer(a *answer) {
 	}
 }
 
+// gone ends what has waited for longer than its client.
+func (g *governance) gone(id string) {
+	for _, work := range sortedKeys(g.petitions) {
+		if x := g.petitions[work]; x.origin.id == id {
+			g.drop(x, inos.Errorf(inos.CodeCanceled, event.Stage(x.env.EventType), "the client went away before the request was admitted"))
+		}
+	}
+}
+
 // act ends what has waited too long.
 func (g *governance) act() {
 	for _, work := range sortedKeys(g.petitions) {

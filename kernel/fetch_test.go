@@ -172,7 +172,7 @@ func TestGetWaitsForNodesThatCome(t *testing.T) {
 		t.Fatal("the read did not wait")
 	}
 	w.streams[stream].gone = true
-	w.give(w.host(event.StreamGone, &eventpb.StreamGone{Stream: stream}))
+	w.give(w.host(event.RequestGone, &eventpb.RequestGone{Id: left}))
 	w.run(1000)
 	if e, ends := w.last(left); ends != 1 || event.FailureOf(e).Code != inos.CodeCanceled || len(k.gets.table) != 1 {
 		t.Fatalf("a client that went away has %d answers, and %d gets are left", ends, len(k.gets.table))

@@ -75,7 +75,7 @@ func FuzzRestore(f *testing.F) {
 
 // Any envelope from outside is answered or ignored; a client's bytes never bring the kernel down.
 func FuzzStep(f *testing.F) {
-	for _, typ := range append(sortedKeys(verbs), event.WorkerExit, event.StreamGone, event.IdentitySession, event.IdentityLogin) {
+	for _, typ := range append(sortedKeys(verbs), event.WorkerExit, event.RequestGone, event.IdentitySession, event.IdentityLogin) {
 		f.Add(typ, event.Payload(&eventpb.FilesGetRequest{Path: "/a", Stream: 1, LengthBytes: -1}), "t")
 		f.Add(typ, []byte{0xff}, "")
 		f.Add(typ, event.Payload(&eventpb.GrantsPutRequest{Grant: &eventpb.AccessGrant{Owner: "ann", Prefix: "/a", Verbs: []string{"read"}}, Link: true}), "all")

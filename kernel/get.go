@@ -208,14 +208,10 @@ func (u *gets) enter(g *get) {
 
 func (g *get) op() string { return event.Stage(g.eventType) }
 
-// gone cancels the get that writes a stream whose client went away.
-func (u *gets) gone(e *eventpb.Envelope) {
-	var x eventpb.StreamGone
-	if event.Open(e, &x) != nil {
-		return
-	}
+// gone cancels the get, or the verification of a file, whose client went away.
+func (u *gets) gone(id string) {
 	for _, work := range sortedKeys(u.table) {
-		if g := u.table[work]; g.stream == x.Stream && !g.discard && !g.answered {
+		if g := u.table[work]; g.id == id && !g.answered {
 			u.fail(g, inos.Errorf(inos.CodeCanceled, g.op(), "the client went away after %d bytes", g.plain))
 		}
 	}

@@ -279,16 +279,15 @@ func (k *Kernel) take(e *eventpb.Envelope) {
 	k.threads[id].hear(in)
 }
 
-// takeReply hands the end of an effect to its owner. Three replies come unasked: stream:gone, mesh:peer and worker:exit.
+// takeReply hands the end of an effect to its owner. Three replies come unasked: request:gone, mesh:peer and worker:exit.
 func (k *Kernel) takeReply(e *eventpb.Envelope, state event.State) {
 	if tokenOf(e) != hostToken {
 		k.governance.refused++
 		return
 	}
 	switch e.EventType {
-	case event.StreamGone:
-		k.puts.gone(e)
-		k.gets.gone(e)
+	case event.RequestGone:
+		k.requestGone(e)
 		return
 	case event.MeshPeer:
 		k.counters[threadMembers].envelopes++

@@ -339,14 +339,10 @@ func (u *puts) safe(p *put) *inos.Error {
 	return nil
 }
 
-// gone cancels the put that reads a stream whose client went away.
-func (u *puts) gone(e *eventpb.Envelope) {
-	var g eventpb.StreamGone
-	if event.Open(e, &g) != nil {
-		return
-	}
+// gone cancels the put whose client went away.
+func (u *puts) gone(id string) {
 	for _, work := range sortedKeys(u.table) {
-		if p := u.table[work]; p.stream == g.Stream && p.phase < putCommitted && !(p.piece && p.ended) { // what has arrived of an upload stays
+		if p := u.table[work]; p.id == id && p.phase < putCommitted && !(p.piece && p.ended) { // what has arrived of an upload stays
 			u.fail(p, inos.Errorf(inos.CodeCanceled, p.stage(), "the client went away after %d bytes", p.got))
 		}
 	}

@@ -178,10 +178,11 @@ func randomWorld(t *testing.T, seed int64) {
 			requests = append(requests, e.Id)
 			w.give(e)
 		case n == 11 && len(requests) > 0:
-			if s := streams[requests[r.Intn(len(requests))]]; s != 0 {
+			id := requests[r.Intn(len(requests))]
+			if s := streams[id]; s != 0 {
 				w.streams[s].gone = true
-				w.give(w.host(event.StreamGone, &eventpb.StreamGone{Stream: s}))
 			}
+			w.give(w.host(event.RequestGone, &eventpb.RequestGone{Id: id}))
 		case n == 12 && r.Intn(3) == 0:
 			w.killWorker(uint32(r.Intn(int(w.boot.Workers))), "killed by the test")
 		case n == 13 || collecting && n < 18:

@@ -79,7 +79,7 @@ func (x *randomUploads) ask(paths, names []string) (id string) {
 	case 6:
 		for _, id := range sortedKeys(x.pieces) {
 			w.streams[x.pieces[id]].gone = true
-			w.give(w.host(event.StreamGone, &eventpb.StreamGone{Stream: x.pieces[id]}))
+			w.give(w.host(event.RequestGone, &eventpb.RequestGone{Id: id}))
 			delete(x.pieces, id)
 			break
 		}

@@ -144,3 +144,15 @@ func plural(n uint64, one, many string) string {
 	}
 	return strconv.FormatUint(n, 10) + " " + many
 }
+
+// requestGone cancels a request whose client went away: nobody waits for its answer, and its work would keep places from others.
+func (k *Kernel) requestGone(e *eventpb.Envelope) {
+	var x eventpb.RequestGone
+	if event.Open(e, &x) != nil {
+		return
+	}
+	k.governance.gone(x.Id)
+	k.puts.gone(x.Id)
+	k.gets.gone(x.Id)
+	k.verifies.gone(x.Id)
+}

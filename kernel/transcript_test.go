@@ -89,7 +89,7 @@ func transcript(t *testing.T, file string, k stepper) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &script{w: newWorld(k), named: map[string]string{}, paths: map[string]uint64{}}
+	s := &script{w: newWorld(k), named: map[string]string{}, paths: map[string]uint64{}, asked: map[string]string{}}
 	var result bytes.Buffer
 	rest := string(raw)
 	for rest != "" {
@@ -151,6 +151,7 @@ type script struct {
 	lines []string
 	named map[string]string // id= of a request -> its id
 	paths map[string]uint64 // path -> stream of its last put or get
+	asked map[string]string // path -> id of the last request about it; empty: of all
 }
 
 func arguments(line string) (verb string, args map[string]string) {
@@ -211,6 +212,7 @@ func (s *script) run(line string) {
 			}
 			s.named[name] = e.Id
 		}
+		s.asked[args["path"]] = e.Id
 		e.Metadata.UserId = args["user"]
 		if d := duration("deadline"); d != 0 {
 			limitTime(e, w.now+d)
@@ -344,9 +346,10 @@ func (s *script) run(line string) {
 	case "kill":
 		s.capture(func() { w.killWorker(uint32(number("worker", 0)), "killed") })
 	case "gone":
-		stream := s.paths[args["path"]]
-		w.streams[stream].gone = true
-		s.give(w.host(event.StreamGone, &eventpb.StreamGone{Stream: stream}))
+		if b := w.streams[s.paths[args["path"]]]; b != nil {
+			b.gone = true
+		}
+		s.give(w.host(event.RequestGone, &eventpb.RequestGone{Id: s.asked[args["path"]]}))
 	case "tick":
 		to := w.wake
 		if f := strings.Fields(line); len(f) > 1 && f[1] != "wake" {

@@ -111,6 +111,16 @@ func (u *verifies) hear(in *input) {
 	u.waiting = append(u.waiting, in.origin.work)
 }
 
+// gone ends the verification whose client went away: it would keep a place from others for as long as it takes to read every disk.
+func (u *verifies) gone(id string) {
+	for _, work := range sortedKeys(u.table) {
+		if v := u.table[work]; v.id == id && !v.answered {
+			u.k.fail(&v.origin, inos.Errorf(inos.CodeCanceled, "files:verify", "the client went away after %d chunks", v.chunks))
+			u.clean(v)
+		}
+	}
+}
+
 func (u *verifies) act() {
 	for len(u.waiting) > 0 && len(u.active) < verifiesMax && u.k.ready() {
 		v := u.table[u.waiting[0]]

@@ -222,10 +222,12 @@ func (s *script) uploads(verb string, args map[string]string, has func(string) b
 		if has("short") {
 			w.streams[w.ids].length--
 		}
-		s.paths[fmt.Sprintf("%s/%d", args["name"], number("index", 0))] = w.ids
+		piece := fmt.Sprintf("%s/%d", args["name"], number("index", 0))
+		s.paths[piece] = w.ids
 		request(event.UploadsSend, &eventpb.UploadsSendRequest{
 			Upload: id, Index: number("index", 0), ChunkId: []byte(named), Stream: w.ids, StoredBytes: number("length", uint64(form.size)), Quality: uint32(number("quality", 5)), Owner: args["owner"],
 		})
+		s.asked[piece] = s.asked[args["path"]]
 	case "commit":
 		q := &eventpb.UploadsCommitRequest{Upload: id, Owner: args["owner"]}
 		if has("expect") {

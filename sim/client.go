@@ -190,7 +190,7 @@ func (w *World) send(r *request) {
 		w.at(w.now+r.op.leave, func() {
 			if !s.gone && b.up && b.life == r.life && b.streams[r.number] == s {
 				s.gone = true
-				b.give(b.hostEnvelope(event.StreamGone, &eventpb.StreamGone{Stream: r.number}))
+				b.give(b.hostEnvelope(event.RequestGone, &eventpb.RequestGone{Id: r.id}))
 			}
 		})
 	}

@@ -76,7 +76,7 @@ func (u *uploader) cut() {
 		r.deserted = true
 		if s, b := r.stream, r.board; s != nil && !s.gone && b.up && b.life == r.life {
 			s.gone = true
-			b.give(b.hostEnvelope(event.StreamGone, &eventpb.StreamGone{Stream: r.number}))
+			b.give(b.hostEnvelope(event.RequestGone, &eventpb.RequestGone{Id: r.id}))
 		}
 	}
 	if u.plan.fate == fateForget && u.id != "" {

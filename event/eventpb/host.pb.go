@@ -484,23 +484,23 @@ func (x *StreamWriteReply) Reset() {
 
 func (*StreamWriteReply) ProtoMessage() {}
 
-// stream:gone:v1:completed: the client went away; unasked.
-type StreamGone struct {
+// request:gone:v1:completed: the client of a request that may take long went away; unasked.
+type RequestGone struct {
 	unknownFields []byte
-	Stream        uint64 `protobuf:"varint,1,opt,name=stream,proto3" json:"stream,omitempty"`
+	Id            string `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
 }
 
-func (x *StreamGone) Reset() {
-	*x = StreamGone{}
+func (x *RequestGone) Reset() {
+	*x = RequestGone{}
 }
 
-func (*StreamGone) ProtoMessage() {}
+func (*RequestGone) ProtoMessage() {}
 
-func (x *StreamGone) GetStream() uint64 {
+func (x *RequestGone) GetId() string {
 	if x != nil {
-		return x.Stream
+		return x.Id
 	}
-	return 0
+	return ""
 }
 
 // buffer:fill:v1:requested, of what the kernel has made itself. No reply.
@@ -1511,19 +1511,19 @@ func (m *StreamWriteReply) CloneMessageVT() protobuf_go_lite.CloneMessage {
 	return m.CloneVT()
 }
 
-func (m *StreamGone) CloneVT() *StreamGone {
+func (m *RequestGone) CloneVT() *RequestGone {
 	if m == nil {
-		return (*StreamGone)(nil)
+		return (*RequestGone)(nil)
 	}
-	r := new(StreamGone)
-	r.Stream = m.Stream
+	r := new(RequestGone)
+	r.Id = m.Id
 	if len(m.unknownFields) > 0 {
 		r.unknownFields = slices.Clone(m.unknownFields)
 	}
 	return r
 }
 
-func (m *StreamGone) CloneMessageVT() protobuf_go_lite.CloneMessage {
+func (m *RequestGone) CloneMessageVT() protobuf_go_lite.CloneMessage {
 	return m.CloneVT()
 }
 
@@ -2346,20 +2346,20 @@ func (this *StreamWriteReply) EqualMessageVT(thatMsg any) bool {
 	}
 	return this.EqualVT(that)
 }
-func (this *StreamGone) EqualVT(that *StreamGone) bool {
+func (this *RequestGone) EqualVT(that *RequestGone) bool {
 	if this == that {
 		return true
 	} else if this == nil || that == nil {
 		return false
 	}
-	if this.Stream != that.Stream {
+	if this.Id != that.Id {
 		return false
 	}
 	return string(this.unknownFields) == string(that.unknownFields)
 }
 
-func (this *StreamGone) EqualMessageVT(thatMsg any) bool {
-	that, ok := thatMsg.(*StreamGone)
+func (this *RequestGone) EqualMessageVT(thatMsg any) bool {
+	that, ok := thatMsg.(*RequestGone)
 	if !ok {
 		return false
 	}
@@ -3643,7 +3643,7 @@ func (m *StreamWriteReply) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	return len(dAtA) - i, nil
 }
 
-func (m *StreamGone) MarshalVT() (dAtA []byte, err error) {
+func (m *RequestGone) MarshalVT() (dAtA []byte, err error) {
 	if m == nil {
 		return nil, nil
 	}
@@ -3656,12 +3656,12 @@ func (m *StreamGone) MarshalVT() (dAtA []byte, err error) {
 	return dAtA[:n], nil
 }
 
-func (m *StreamGone) MarshalToVT(dAtA []byte) (int, error) {
+func (m *RequestGone) MarshalToVT(dAtA []byte) (int, error) {
 	size := m.SizeVT()
 	return m.MarshalToSizedBufferVT(dAtA[:size])
 }
 
-func (m *StreamGone) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
+func (m *RequestGone) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	if m == nil {
 		return 0, nil
 	}
@@ -3673,10 +3673,12 @@ func (m *StreamGone) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
-	if m.Stream != 0 {
-		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(m.Stream))
+	if len(m.Id) > 0 {
+		i -= len(m.Id)
+		copy(dAtA[i:], m.Id)
+		i = protobuf_go_lite.EncodeVarint(dAtA, i, uint64(len(m.Id)))
 		i--
-		dAtA[i] = 0x8
+		dAtA[i] = 0xa
 	}
 	return len(dAtA) - i, nil
 }
@@ -5285,14 +5287,15 @@ func (m *StreamWriteReply) SizeVT() (n int) {
 	return n
 }
 
-func (m *StreamGone) SizeVT() (n int) {
+func (m *RequestGone) SizeVT() (n int) {
 	if m == nil {
 		return 0
 	}
 	var l int
 	_ = l
-	if m.Stream != 0 {
-		n += 1 + protobuf_go_lite.SizeOfVarint(uint64(m.Stream))
+	l = len(m.Id)
+	if l > 0 {
+		n += 1 + l + protobuf_go_lite.SizeOfVarint(uint64(l))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -6952,7 +6955,7 @@ func (m *StreamWriteReply) UnmarshalVT(dAtA []byte) error {
 	}
 	return nil
 }
-func (m *StreamGone) UnmarshalVT(dAtA []byte) error {
+func (m *RequestGone) UnmarshalVT(dAtA []byte) error {
 	l := len(dAtA)
 	iNdEx := 0
 	var err error
@@ -6966,21 +6969,36 @@ func (m *StreamGone) UnmarshalVT(dAtA []byte) error {
 		fieldNum := int32(wire >> 3)
 		wireType := int(wire & 0x7)
 		if wireType == 4 {
-			return fmt.Errorf("proto: StreamGone: wiretype end group for non-group")
+			return fmt.Errorf("proto: RequestGone: wiretype end group for non-group")
 		}
 		if fieldNum <= 0 {
-			return fmt.Errorf("proto: StreamGone: illegal tag %d (wire type %d)", fieldNum, wire)
+			return fmt.Errorf("proto: RequestGone: illegal tag %d (wire type %d)", fieldNum, wire)
 		}
 		switch fieldNum {
 		case 1:
-			if wireType != 0 {
-				return fmt.Errorf("proto: wrong wireType = %d for field Stream", wireType)
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Id", wireType)
 			}
-			m.Stream = 0
-			m.Stream, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
+			var stringLen uint64
+			stringLen, iNdEx, err = protobuf_go_lite.DecodeVarint(dAtA, iNdEx)
 			if err != nil {
 				return err
 			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protobuf_go_lite.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.Id, err = text(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
 			skippy, err := protobuf_go_lite.Skip(dAtA[iNdEx:])

@@ -554,11 +554,11 @@ pub struct StreamWriteRequest {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct StreamWriteReply {}
-/// stream:gone:v1:completed: the client went away; unasked.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct StreamGone {
-    #[prost(uint64, tag = "1")]
-    pub stream: u64,
+/// request:gone:v1:completed: the client of a request that may take long went away; unasked.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RequestGone {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
 }
 /// buffer:fill:v1:requested, of what the kernel has made itself. No reply.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
