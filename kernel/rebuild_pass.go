@@ -287,10 +287,13 @@ func (u *rebuilding) rechecked(a *answer) {
 	u.underWay = false
 	var r eventpb.RestoreVersionReply
 	switch {
-	case a.err != nil && a.err.Code == inos.CodeConflict:
+	case a.err != nil && a.err.Code == inos.CodeNodeUnknown:
+		u.anew = true // a node that holds its record was removed meanwhile: another pass leaves it out
 		u.check++
-	case a.err != nil:
+	case a.err != nil && passing(a.err):
 		u.retry()
+	case a.err != nil:
+		u.check++ // whatever the reason: asked again, the map would say the same
 	default:
 		if event.Open(a.env, &r) == nil && r.Restored {
 			u.versions++ // another file brought its content

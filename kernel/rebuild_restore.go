@@ -434,11 +434,20 @@ func (u *rebuilding) restored(x *restoring, a *answer) {
 	u.drop(x)
 }
 
+// passing says that an error may be none the next time.
+func passing(err *inos.Error) bool {
+	switch err.Code {
+	case inos.CodeIO, inos.CodeDiskFull, inos.CodeReadOnly, inos.CodeBusy, inos.CodeDeadlineExceeded, inos.CodeCanceled, inos.CodeShuttingDown, inos.CodeWorkerLost:
+		return true
+	}
+	return false
+}
+
 // unreadable gives a version up for this pass: its manifest or a chunk is nowhere, or the memory does not take it. A fault that may pass has
 // another pass follow.
 func (u *rebuilding) unreadable(x *restoring, err *inos.Error) {
 	k := u.k
-	if err != nil && (err.Code == inos.CodeIO || err.Code == inos.CodeShuttingDown || err.Code == inos.CodeWorkerLost || err.Code == inos.CodeNodeUnknown) {
+	if err != nil && (passing(err) || err.Code == inos.CodeNodeUnknown) {
 		u.anew = true
 	} else if first := u.brought(x, vainRead); first && len(u.bad) < unreadableMax {
 		u.bad = append(u.bad, x.record)

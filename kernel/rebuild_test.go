@@ -40,17 +40,20 @@ func (w *world) performRestore(e *eventpb.Envelope) (event.Message, *inos.Error)
 	w.open(e, &q)
 	f := q.Record.File
 	at := f.Owner + f.Path
+	if w.refused[at] {
+		return nil, missing(inos.CodeBadRequest, "the map does not take it")
+	}
+	for _, node := range q.Record.Nodes {
+		if w.members[node] == nil {
+			return nil, missing(inos.CodeNodeUnknown, "%s is no member", node)
+		}
+	}
 	if w.versions[at] >= f.Version {
 		delete(w.pins, q.Upload)
 		return &eventpb.RestoreVersionReply{}, nil
 	}
 	if !q.Record.Tombstone && f.Owner != "" && w.rows[string(f.ManifestId)] == nil {
 		return nil, missing(inos.CodeConflict, "the manifest has no row")
-	}
-	for _, node := range q.Record.Nodes {
-		if w.members[node] == nil {
-			return nil, missing(inos.CodeNodeUnknown, "%s is no member", node)
-		}
 	}
 	w.versions[at] = f.Version
 	w.files[at] = f.CloneVT()
@@ -227,6 +230,70 @@ func TestRebuildOfWhatIsMissing(t *testing.T) {
 	}
 	if !slices.Equal(w.namespace(), old.namespace()) {
 		t.Errorf("it was\n%v\nit is\n%v", old.namespace(), w.namespace())
+	}
+}
+
+// What the map cannot take now it takes later: a disk that is full for a while loses no version.
+func TestRebuildWhileTheMapTakesNothing(t *testing.T) {
+	for _, code := range []inos.Code{inos.CodeIO, inos.CodeDiskFull, inos.CodeReadOnly, inos.CodeBusy, inos.CodeDeadlineExceeded} {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			old, _ := builtWorld(t, 2)
+			k := New()
+			w := old.emptied(native{k})
+			w.start()
+			for refused := 0; refused < 5 && k.rebuilding.phase != rebuildDone; {
+				switch w.now += 1000; {
+				case len(w.pending) == 0:
+					for _, node := range sortedKeys(w.others) {
+						w.beat(node)
+					}
+					w.tick(w.now + inos.Second)
+				case w.pending[0].EventType == event.StageChunks || w.pending[0].EventType == event.RestoreVersion:
+					w.fail(0, code)
+					refused++
+				default:
+					w.finish(0)
+				}
+			}
+			w.drive(t, k, func() bool { return !k.rebuilding.active() })
+			if got := w.namespace(); !slices.Equal(got, old.namespace()) {
+				t.Errorf("it was\n%v\nit is\n%v", old.namespace(), got)
+			}
+			if n := k.rebuilding.notices(); len(n) != 0 {
+				t.Errorf("notices %v", n)
+			}
+		})
+	}
+}
+
+// A version that the map does not take is named, and the rebuild ends: a node that is removed in the middle is asked for nothing any more.
+func TestRebuildOfWhatTheMapRefuses(t *testing.T) {
+	for name, refuse := range map[string]func(w *world, at string){
+		"the version":                  func(w *world, at string) { w.refused = map[string]bool{at: true} },
+		"a node that holds its record": func(w *world, _ string) { delete(w.members, "n2") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			old, _ := builtWorld(t, 9)
+			at := sortedKeys(old.files)[0]
+			leaf := string(old.ever[string(old.files[at].ManifestId)].entries[:inos.HashBytes])
+			for _, node := range sortedKeys(old.others) {
+				delete(old.others[node].chunks, leaf)
+			}
+			k := New()
+			w := old.emptied(native{k})
+			w.start()
+			w.drive(t, k, func() bool {
+				return k.rebuilding.phase == rebuildRecheck && k.rebuilding.check == len(k.rebuilding.bad) && len(w.pending) == 0
+			})
+			if refuse(w, at); name != "the version" {
+				k.members.table["n2"].row.State = uint32(inos.MemberRemoved)
+			}
+			k.rebuilding.check = 0
+			w.drive(t, k, func() bool { return !k.rebuilding.active() })
+			if p := k.rebuilding.progress(); p.Unreadable == 0 || w.files[at] != nil {
+				t.Errorf("progress %v, notices %v", p, k.rebuilding.notices())
+			}
+		})
 	}
 }
 

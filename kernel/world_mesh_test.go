@@ -23,6 +23,7 @@ type fakeMesh struct {
 	prior    map[string][]*eventpb.FileInfo // owner path -> versions that stay referred to
 	wants    map[string]*eventpb.RepairWant
 	sighted  map[string]map[string]bool // chunk -> nodes
+	refused  map[string]bool            // versions that the map does not take, by owner and path
 	queue    map[string]*eventpb.RepairInfo
 	leases   uint64
 	beats    func(inner *eventpb.Envelope) (event.Message, *inos.Error)
