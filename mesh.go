@@ -22,6 +22,7 @@ const (
 	MemberActive   MemberState = iota + 1 // takes and keeps copies
 	MemberDraining                        // takes none; its copies count for no target and are sources
 	MemberRemoved                         // is no member any more; its copies are gone from the map
+	MemberUnread                          // takes none, and nothing goes from it that the map does not know: a rebuild has not read all that it holds
 )
 
 // String names the state.
@@ -33,6 +34,8 @@ func (s MemberState) String() string {
 		return "draining"
 	case MemberRemoved:
 		return "removed"
+	case MemberUnread:
+		return "unread"
 	}
 	return "unknown"
 }

@@ -168,7 +168,9 @@ func (u *inspections) next() {
 	if u.at > k.now {
 		return
 	}
-	u.wanted.leave(func(node inos.NodeID) bool { return k.collector.gone(node) || node == k.self() && !k.node.provider })
+	u.wanted.leave(func(node inos.NodeID) bool {
+		return k.collector.gone(node) || k.members.unread(node) || node == k.self() && !k.node.provider
+	})
 	for i, node := range u.wanted.list {
 		if node == k.self() || k.members.alive(node) {
 			u.wanted.take(i)

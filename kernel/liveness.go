@@ -131,6 +131,7 @@ func memberCode(c *coder, p **eventpb.Member) {
 func (m *member) id() inos.NodeID { return inos.NodeID(m.row.Node) }
 func (m *member) removed() bool   { return m.row.State == uint32(inos.MemberRemoved) }
 func (m *member) draining() bool  { return m.row.State == uint32(inos.MemberDraining) }
+func (m *member) unread() bool    { return m.row.State == uint32(inos.MemberUnread) }
 
 // stays says that what a member takes now counts as long as it is heard: it does not leave, is not given up, and the audits do not name it.
 func (m *member) stays() bool {

@@ -356,6 +356,12 @@ func (u *memberships) all() (out []inos.NodeID) {
 	return out
 }
 
+// unread says that what the map does not know of a node's disk may be of files that the map lacks.
+func (u *memberships) unread(node inos.NodeID) bool {
+	m := u.member(node)
+	return m != nil && m.unread()
+}
+
 // has says that a node is among all.
 func (u *memberships) has(node inos.NodeID) bool {
 	if !u.k.node.switchboard {

@@ -111,6 +111,9 @@ func (u *memberships) notice(m *member) string {
 			text += ", " + count(lost) + " lost"
 		}
 		return text
+	case m.unread():
+		return "a rebuild has not read all that it holds: files may be missing that only it has. Nothing is deleted there and nothing new is placed. With all nodes up, " +
+			"run 'inos rebuild' again; or give those files up with 'inos drain --undo'"
 	case m.avoided:
 		return "it does not hold what it said: audits failed, and nothing new is placed on it"
 	}

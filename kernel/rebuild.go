@@ -26,6 +26,7 @@ const (
 	opRestore                   // semantic:restore_version
 	opRestoreAbort              // semantic:abort_upload of a version that cannot be restored
 	opRecheck                   // semantic:restore_version of a version that could not be restored, at the end of a pass
+	opMark                      // semantic:set_node of a member that was not read whole, or is now
 	opEndSights                 // semantic:end_restore, when it is done
 	opAgree                     // semantic:lookup_file of a version that is there already
 )
@@ -249,8 +250,41 @@ func (u *rebuilding) act() {
 	case rebuildRecheck:
 		u.recheck()
 	case rebuildEnd:
+		if node, state := u.unmarked(); node != "" {
+			u.once(opMark, event.SetNode, &eventpb.SetNodeRequest{Node: string(node), State: uint32(state)})
+			return
+		}
 		u.once(opEndSights, event.EndRestore, &eventpb.EndRestoreRequest{Settle: true, NowUs: int64(u.k.now)})
 	}
+}
+
+// unmarked returns a member whose row does not say yet whether it was read whole, and what is to be said. What a node holds beyond that is kept from sweeps,
+// which would take it for needless.
+func (u *rebuilding) unmarked() (inos.NodeID, inos.MemberState) {
+	for _, node := range u.k.members.all() {
+		m := u.k.members.table[node]
+		g := u.nodes[node]
+		_, over := u.over[node]
+		switch whole := g != nil && g.done && !over; {
+		case m == nil || m.draining():
+		case !whole && !m.unread():
+			return node, inos.MemberUnread
+		case whole && m.unread():
+			return node, inos.MemberActive
+		}
+	}
+	return "", 0
+}
+
+// marked takes the end of that.
+func (u *rebuilding) marked(a *answer) {
+	var r eventpb.SetNodeReply
+	if a.err == nil && event.Open(a.env, &r) == nil && r.Member != nil {
+		u.k.members.learn(r.Member)
+		return
+	}
+	u.k.members.doubted() // it may have happened, or the node was removed meanwhile
+	u.retry()
 }
 
 // once asks for the one effect of a phase.
@@ -324,6 +358,9 @@ func (u *rebuilding) more() bool {
 
 func (u *rebuilding) answer(a *answer) {
 	switch a.op {
+	case opMark:
+		u.underWay = false
+		u.marked(a)
 	case opForgetSights, opEndSights:
 		u.underWay = false
 		switch {
@@ -504,7 +541,7 @@ func (u *rebuilding) notices() (out []string) {
 			out = append(out, "and so it is with "+plural(uint64(len(u.over)-i), "more node", "more nodes"))
 			break
 		}
-		out = append(out, "node "+string(node)+" has not told, or given, all that it holds, and was passed over: what only it holds was not restored")
+		out = append(out, "node "+string(node)+" has not told, or given, all that it holds, and was passed over: what only it holds was not restored, and stays there")
 	}
 	for i, r := range u.bad {
 		if i == unreadableNamed {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/inos-mesh/inos"
@@ -444,7 +445,7 @@ func TestRebuildOfWhatIsWithheld(t *testing.T) {
 				d.records[id] = stored{id: id, size: 10}
 			}
 		}, 3, []string{"3 commit records could not be read from any node that holds it: what only these say was not restored"}},
-		{"the list of them", func(d *disk) { d.mum = true }, 0, []string{"node n2 has not told, or given, all that it holds, and was passed over: what only it holds was not restored"}},
+		{"the list of them", func(d *disk) { d.mum = true }, 0, []string{"node n2 has not told, or given, all that it holds, and was passed over: what only it holds was not restored, and stays there"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			old, _ := builtWorld(t, 2)
@@ -535,6 +536,100 @@ func TestRebuildWaitsForANodeThatStopped(t *testing.T) {
 				t.Errorf("it took %s", seconds(took))
 			}
 		})
+	}
+}
+
+// Of a node that was not read whole, because it stopped in the middle and came back behind the end, nothing goes that the map does not know: a rebuild with
+// it brings that back. It takes no new copies, until the operator gives up what only it has.
+func TestRebuildKeepsWhatItHasNotRead(t *testing.T) {
+	old, _ := builtWorld(t, 2)
+	at := sortedKeys(old.files)[0]
+	id := string(old.settled[at].RecordId)
+	for _, node := range sortedKeys(old.others) {
+		if s, ok := old.others[node].records[id]; ok {
+			delete(old.others[node].records, id)
+			old.others["n2"].records[id] = s
+		}
+	}
+	k := New()
+	w := old.emptied(&pair{t: t, k: k, every: 50})
+	w.start()
+	w.drive(t, k, func() bool { return k.rebuilding.phase == rebuildRecords })
+	n2 := w.others["n2"]
+	n2.down = true
+	w.drive(t, k, func() bool { return !k.rebuilding.active() })
+	if state := inos.MemberState(w.members["n2"].State); state != inos.MemberUnread || inos.MemberState(w.members["n3"].State) != inos.MemberActive {
+		t.Fatalf("n2 is %s", state)
+	}
+	chunks, records := sortedKeys(n2.chunks), sortedKeys(n2.records)
+	n2.down = false
+	hour := func() {
+		for from := w.now; w.now < from+inos.Hour; {
+			w.run(1000)
+			for _, node := range sortedKeys(w.others) {
+				w.beat(node)
+			}
+			w.run(1000)
+			w.tick(w.now + 20*inos.Second)
+		}
+		w.drive(t, k, func() bool { return len(w.pending) == 0 && quiet(k) })
+	}
+	hour()
+	if len(n2.chunks) < len(chunks) || !slices.Equal(sortedKeys(n2.records), records) {
+		t.Errorf("of %d chunks and %d records %d and %d are left", len(chunks), len(records), len(n2.chunks), len(n2.records))
+	}
+	if m := k.members.table["n2"]; k.members.listens(m) || !strings.Contains(k.members.notice(m), "inos rebuild") {
+		t.Errorf("it takes copies: %t, notice %q", k.members.listens(m), k.members.notice(m))
+	}
+
+	again := New()
+	w2 := w.emptied(native{again})
+	w2.start()
+	w2.drive(t, again, func() bool { return !again.rebuilding.active() })
+	if w2.files[at] == nil || w2.files[at].Version != old.files[at].Version || inos.MemberState(w2.members["n2"].State) != inos.MemberActive {
+		t.Errorf("another rebuild does not bring %s back, or n2 is %s", at, inos.MemberState(w2.members["n2"].State))
+	}
+
+	w.give(w.request("t", event.NodesSet, &eventpb.NodesSetRequest{Node: "n2", State: uint32(inos.MemberActive)}))
+	hour()
+	if _, kept := n2.records[id]; kept || !k.members.listens(k.members.table["n2"]) {
+		t.Errorf("given up, the record of %s stays: %t", at, kept)
+	}
+}
+
+// A node that comes back while the end is noted is read after all, and is an ordinary one then.
+func TestRebuildReadsANodeThatComesAtItsEnd(t *testing.T) {
+	old, _ := builtWorld(t, 2)
+	k := New()
+	w := old.emptied(&pair{t: t, k: k, every: 50})
+	w.start()
+	w.drive(t, k, func() bool { return k.rebuilding.phase == rebuildRecords })
+	w.others["n2"].down = true
+	w.drive(t, k, func() bool { return k.rebuilding.phase == rebuildRecheck && len(k.rebuilding.left) > 0 })
+	for inos.MemberState(w.members["n2"].State) != inos.MemberUnread { // not a step more
+		if w.now += 1000; len(w.pending) > 0 {
+			w.finish(0)
+			continue
+		}
+		for _, node := range []string{"n3", "n4"} {
+			w.beat(node)
+		}
+		w.tick(w.now + inos.Second)
+	}
+	w.others["n2"].down = false
+	for !k.members.alive("n2") { // while the end is being noted
+		w.beat("n2")
+		for i := 0; i < len(w.pending); i++ {
+			if w.pending[i].EventType != event.EndRestore {
+				w.finish(i)
+				i = -1
+			}
+		}
+		w.tick(w.now + inos.Second)
+	}
+	w.drive(t, k, func() bool { return !k.rebuilding.active() })
+	if state := inos.MemberState(w.members["n2"].State); state != inos.MemberActive || !slices.Equal(w.namespace(), old.namespace()) || k.members.unread("n2") {
+		t.Errorf("n2 is %s; it was\n%v\nit is\n%v", state, old.namespace(), w.namespace())
 	}
 }
 

@@ -30,7 +30,7 @@ heartbeats come, what it offered, what the map places on it and what it says it 
 how long a call to it takes. Lines below the table tell what a person should know of a node, what the files that are stored
 survive now, and what a file that is put now would.
 
-State is what the operator wants (active, draining, removed), alive what is so.`,
+State is what the operator wants (active, draining, removed), or unread for what a rebuild has not read whole; alive is what is so.`,
 		Example: `  inos nodes
   inos nodes --all                     # removed ones too
   inos nodes --json | jq -r '.nodes[] | select(.liveness != "alive") | .node'

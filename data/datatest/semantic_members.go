@@ -234,7 +234,12 @@ func semanticSetNode(t *testing.T, m inos.Semantic) {
 	}
 	_, err := m.AdmitNode(background, memberOf("heir"), "invite of a", 9)
 	wantCode(t, err, inos.CodeConflict)
-	_, err = m.SetNode(background, "b", 4, nil)
+	unread, err := m.SetNode(background, "b", inos.MemberUnread, nil)
+	must(t, err)
+	equal(t, "state", unread.State, inos.MemberUnread)
+	_, err = m.AddCopies(background, "b", unread.Epoch, nil, 0) // it is a member
+	must(t, err)
+	_, err = m.SetNode(background, "b", inos.MemberUnread+1, nil)
 	wantCode(t, err, inos.CodeBadRequest)
 	_, err = m.SetNode(background, "b", 0, make([]string, inos.MemberAddrsMax+1))
 	wantCode(t, err, inos.CodeBadRequest)

@@ -85,7 +85,7 @@ func checkSetNode(op string, id inos.NodeID, state inos.MemberState, addrs []str
 	if err := checkText(op, "node id", string(id), 1); err != nil {
 		return err
 	}
-	if state > inos.MemberRemoved {
+	if state > inos.MemberUnread {
 		return inos.Errorf(inos.CodeBadRequest, op, "the state %d of node %s is unknown", state, id)
 	}
 	return checkAddrs(op, addrs)

@@ -199,5 +199,5 @@ func RecordPayload(r *inos.Record) *eventpb.Record {
 
 // memberState keeps a number that is no state from becoming one when it is cut to a byte.
 func memberState(state uint32) inos.MemberState {
-	return inos.MemberState(min(state, uint32(inos.MemberRemoved)+1))
+	return inos.MemberState(min(state, uint32(inos.MemberUnread)+1))
 }

@@ -729,7 +729,7 @@ type Member struct {
 	OfferedBytes  uint64   `protobuf:"varint,6,opt,name=offered_bytes,json=offeredBytes,proto3" json:"offeredBytes,omitempty"`
 	Addrs         []string `protobuf:"bytes,7,rep,name=addrs,proto3" json:"addrs,omitempty"`
 	JoinedUs      int64    `protobuf:"varint,8,opt,name=joined_us,json=joinedUs,proto3" json:"joinedUs,omitempty"`
-	State         uint32   `protobuf:"varint,9,opt,name=state,proto3" json:"state,omitempty"` // 1 active, 2 draining, 3 removed
+	State         uint32   `protobuf:"varint,9,opt,name=state,proto3" json:"state,omitempty"` // 1 active, 2 draining, 3 removed, 4 unread
 	Epoch         uint64   `protobuf:"varint,10,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	Copies        uint64   `protobuf:"varint,11,opt,name=copies,proto3" json:"copies,omitempty"`
 	PlacedBytes   uint64   `protobuf:"varint,12,opt,name=placed_bytes,json=placedBytes,proto3" json:"placedBytes,omitempty"`

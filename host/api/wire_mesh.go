@@ -15,7 +15,7 @@ type Member struct {
 	OfferedBytes uint64   `json:"offered_bytes"`
 	Addrs        []string `json:"addrs"` // multiaddresses it was last reached at
 	JoinedUs     int64    `json:"joined_us"`
-	State        string   `json:"state"` // active, draining, removed
+	State        string   `json:"state"` // active, draining, removed, unread
 	Epoch        uint64   `json:"epoch"` // the life of its copies that is trusted
 	Copies       uint64   `json:"copies"`
 	PlacedBytes  uint64   `json:"placed_bytes"`

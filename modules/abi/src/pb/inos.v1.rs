@@ -1458,7 +1458,7 @@ pub struct Member {
     pub addrs: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(int64, tag = "8")]
     pub joined_us: i64,
-    /// 1 active, 2 draining, 3 removed
+    /// 1 active, 2 draining, 3 removed, 4 unread
     #[prost(uint32, tag = "9")]
     pub state: u32,
     #[prost(uint64, tag = "10")]
