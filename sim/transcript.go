@@ -88,6 +88,9 @@ func describe(e *eventpb.Envelope) string {
 		q := &eventpb.AddCopiesRequest{}
 		if event.Open(e, q) == nil {
 			s += " " + q.Node + fmt.Sprintf(" epoch %d", q.Epoch) + shorts(q.ChunkIds)
+			if q.Promised > 0 {
+				s += fmt.Sprintf(" promised %d", q.Promised)
+			}
 		}
 	case event.DropCopies:
 		q := &eventpb.DropCopiesRequest{}
