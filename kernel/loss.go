@@ -325,7 +325,9 @@ func (u *losses) answer(a *answer) {
 	for _, key := range keys {
 		_, id := copyOf(key)
 		u.k.repairs.dropped(node, id)
-		u.k.collector.touch(id)
+		if !u.k.lone() { // which trashes what has no row, and that has not changed
+			u.k.collector.touch(id)
+		}
 		u.relapses.lost(key)
 	}
 	var r eventpb.DropCopiesReply

@@ -89,3 +89,24 @@ func TestAuditsWaitForLosses(t *testing.T) {
 		t.Errorf("%d copies are audited behind that; woken at %d", len(u.asking), u.wake())
 	}
 }
+
+// A lone node trashes what has no row, wherever copies were: that it has lost one of the chunk does not make it wait for a sweep that nobody asks for.
+func TestLoneSweepPastALoss(t *testing.T) {
+	k, _ := sweptNode()
+	k.node.id, k.node.booted, k.recovery.done, k.members.loaded = "n1", true, true, true
+	k.numbering.ceiling = inos.OrdersMax
+	id := inos.ChunkID{1}
+	k.collector.sweep.node = "n1"
+	k.collector.inventory()
+	k.collector.listed(&answer{op: opInventory, env: &eventpb.Envelope{Payload: event.Payload(&eventpb.ContentInventoryReply{ChunkIds: [][]byte{id[:]}})}})
+	key := copyKey("n1", id)
+	k.losses.enter(key)
+	k.losses.lose(key)
+	k.losses.drop()
+	k.losses.answer(&answer{op: opDrop, env: &eventpb.Envelope{Payload: event.Payload(&eventpb.DropCopiesReply{})}})
+	k.out = nil
+	k.collector.unknown(&answer{op: opUnknown, env: &eventpb.Envelope{Payload: event.Payload(&eventpb.UnknownChunksReply{ChunkIds: [][]byte{id[:]}})}})
+	if !k.lone() || !slices.ContainsFunc(k.out, func(e *eventpb.Envelope) bool { return e.EventType == event.ContentTrash }) {
+		t.Errorf("alone: %t; the chunk without a row is not trashed", k.lone())
+	}
+}
