@@ -19,10 +19,14 @@ func (x *holding) code(c *coder) {
 	num(c, &x.least)
 }
 
-// count narrows it down by the nodes that hold one more chunk, or the record.
+// count narrows it down by the nodes that hold one more chunk, or the record. A chunk may have been found on a node that is being drained, or that the audits
+// name: that keeps the file safe, but where the node is nothing can be promised.
 func (x *holding) count(k *Kernel, nodes []inos.NodeID, wanted uint32) {
 	var domains []string
 	for _, node := range nodes {
+		if m := k.members.table[node]; m != nil && !m.stays() {
+			continue
+		}
 		if d := k.members.domain(node, wanted); !slices.Contains(domains, d) {
 			domains = append(domains, d)
 		}

@@ -227,3 +227,21 @@ func TestLateCopyOfAReceipt(t *testing.T) {
 		})
 	}
 }
+
+// A domain is promised by nodes that stay in it: one that is drained, or that the audits name, keeps a chunk safe that was found on it, and no promise.
+func TestReceiptNamesNobodyWhoLeaves(t *testing.T) {
+	nodes := []inos.NodeID{"node-2", "node-3", "node-4"}
+	for name, leave := range map[string]func(m *member){
+		"it is drained":             func(m *member) { m.row.State = uint32(inos.MemberDraining) },
+		"the audits name it":        func(m *member) { m.avoided = true },
+		"a rebuild has not read it": func(m *member) { m.row.State = uint32(inos.MemberUnread) },
+	} {
+		k, _ := hosts(t, []string{"node-2", "node-3", "node-4"})
+		leave(k.members.table["node-3"])
+		k.members.changed()
+		var x holding
+		if x.count(k, nodes, 2); !slices.Equal(x.domains, []string{"home/host of node-2", "home/host of node-4"}) {
+			t.Errorf("%s: all is in %q", name, x.domains)
+		}
+	}
+}

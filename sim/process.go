@@ -36,10 +36,11 @@ type process struct {
 	lost     bool // never comes back
 	removed  bool // the operator took it out
 	draining bool
-	joined   bool // was started once
-	member   bool // the semantic memory knows it
-	life     int  // counts its starts
-	clean    bool // it was stopped in order
+	leaves   inos.Micros // since when it drains or is removed, if it does
+	joined   bool        // was started once
+	member   bool        // the semantic memory knows it
+	life     int         // counts its starts
+	clean    bool        // it was stopped in order
 	since    inos.Micros
 	slept    inos.Micros // for how long it was stopped in all its lives
 	offset   inos.Micros // of its clock

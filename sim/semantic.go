@@ -196,6 +196,9 @@ func (w *World) member(m *eventpb.Member) {
 	}
 	w.memberChanges++
 	state := inos.MemberState(m.State)
+	if leaves := state == inos.MemberDraining || state == inos.MemberRemoved; leaves && !p.draining && !p.removed {
+		p.leaves = w.now
+	}
 	p.member, p.draining, p.removed = true, state == inos.MemberDraining, state == inos.MemberRemoved
 	for _, r := range w.clients.open {
 		r.safe = min(r.safe, w.safe(r.replicas()))
