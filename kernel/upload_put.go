@@ -311,7 +311,10 @@ func (u *puts) hasSlots(p *put, a *answer) *inos.Error {
 	k := u.k
 	p.reading = false
 	var r eventpb.UploadSlotsReply
-	if a.err != nil {
+	switch {
+	case a.err != nil && a.err.Code == inos.CodeUploadUnknown: // it was open when it was looked for: another commit has ended since, or it was dropped
+		return again(inos.Errorf(inos.CodeBusy, p.stage(), "the upload %s has ended a moment ago: asked again, it is known how", p.into))
+	case a.err != nil:
 		return a.err
 	}
 	if err := event.Open(a.env, &r); err != nil || len(r.Slots) > int(p.asked) {

@@ -26,6 +26,7 @@ type asked struct {
 	buffer   uint64 // of the switchboard, that the proof comes into
 	unproved bool   // no proof has come, and the map is asked whether it still names the copy
 	dropped  bool   // since it began the switchboard has had the map drop the copy: it names it no more, and it is lost all the same
+	over     bool   // since it began the node's next epoch has: a proof counts, and that there was none does not
 }
 
 // The rule by which the audits name a node: of so many of its last challenges it has failed so many, and half.
@@ -155,7 +156,7 @@ func (w *World) confirmed(id inos.ChunkID, s *eventpb.ChunkState) {
 		}
 		delete(a.asked, id)
 		named := s != nil && !s.Condemned && slices.ContainsFunc(s.Copies, func(c *eventpb.Copy) bool { return c.Node == string(p.id) && c.Trusted })
-		if s == nil || !named && !x.dropped {
+		if s == nil || x.over || !named && !x.dropped {
 			continue
 		}
 		if a.add(true); a.damning() && !a.due {

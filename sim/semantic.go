@@ -168,7 +168,9 @@ func (w *World) learn(e *eventpb.Envelope, m event.Message) {
 		if p := w.byID[inos.NodeID(q.Node)]; p != nil {
 			w.checkDistrusted(p)
 			p.proved, p.looked, p.distrusted = map[inos.ChunkID]bool{}, map[inos.ChunkID]bool{}, w.now
-			p.audits.asked = nil // what it could not prove it may have had to prove no more
+			for _, x := range p.audits.asked {
+				x.over = true
+			}
 		}
 	case *eventpb.AdmitNodeReply:
 		w.member(r.Member)
