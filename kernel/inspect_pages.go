@@ -57,7 +57,11 @@ func (u *inspections) take(a *answer) bool {
 		if event.Open(a.env, &r) != nil || len(r.ChunkIds) > len(u.page) {
 			return false
 		}
-		u.page = slices.DeleteFunc(r.ChunkIds, u.k.records.working)
+		asked := map[string]bool{}
+		for _, id := range u.page {
+			asked[string(id)] = true
+		}
+		u.page = slices.DeleteFunc(r.ChunkIds, func(id []byte) bool { return !asked[string(id)] || u.k.records.working(id) })
 		if u.op = opInspectLost; len(u.page) == 0 {
 			u.mapPageDone()
 		}
@@ -68,6 +72,9 @@ func (u *inspections) take(a *answer) bool {
 		}
 		if r.Unsettled > 0 {
 			u.lost += uint64(r.Unsettled)
+			for _, id := range u.page {
+				u.k.losses.relapses.lost(copyKey(u.node, inos.ChunkID(id)))
+			}
 			u.k.records.rescan()
 		}
 		u.unnoted(u.node, u.page)

@@ -102,6 +102,7 @@ func (u *inspections) proved(a *answer) {
 		if a.err != nil || event.Open(a.env, &r) != nil || r.Unsettled == 0 {
 			return // the map does not name it any more, and it may have been trashed
 		}
+		k.losses.relapses.lost(copyKey(x.node, inos.ChunkID(x.id)))
 		k.records.rescan()
 		u.want(x.node)
 		if m != nil {

@@ -198,3 +198,36 @@ func TestRecordOfAPageThatWasOvertaken(t *testing.T) {
 		}
 	}
 }
+
+// A node that was found twice without a record gets it once more only when no other can have it: it may drop it whenever it takes it.
+func TestRecordIsGivenToOthers(t *testing.T) {
+	nodes := []string{"node-2", "node-3", "node-4"}
+	id := inos.ChunkID(bytes.Repeat([]byte{1}, inos.HashBytes))
+	for name, lost := range map[string]func(k *Kernel, node inos.NodeID){
+		"it is not there": func(k *Kernel, node inos.NodeID) {
+			k.inspections.node, k.inspections.page = node, [][]byte{id[:]}
+			k.inspections.op = opInspectLook
+			k.inspections.answer(&answer{op: opInspectLook, env: &eventpb.Envelope{Payload: event.Payload(&eventpb.ContentMissingReply{ChunkIds: [][]byte{id[:], {1}, hashOf("not asked for")}})}})
+			if len(k.inspections.page) != 1 {
+				t.Fatalf("%d records are told of as lost", len(k.inspections.page))
+			}
+			k.inspections.answer(&answer{op: opInspectLost, env: &eventpb.Envelope{Payload: event.Payload(&eventpb.UnsettleRecordsReply{Unsettled: 1})}})
+		},
+		"it does not prove it": func(k *Kernel, node inos.NodeID) {
+			k.inspections.proof.node, k.inspections.proof.id = node, id[:]
+			k.inspections.answer(&answer{op: opProofLost, env: &eventpb.Envelope{Payload: event.Payload(&eventpb.UnsettleRecordsReply{Unsettled: 1})}})
+		},
+	} {
+		k, _ := hosts(t, nodes)
+		first := k.members.placeRecord(id, 1, nil, nil)[0]
+		for range relapsesAvoided {
+			lost(k, first)
+		}
+		if now := k.members.placeRecord(id, 1, nil, nil); len(now) != 1 || now[0] == first {
+			t.Errorf("%s: the record goes to %q again, which was %q", name, now, first)
+		}
+		if now := k.members.placeRecord(id, 4, nil, nil); !slices.Contains(now, first) {
+			t.Errorf("%s: where four are wanted it goes to %q", name, now)
+		}
+	}
+}

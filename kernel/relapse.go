@@ -6,7 +6,7 @@ import (
 	"github.com/inos-mesh/inos"
 )
 
-// relapses remembers the copies that nodes have lost last. Who has lost the copy of a chunk twice gets it once more only where nobody else can have it: a
+// relapses remembers the copies, of chunks and of commit records, that nodes have lost last. Who has lost a copy twice gets it once more only where nobody else can have it: a
 // node that drops a few of the chunks that it takes fails too few challenges to be named, and would be given the same chunk over and over.
 type relapses struct {
 	keys  []string         // by copyKey, the oldest first

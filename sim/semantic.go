@@ -176,6 +176,7 @@ func (w *World) learn(e *eventpb.Envelope, m event.Message) {
 		w.member(r.Member)
 	case *eventpb.SetNodeReply:
 		w.member(r.Member)
+		w.memberDoubt = w.now // the switchboard hears of it in a moment, behind other answers
 	case *eventpb.SettleRecordReply:
 		var q eventpb.SettleRecordRequest
 		w.open(e, &q)
