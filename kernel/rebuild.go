@@ -250,6 +250,9 @@ func (u *rebuilding) act() {
 	case rebuildRecheck:
 		u.recheck()
 	case rebuildEnd:
+		if u.underWay {
+			return
+		}
 		if node, state := u.unmarked(); node != "" {
 			u.once(opMark, event.SetNode, &eventpb.SetNodeRequest{Node: string(node), State: uint32(state)})
 			return

@@ -395,14 +395,7 @@ func TestRebuildOfFacts(t *testing.T) {
 // disk would be trashed.
 func TestRebuildOfANodeThatComesLast(t *testing.T) {
 	old, _ := builtWorld(t, 2)
-	at := sortedKeys(old.files)[0]
-	id := string(old.settled[at].RecordId)
-	for _, node := range sortedKeys(old.others) {
-		if s, ok := old.others[node].records[id]; ok {
-			delete(old.others[node].records, id)
-			old.others["n2"].records[id] = s
-		}
-	}
+	old.hoard("n2")
 	old.others["n2"].down = true
 	k := New()
 	w := old.emptied(&pair{t: t, k: k, every: 50})
@@ -489,6 +482,19 @@ func TestRebuildPastAFickleNode(t *testing.T) {
 	}
 }
 
+// hoard moves the record of the first file to one node, which alone has it, and returns the file's place and the record's id.
+func (w *world) hoard(node string) (at, id string) {
+	at = sortedKeys(w.files)[0]
+	id = string(w.settled[at].RecordId)
+	for _, other := range sortedKeys(w.others) {
+		if s, ok := w.others[other].records[id]; ok {
+			delete(w.others[other].records, id)
+			w.others[node].records[id] = s
+		}
+	}
+	return at, id
+}
+
 // A node that stops in the middle of a rebuild is waited for, for a while: a record may be nowhere else. One that stays away, or is removed, is not.
 func TestRebuildWaitsForANodeThatStopped(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -500,14 +506,7 @@ func TestRebuildWaitsForANodeThatStopped(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			old, _ := builtWorld(t, 2)
-			at := sortedKeys(old.files)[0]
-			id := string(old.settled[at].RecordId)
-			for _, node := range sortedKeys(old.others) {
-				if s, ok := old.others[node].records[id]; ok {
-					delete(old.others[node].records, id)
-					old.others["n2"].records[id] = s
-				}
-			}
+			at, _ := old.hoard("n2")
 			k := New()
 			w := old.emptied(native{k})
 			w.start()
@@ -543,14 +542,7 @@ func TestRebuildWaitsForANodeThatStopped(t *testing.T) {
 // it brings that back. It takes no new copies, until the operator gives up what only it has.
 func TestRebuildKeepsWhatItHasNotRead(t *testing.T) {
 	old, _ := builtWorld(t, 2)
-	at := sortedKeys(old.files)[0]
-	id := string(old.settled[at].RecordId)
-	for _, node := range sortedKeys(old.others) {
-		if s, ok := old.others[node].records[id]; ok {
-			delete(old.others[node].records, id)
-			old.others["n2"].records[id] = s
-		}
-	}
+	at, id := old.hoard("n2")
 	k := New()
 	w := old.emptied(&pair{t: t, k: k, every: 50})
 	w.start()
