@@ -155,8 +155,12 @@ func (u *collector) changed() {
 // judges says that this node knows what is referred to: its map is whole.
 func (u *collector) judges() bool { return u.k.node.switchboard && !u.k.rebuilding.busy() }
 
-// clears says that what nothing refers to may go: the map is whole, and what it was made from is as safe as can be.
-func (u *collector) clears() bool { return u.judges() && !u.k.rebuilding.narrow }
+// safe says that the map is whole, and that what it was made from is as safe as can be.
+func (u *collector) safe() bool { return u.judges() && !u.k.rebuilding.narrow }
+
+// clears says that what nothing refers to may go. While a member is not read whole nothing does, on no node: it may be of a file whose record, or some of
+// whose chunks, only that member has.
+func (u *collector) clears() bool { return u.safe() && u.k.members.unread == 0 }
 
 func (u *collector) idle() bool { return !u.underWay && !u.usageAsked }
 

@@ -141,8 +141,8 @@ From the records alone an emptied map is made again (rebuild.go). Nodes come by 
 carry; what they hold is noted in the semantic memory. Each record is read with the first of its nodes and opened by the host, which believes
 none that a switchboard of the mesh has not signed. The highest version of a path counts, and of two with one number the one that was made later. A file's manifest is walked, its hashes
 checked, and staged from the leaves up with the nodes that were seen to hold the chunks; one of which something is on no node is named
-and not restored, and nodes that are missing are waited for. A node that was not read whole is marked in the map (unread): nothing
-goes from its disk for being unknown there. Requests are refused until it is done; one that is broken off begins anew.
+and not restored, and nodes that are missing are waited for. A node that was not read whole is marked in the map (unread): while there
+is one, nothing goes from any disk for being unknown there. Requests are refused until it is done; one that is broken off begins anew.
 
 # A read
 

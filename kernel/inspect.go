@@ -88,7 +88,7 @@ func (u *inspections) code(c *coder) {
 func (u *inspections) want(node inos.NodeID) { u.wanted.add(node) }
 
 func (u *inspections) active() bool {
-	return u.k.ready() && u.k.collector.clears() && !u.k.node.draining
+	return u.k.ready() && u.k.collector.safe() && !u.k.node.draining
 }
 
 func (u *inspections) act() {
@@ -169,7 +169,7 @@ func (u *inspections) next() {
 		return
 	}
 	u.wanted.leave(func(node inos.NodeID) bool {
-		return k.collector.gone(node) || k.members.unread(node) || node == k.self() && !k.node.provider
+		return k.collector.gone(node) || node == k.self() && !k.node.provider
 	})
 	for i, node := range u.wanted.list {
 		if node == k.self() || k.members.alive(node) {

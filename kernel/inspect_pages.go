@@ -119,7 +119,7 @@ func (u *inspections) diskPageDone() {
 		return
 	}
 	u.after, u.op = nil, opInspectHeld
-	if u.k.rebuilding.lacking() {
+	if u.k.rebuilding.lacking() || !u.k.collector.clears() {
 		u.unknown = nil // they may be of what a rebuild with more nodes would restore
 	}
 	if len(u.unknown) > 0 {

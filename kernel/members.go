@@ -39,6 +39,7 @@ type memberships struct {
 	}
 
 	// They follow from the rest, and are not part of a snapshot.
+	unread   int // members that a rebuild has not read whole
 	prepared *domains
 	order    []inos.NodeID          // of the table
 	slots    map[uint64]inos.NodeID // of the order; nil: not made yet
@@ -63,9 +64,13 @@ func (u *memberships) hear(*input) {}
 
 func (u *memberships) code(c *coder) {
 	if c.reading {
-		u.order, u.slots = nil, nil
+		u.order, u.slots, u.unread = nil, nil, 0
 	}
-	objects(c, &u.table, membersMax, text[inos.NodeID], func(c *coder, m *member) { m.code(c) })
+	objects(c, &u.table, membersMax, text[inos.NodeID], func(c *coder, m *member) {
+		if m.code(c); c.reading {
+			u.countUnread(m, 1)
+		}
+	})
 	c.bool(&u.loaded)
 	num(c, &u.underWay)
 	num(c, &u.again)
@@ -354,12 +359,6 @@ func (u *memberships) all() (out []inos.NodeID) {
 		}
 	}
 	return out
-}
-
-// unread says that what the map does not know of a node's disk may be of files that the map lacks.
-func (u *memberships) unread(node inos.NodeID) bool {
-	m := u.member(node)
-	return m != nil && m.unread()
 }
 
 // has says that a node is among all.

@@ -112,7 +112,7 @@ func (u *memberships) notice(m *member) string {
 		}
 		return text
 	case m.unread():
-		return "a rebuild has not read all that it holds: files may be missing that only it has. Nothing is deleted there and nothing new is placed. With all nodes up, " +
+		return "a rebuild has not read all that it holds: files may be missing that only it has. Until then nothing new is placed on it, and what is deleted gives no space back on any node. With all nodes up, " +
 			"run 'inos rebuild' again; or give those files up with 'inos drain --undo'"
 	case m.avoided:
 		return "it does not hold what it said: audits failed, and nothing new is placed on it"

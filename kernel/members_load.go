@@ -144,7 +144,9 @@ func (u *memberships) learn(row *eventpb.Member) *member {
 	if old.State != row.State || old.Zone != row.Zone || old.Host != row.Host || old.OfferedBytes != row.OfferedBytes || old.Epoch != row.Epoch {
 		u.changed()
 	}
+	u.countUnread(m, -1)
 	m.row, row.Grant = row, nil // nobody asks for it here, and there may be many
+	u.countUnread(m, 1)
 	if leaves := m.draining() || m.removed(); leaves && old.State != row.State {
 		u.k.records.nodeGone(id) // its commit records are written elsewhere; a kernel that begins asks once more
 	}
@@ -152,6 +154,12 @@ func (u *memberships) learn(row *eventpb.Member) *member {
 		m.state = liveAlive
 	}
 	return m
+}
+
+func (u *memberships) countUnread(m *member, by int) {
+	if m.unread() {
+		u.unread += by
+	}
 }
 
 // changed says that placement has to be prepared anew, and that the map may be short or misplaced by other standards.

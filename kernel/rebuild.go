@@ -303,10 +303,10 @@ func (u *rebuilding) wake() (at inos.Micros) {
 		return 0
 	}
 	at = u.noted + rebuildNoteEvery
-	if u.again > u.k.now {
-		at = earlier(at, u.again)
-	}
-	if u.phase == rebuildGather {
+	switch {
+	case u.again > u.k.now:
+		at = earlier(at, u.again) // nothing else is done before
+	case u.phase == rebuildGather:
 		at = earlier(at, max(u.lookAt, 1))
 	}
 	return at

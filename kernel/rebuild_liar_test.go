@@ -128,7 +128,7 @@ func TestRebuildAsksAFailingNodeLast(t *testing.T) {
 	if len(d.records) < 2*(recordsFailedMax+recordsRestoring) {
 		t.Fatalf("%d records are too few", len(d.records))
 	}
-	d.withholds = true
+	d.withholds = "records"
 	k := New()
 	w := old.emptied(native{k})
 	w.start()

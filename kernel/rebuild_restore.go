@@ -14,11 +14,11 @@ import (
 type restoring struct {
 	origin // without a request; carries the turn of its module calls
 	held   recordHeld
-	at     int  // its node's place in the order of the pass
-	try    int  // of the nodes that hold the record
-	rounds int  // in which they were all tried
-	wrong  bool // in this round one of them sent other bytes
-	absent bool // one of them did not answer
+	at     int           // its node's place in the order of the pass
+	try    int           // of the nodes that hold the record
+	rounds int           // in which they were all tried
+	wrong  bool          // in this round one of them sent other bytes
+	silent []inos.NodeID // of them those that did not answer; then those that are asked for a node of the manifest
 	buffer uint64
 	record *eventpb.Record
 	upload string
@@ -44,7 +44,7 @@ func (x *restoring) code(c *coder) {
 	num(c, &x.try)
 	num(c, &x.rounds)
 	c.bool(&x.wrong)
-	c.bool(&x.absent)
+	list(c, &x.silent, fanoutNodesMax, text[inos.NodeID])
 	num(c, &x.buffer)
 	present := x.record != nil
 	c.bool(&present)
@@ -99,12 +99,13 @@ func (u *rebuilding) readRecord(x *restoring) {
 	}
 	if x.try >= len(x.held.nodes) {
 		switch {
-		case x.absent && u.brought(x, vainSilent):
+		case len(x.silent) > 0 && u.brought(x, vainSilent):
 			u.withheld++
-		case !x.absent && u.brought(x, vainRefused):
+		case len(x.silent) == 0 && u.brought(x, vainRefused):
 			u.refused++
 		}
-		u.wanting = u.wanting || x.absent
+		u.wanting = u.wanting || len(x.silent) > 0
+		u.withhold(x)
 		u.hollow(x)
 		u.drop(x)
 		return
@@ -121,7 +122,8 @@ func (u *rebuilding) stepped(x *restoring, a *answer) {
 	k := u.k
 	switch a.op {
 	case opRecordFetch:
-		g := u.nodes[x.held.nodes[x.try-1]]
+		node := x.held.nodes[x.try-1]
+		g := u.nodes[node]
 		if g == nil {
 			g = &gathering{} // it was passed over meanwhile
 		}
@@ -132,8 +134,9 @@ func (u *rebuilding) stepped(x *restoring, a *answer) {
 				x.wrong = true
 			case inos.CodeChunkNotFound:
 			default:
-				x.absent = true
-				g.failed++
+				if g.failed++; !slices.Contains(x.silent, node) {
+					x.silent = append(x.silent, node)
+				}
 			}
 			u.readRecord(x)
 			return
@@ -257,6 +260,9 @@ func (u *rebuilding) nodeRead(x *restoring, a *answer) {
 	x.buffer = a.buffer
 	if a.err != nil {
 		x.buffer, u.wanting = 0, true
+		if a.err.Code != inos.CodeChunkNotFound && a.err.Code != inos.CodeChunkCorrupt {
+			u.withhold(x)
+		}
 		u.unreadable(x, nil) // whatever the nodes say: they decide nothing about how long this takes
 		return
 	}
@@ -380,7 +386,8 @@ func (u *rebuilding) sighted(x *restoring, a *answer) {
 	}
 	if x.want.ChunkID != (inos.ChunkID{}) {
 		var copies []*eventpb.Copy
-		for _, node := range known(u, r.Chunks[0].Nodes) {
+		x.silent = known(u, r.Chunks[0].Nodes)
+		for _, node := range x.silent {
 			copies = append(copies, &eventpb.Copy{Node: string(node), Trusted: true})
 		}
 		if len(copies) == 0 {
@@ -459,6 +466,15 @@ func (u *rebuilding) unreadable(x *restoring, err *inos.Error) {
 		return
 	}
 	u.drop(x)
+}
+
+// withhold notes that nodes do not answer for what nobody else gives: if that is so in the last pass, they are not read whole.
+func (u *rebuilding) withhold(x *restoring) {
+	for _, node := range x.silent {
+		if _, over := u.over[node]; !over {
+			u.overlook(node, "does not give a commit record, or a part of a manifest, that it was seen to hold", false)
+		}
+	}
 }
 
 func (u *rebuilding) drop(x *restoring) {

@@ -11,7 +11,7 @@ import (
 // layout belongs to one build of the kernel: a kernel is replaced by draining it, not by handing on a snapshot.
 const (
 	snapshotMagic   = "INOSKERN"
-	snapshotVersion = 14
+	snapshotVersion = 15
 	snapshotHead    = len(snapshotMagic) + 8
 )
 

@@ -138,7 +138,7 @@ func (k *Kernel) notices() (out []string) {
 	if !k.recovery.done {
 		out = append(out, "recovering: requests wait until it is done")
 	}
-	if k.recovery.done && !k.recovery.swept {
+	if k.recovery.done && !k.recovery.swept && k.collector.clears() {
 		out = append(out, "recovering: the disk is searched for chunks that an unclean stop left without a row")
 	}
 	if waiting := k.members.gathering(); waiting != "" {

@@ -103,11 +103,7 @@ func (u *collector) sweepDue() bool {
 		return s.at <= u.k.now
 	}
 	u.takeTurn()
-	s.wanted.leave(func(node inos.NodeID) bool {
-		unread := u.k.members.unread(node)
-		u.k.recovery.swept = u.k.recovery.swept || unread && node == u.k.self()
-		return unread || u.gone(node)
-	})
+	s.wanted.leave(u.gone)
 	for i, node := range s.wanted.list {
 		if u.sweepAt(node) <= u.k.now && (node == u.k.self() || u.k.members.alive(node)) {
 			s.wanted.take(i)

@@ -39,11 +39,11 @@ type disk struct {
 	down                   bool            // it does not answer
 	full                   bool            // it takes no chunk
 	mum                    bool            // it does not say which records it holds
-	withholds              bool            // it does not send them
+	withholds              string          // it does not send its "records", or its "chunks"
 	fickle                 string          // after it has listed its records once: it says that it has "none", or the "same" one over and over
 	lists                  int             // how often it has begun to list them
 	endless                string          // it names "chunks" or "records" without an end, or "a few chunks" at a time
-	reads                  int             // of records that it did not send
+	reads                  int             // of what it did not send
 	rotten                 map[string]bool // chunks whose bytes went bad and nobody has looked at since
 }
 
@@ -269,7 +269,7 @@ func (w *world) performContent(d *disk, e *eventpb.Envelope) (m event.Message, o
 		if !ok {
 			return nil, nil, missing(inos.CodeChunkNotFound, "chunk %x is not held", q.ChunkId[:4])
 		}
-		if q.Record && d.withholds {
+		if q.Record && d.withholds == "records" || !q.Record && d.withholds == "chunks" {
 			d.reads++
 			return nil, nil, missing(inos.CodeIO, "it does not send it")
 		}

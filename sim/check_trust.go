@@ -146,13 +146,14 @@ func (w *World) lacks(id inos.ChunkID, before *claim) bool {
 		return false // what has changed meanwhile is looked at again
 	}
 	level, have, could := w.levelOf(int(v.info.ReplicasWanted)), map[string]bool{}, map[string]bool{}
+	unread := w.unread()
 	for _, p := range w.nodes {
 		switch {
 		case !p.provider || !p.member || p.removed || p.draining:
 		case p.gone > p.heard && p.gone < before.at:
 		case slices.Contains(now, p.id), !w.away(p) && slices.ContainsFunc(w.named(id), func(c inos.Copy) bool { return c.Node == p.id }):
 			have[p.domainOf(level)] = true
-		case p.up && !p.frozen && max(p.since, p.apart) < w.now-steady && p.distrusted < w.now-namedWithin && !p.named && !p.liar.any():
+		case p.up && !p.frozen && max(p.since, p.apart) < w.now-steady && p.distrusted < w.now-namedWithin && !p.named && !p.liar.any() && !slices.Contains(unread, p.id):
 			could[p.domainOf(level)] = true
 		}
 	}
