@@ -601,6 +601,14 @@ func rebuildKeeps(t *testing.T, fault string) {
 	if left := len(w.others["n3"].chunks); left < n3 {
 		t.Errorf("of %d chunks of n3, which may be of files that only n2 knows, %d are left", n3, left)
 	}
+	keeps := func() bool {
+		return slices.ContainsFunc(k.notices(), func(s string) bool {
+			return s == "what is deleted gives no space back: a rebuild has not read 1 node whole; see the nodes for which, and what to do"
+		})
+	}
+	if !keeps() {
+		t.Errorf("notices %q", k.notices())
+	}
 	if m := k.members.table["n2"]; k.members.listens(m) || !strings.Contains(k.members.notice(m), "inos rebuild") {
 		t.Errorf("it takes copies: %t, notice %q", k.members.listens(m), k.members.notice(m))
 	}
@@ -615,6 +623,9 @@ func rebuildKeeps(t *testing.T, fault string) {
 
 	w.give(w.request("t", event.NodesSet, &eventpb.NodesSetRequest{Node: "n2", State: uint32(inos.MemberActive)}))
 	hour()
+	if keeps() {
+		t.Errorf("given up, notices %q", k.notices())
+	}
 	if _, kept := n2.records[id]; kept && !k.rebuilding.lacking() || !k.members.listens(k.members.table["n2"]) {
 		t.Errorf("given up, the record of %s stays: %t", at, kept)
 	}

@@ -145,6 +145,9 @@ func (k *Kernel) notices() (out []string) {
 		out = append(out, waiting)
 	}
 	out = append(out, k.rebuilding.notices()...)
+	if n := k.members.unread; n > 0 && !k.rebuilding.active() {
+		out = append(out, "what is deleted gives no space back: a rebuild has not read "+plural(uint64(n), "node", "nodes")+" whole; see the nodes for which, and what to do")
+	}
 	if k.node.draining {
 		out = append(out, "draining: nothing new is taken")
 	}

@@ -246,6 +246,10 @@ func (w *World) sealed(id inos.ChunkID, r *eventpb.Record) {
 		w.violate("a record is sealed of version %d of %s, which never was", r.File.GetVersion(), r.File.GetPath())
 		return
 	}
+	if w.rebuilding && r.Tombstone && !v.tomb && r.File.CreatedUs < v.info.CreatedUs {
+		w.rivals[id] = true // where a rebuild has found no record of the version itself, its rival is restored and stays one
+		return
+	}
 	if v.tomb != r.Tombstone || !v.tomb && !bytes.Equal(v.info.ManifestId, r.File.ManifestId) {
 		w.violate("a record is sealed of another version %d of %s than there is", v.number, h.path)
 	}
