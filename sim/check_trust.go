@@ -76,8 +76,9 @@ func (w *World) checkRetired(q *eventpb.RetireCopyRequest) {
 		}
 		if slices.ContainsFunc(v.receipt.Domains, func(d string) bool {
 			return sameDomain(p, v.receipt.Level, d) && !w.inDomain(v.receipt.Level, d, func(q *process) bool {
-				// It is in the domain all the same, or the receipt may mean a copy in it that the world, or an operator, has taken since.
-				return slices.Contains(trusted, q.id) || q != p && (q.disk.spoiled[id] || (q.draining || q.removed) && q.leaves >= v.told)
+				// It is in the domain all the same, where it may wait to be looked at; or the receipt may mean a copy in it that the world, or an operator, has taken since.
+				return slices.Contains(trusted, q.id) ||
+					q != p && (q.disk.holds(id, false) && w.listed(q, id) || q.disk.spoiled[id] || (q.draining || q.removed) && q.leaves >= v.told)
 			})
 		}) {
 			w.violate("the copy of chunk %s on %s goes, which the receipt of version %d of %s names", id, q.Node, v.number, h.path)
