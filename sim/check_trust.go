@@ -136,7 +136,7 @@ func (w *World) queued(id inos.ChunkID) bool {
 // its repair was claimed.
 func (w *World) lacks(id inos.ChunkID, before *claim) bool {
 	v := w.truth.guard()[id]
-	if v == nil || before.members != w.memberChanges || w.memberDoubt > 0 && w.now < w.memberDoubt+wantedWithin {
+	if v == nil || w.partial || before.members != w.memberChanges || w.memberDoubt > 0 && w.now < w.memberDoubt+wantedWithin {
 		return false
 	}
 	if w.now < max(w.network.lossTo, w.network.lateTo)+steady {

@@ -112,8 +112,8 @@ var faultWeights = [faultKinds]int{
 	FaultRot: 8, FaultDiskError: 5, FaultDiskFull: 3, FaultDiskSlow: 3, FaultDoubt: 8, FaultSlowMemory: 3, FaultWorker: 3, FaultClock: 4, FaultLie: 2,
 }
 
-// allLone makes every world one of a single node.
-var allLone bool
+// allLone makes every world one of a single node, and allLie one that is prepared for a liar and challenges often.
+var allLone, allLie bool
 
 const (
 	faultsFrom = 20 * inos.Second
@@ -133,7 +133,7 @@ func newPlan(seed uint64) Plan {
 	p.graceCold, p.graceHot = between(10*inos.Second, inos.Minute), between(5*inos.Second, 40*inos.Second)
 	p.netBase = between(inos.Millisecond, 30*inos.Millisecond)
 	p.rebuild = r.IntN(4) == 0
-	p.swaps, p.lies = r.IntN(4) == 0, r.IntN(4) == 0
+	p.swaps, p.lies = r.IntN(4) == 0, r.IntN(4) == 0 || allLie
 	lone := r.IntN(12) == 0 || allLone
 	nodes := 5 + r.IntN(8)
 	if lone {
@@ -180,6 +180,9 @@ func (p *Plan) drawPace() {
 	r := rand.New(rand.NewPCG(p.Seed, paceStream))
 	if p.brisk = r.IntN(8) > 0; p.brisk {
 		p.proveTime = 20*inos.Millisecond + inos.Micros(r.Int64N(int64(600*inos.Millisecond)))
+	}
+	if allLie {
+		p.proveTime /= 10
 	}
 }
 

@@ -17,6 +17,7 @@ func (w *World) remake() {
 	if w.over || w.random.IntN(3) > 0 {
 		return
 	}
+	w.partial = true
 	w.run(w.now + w.heartbeat + w.micros(2*w.heartbeat))
 	var away []*process
 	for _, p := range w.nodes {
@@ -30,6 +31,7 @@ func (w *World) remake() {
 		w.start(p)
 	}
 	w.run(w.now + partialTime)
+	w.partial = false
 	w.rebuild()
 }
 

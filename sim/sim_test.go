@@ -27,7 +27,10 @@ var (
 	shrinking = flag.Bool("sim.shrink", true, "shrink the faults of the first bad world and write its transcript")
 )
 
-func init() { flag.BoolVar(&allLone, "sim.lone", false, "worlds of one node only") }
+func init() {
+	flag.BoolVar(&allLone, "sim.lone", false, "worlds of one node only")
+	flag.BoolVar(&allLie, "sim.lie", false, "worlds that are prepared for a liar only")
+}
 
 // seedsDefault are the worlds that the tests run, from seed 1 on: the same ones each time. Fresh ones are for make sim.
 const seedsDefault = 500

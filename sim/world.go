@@ -53,6 +53,7 @@ type World struct {
 	snooze     inos.Micros // for so long the switchboard is to be stopped when it has claimed a repair
 	rebuilt    inos.Micros // when the switchboard was last emptied: the receipts of before it are only as good as what was found then
 	rebuilding bool
+	partial    bool // the map was made without some nodes: it may know older versions only
 	lacked     bool // the rebuild could not restore a version, by the world's doing
 	ending     bool // faults have stopped
 

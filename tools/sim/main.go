@@ -118,10 +118,11 @@ type found struct {
 }
 
 // worlds runs the program from a seed on until a world is bad.
-func worlds(program string, first uint64, seeds int) (found, error) {
+func worlds(program string, first uint64, seeds int, flags ...string) (found, error) {
 	limited := fmt.Sprintf(`ulimit -t %d; exec "$@"`, 60+seeds*worldSeconds)
-	cmd := exec.Command("sh", "-c", limited, "sh", program, "-test.run", "^TestSeeds$", "-test.v", "-test.timeout", "0", //nolint:gosec // our own program
-		"-sim.first", strconv.FormatUint(first, 10), "-sim.seeds", strconv.Itoa(seeds), "-sim.quit", "1", "-sim.shrink=false")
+	args := append([]string{"-c", limited, "sh", program, "-test.run", "^TestSeeds$", "-test.v", "-test.timeout", "0",
+		"-sim.first", strconv.FormatUint(first, 10), "-sim.seeds", strconv.Itoa(seeds), "-sim.quit", "1", "-sim.shrink=false"}, flags...)
+	cmd := exec.Command("sh", args...) //nolint:gosec // our own program
 	cmd.Dir = "sim"
 	out, err := cmd.CombinedOutput()
 	if m := firstBad.FindSubmatch(out); m != nil {
@@ -139,14 +140,14 @@ func worlds(program string, first uint64, seeds int) (found, error) {
 }
 
 // noticed runs the program from a seed on until a world is bad that is good with the kernel as it is.
-func noticed(program, control string, first uint64, seeds int) (found, error) {
+func noticed(program, control string, first uint64, seeds int, flags ...string) (found, error) {
 	for from := 0; from < seeds; {
-		f, err := worlds(program, first+uint64(from), seeds-from)
+		f, err := worlds(program, first+uint64(from), seeds-from, flags...)
 		if err != nil || f.seeds == 0 {
 			return f, err
 		}
 		from += f.seeds
-		before, err := worlds(control, first+uint64(from-1), 1)
+		before, err := worlds(control, first+uint64(from-1), 1, flags...)
 		if err != nil {
 			return found{}, err
 		}
@@ -190,7 +191,7 @@ func bugs(dir string, names []string, rounds, seeds int) error {
 		var took []int
 		how := ""
 		for round := range rounds {
-			f, err := noticed(program, control, uint64(round+1)*1_000_000, seeds)
+			f, err := noticed(program, control, uint64(round+1)*1_000_000, seeds, b.flags...)
 			if err != nil {
 				return err
 			}
@@ -216,13 +217,14 @@ func bugs(dir string, names []string, rounds, seeds int) error {
 	return nil
 }
 
-// bug is a planted bug: what it breaks, and the files in which it replaces a text.
+// bug is a planted bug: what it breaks, flags of the simulation that say in which worlds it is looked for, and the files in which it replaces a text.
 type bug struct {
 	breaks  string
+	flags   []string
 	changes []change
 }
 
-// readBug reads a file of sim/bugs: lines "breaks: …" and "file: …", one for each file, then, each after a line of dashes, a text that has to be
+// readBug reads a file of sim/bugs: lines "breaks: …", "flags: …" where not all worlds will do, and "file: …", one for each file, then, each after a line of dashes, a text that has to be
 // exactly once in one of the files, and what stands there instead; and so on.
 func readBug(name string) (b bug, err error) {
 	raw, err := os.ReadFile(name)
@@ -238,6 +240,8 @@ func readBug(name string) (b bug, err error) {
 		switch key {
 		case "breaks":
 			b.breaks = value
+		case "flags":
+			b.flags = strings.Fields(value)
 		case "file":
 			text, err := os.ReadFile(value)
 			if err != nil {
