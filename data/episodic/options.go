@@ -16,7 +16,8 @@ const (
 	SpansMax       = 1000   // of one trace that are returned
 	TextBytesMax   = 1024   // of each text of an event or span but the detail; longer ones are cut
 	DetailBytesMax = 4096
-	TrimRowsMax    = 4096 // rows after which Trim begins another transaction
+	cacheKiB       = 4 << 10 // of the database's pages that the writer keeps in memory: history is written at its end and read now and then
+	TrimRowsMax    = 4096    // rows after which Trim begins another transaction
 )
 
 // Options bound an episodic memory.

@@ -31,7 +31,7 @@ type history struct{ nextSeq, events, spans int64 }
 // Open opens or creates the database at path. Errors: CodeReadOnly, CodeDiskFull, CodeIO, CodeBusy, and CodeBadFormat
 // for what is not an episodic memory or was written by a later version.
 func Open(path string, o Options) (*Store, error) {
-	db, err := sqlite.Open(sqlite.Config{Path: path, Memory: "episodic", Synchronous: "NORMAL", Migrations: migrations})
+	db, err := sqlite.Open(sqlite.Config{Path: path, Memory: "episodic", Synchronous: "NORMAL", CacheKiB: cacheKiB, Migrations: migrations})
 	if err != nil {
 		return nil, err
 	}

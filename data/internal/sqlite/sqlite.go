@@ -22,8 +22,8 @@ const (
 	BusyTimeoutMillis   = 5000     // how long a connection waits for a lock of another process
 	CheckpointPages     = 4096     // the log is copied into the database after this many pages
 	JournalBytesMax     = 64 << 20 // the log file is cut to this size after a checkpoint
-	WriterCacheKiB      = 16 << 10
-	ReaderCacheKiB      = 4 << 10
+	WriterCacheKiB      = 16 << 10 // where the memory says nothing else
+	ReaderCacheShare    = 4        // a reader's cache is the writer's by this
 	ReaderConnections   = 3
 	schemaStatementsMax = 64
 )
@@ -33,6 +33,7 @@ type Config struct {
 	Path        string   // of the database file; its folder is created with mode 0700, the file with 0600
 	Memory      string   // "semantic", "episodic": a file of another memory is refused
 	Synchronous string   // "FULL" or "NORMAL"
+	CacheKiB    int      // pages that the connection which writes keeps in memory; 0: WriterCacheKiB
 	Migrations  []string // migration i brings schema version i to i+1; statements are separated by ";\n"
 	// Steps[i] ends migration i, within its transaction: what of the rows to carry over SQL alone cannot say.
 	Steps map[int]func(context.Context, *sql.Conn) error
@@ -68,10 +69,14 @@ func Open(c Config) (*DB, error) {
 
 func (db *DB) open(c Config) (err error) {
 	ctx := context.Background()
+	cache := c.CacheKiB
+	if cache == 0 {
+		cache = WriterCacheKiB
+	}
 	db.writer, err = sql.Open("sqlite", dsn(db.Path,
 		fmt.Sprintf("busy_timeout(%d)", BusyTimeoutMillis), "journal_mode(WAL)", "synchronous("+c.Synchronous+")", "foreign_keys(1)",
 		fmt.Sprintf("wal_autocheckpoint(%d)", CheckpointPages), fmt.Sprintf("journal_size_limit(%d)", JournalBytesMax),
-		fmt.Sprintf("cache_size(-%d)", WriterCacheKiB), "temp_store(MEMORY)"))
+		fmt.Sprintf("cache_size(-%d)", cache), "temp_store(MEMORY)"))
 	if err != nil {
 		return err
 	}
@@ -83,7 +88,7 @@ func (db *DB) open(c Config) (err error) {
 		return err
 	}
 	db.Reader, err = sql.Open("sqlite", dsn(db.Path,
-		fmt.Sprintf("busy_timeout(%d)", BusyTimeoutMillis), "query_only(1)", fmt.Sprintf("cache_size(-%d)", ReaderCacheKiB), "temp_store(MEMORY)"))
+		fmt.Sprintf("busy_timeout(%d)", BusyTimeoutMillis), "query_only(1)", fmt.Sprintf("cache_size(-%d)", cache/ReaderCacheShare), "temp_store(MEMORY)"))
 	if err != nil {
 		return err
 	}
