@@ -20,6 +20,7 @@ const quarantineFor = 15 * inos.Minute
 func (w *World) settle() {
 	w.quieten()
 	w.readAll()
+	w.putOne()
 	if w.plan.rebuild && !w.over {
 		w.people()
 		w.quieten()
@@ -347,6 +348,22 @@ func (w *World) writeAll() {
 		w.ask(&op{kind: opPut, who: who, path: h.path, body: body{name: 7, bytes: 1000}, tries: 100})
 	}
 	w.run(w.now + inos.Minute)
+}
+
+// putOne holds a mesh that is whole and quiet to taking a file: one that refuses everything has nothing to lose.
+func (w *World) putOne() {
+	if w.over || w.possible(inos.ReplicasDefault) < w.safe(inos.ReplicasDefault) {
+		return
+	}
+	w.ask(&op{kind: opPut, path: "/alive", body: body{name: 7, bytes: 2_000_000}, tries: 20})
+	r := w.clients.latest
+	for limit := w.now + 2*inos.Minute; !r.done && w.now < limit && !w.over; {
+		w.run(w.now + inos.Second)
+	}
+	if !w.over && (!r.done || r.outcome != nil) {
+		w.violate("a mesh that is whole and quiet takes no file: %v", r.outcome)
+	}
+	w.quieten()
 }
 
 // readAll reads every path as a client does and compares.

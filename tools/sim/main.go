@@ -120,8 +120,10 @@ type found struct {
 // worlds runs the program from a seed on until a world is bad.
 func worlds(program string, first uint64, seeds int, flags ...string) (found, error) {
 	limited := fmt.Sprintf(`ulimit -t %d; exec "$@"`, 60+seeds*worldSeconds)
-	args := append([]string{"-c", limited, "sh", program, "-test.run", "^TestSeeds$", "-test.v", "-test.timeout", "0",
-		"-sim.first", strconv.FormatUint(first, 10), "-sim.seeds", strconv.Itoa(seeds), "-sim.quit", "1", "-sim.shrink=false"}, flags...)
+	args := append([]string{
+		"-c", limited, "sh", program, "-test.run", "^TestSeeds$", "-test.v", "-test.timeout", "0",
+		"-sim.first", strconv.FormatUint(first, 10), "-sim.seeds", strconv.Itoa(seeds), "-sim.quit", "1", "-sim.shrink=false",
+	}, flags...)
 	cmd := exec.Command("sh", args...) //nolint:gosec // our own program
 	cmd.Dir = "sim"
 	out, err := cmd.CombinedOutput()
