@@ -73,6 +73,10 @@ func (w *World) unread() (nodes []inos.NodeID) {
 func (w *World) giveUp() {
 	for _, node := range w.unread() {
 		at := slices.IndexFunc(w.nodes, func(p *process) bool { return p.id == node })
+		if at >= 0 && !w.nodes[at].liar.any() {
+			w.violate("%s was there all the while, answered, and is said not to be read whole by a rebuild", w.nodes[at])
+			return
+		}
 		asked := slices.ContainsFunc(sortedKeys(w.clients.open), func(k string) bool {
 			o := w.clients.open[k].op
 			return o.kind == opNodeSet && o.node == at

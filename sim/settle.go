@@ -352,8 +352,8 @@ func (w *World) writeAll() {
 
 // putOne holds a mesh that is whole and quiet to taking a file: one that refuses everything has nothing to lose.
 func (w *World) putOne() {
-	if w.over || w.possible(inos.ReplicasDefault) < w.safe(inos.ReplicasDefault) {
-		return
+	if safe := w.safe(inos.ReplicasDefault); w.over || safe == 0 || w.possible(inos.ReplicasDefault) < safe {
+		return // every provider was drained, or too few are left
 	}
 	w.ask(&op{kind: opPut, path: "/alive", body: body{name: 7, bytes: 2_000_000}, tries: 20})
 	r := w.clients.latest

@@ -29,7 +29,7 @@ var (
 
 func init() {
 	flag.BoolVar(&allLone, "sim.lone", false, "worlds of one node only")
-	flag.BoolVar(&allLie, "sim.lie", false, "worlds that are prepared for a liar only")
+	flag.BoolVar(&allLie, "sim.lie", false, "worlds only that are prepared for a liar, with ten times as many challenges")
 }
 
 // seedsDefault are the worlds that the tests run, from seed 1 on: the same ones each time. Fresh ones are for make sim.
